@@ -1,0 +1,158 @@
+//! The one seam to the outside.
+//!
+//! Everything the gateway cannot compute by itself comes through [`Env`]: connections, datagrams,
+//! files, wall-clock time, entropy, and tasks. Production uses [`Os`]; the simulation brings an
+//! implementation of its own. Monotonic time is not here: it is `tokio::time` everywhere, which the
+//! simulation pauses and moves.
+//!
+//! What an implementation promises:
+//! - Dropping a listener, stream, socket, file or task releases it; nothing outlives its owner.
+//! - `io::Error` kinds are those Linux gives for the same situation.
+//! - A task runs on the host whose handle spawned it, and ends when its handle is dropped.
+
+mod os;
+
+use std::{future::Future, io, net::SocketAddr, path::Path, time::SystemTime};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use os::{Os, OsFile, OsTask, OsTcpListener, OsUdpSocket};
+
+/// The outside world as one host sees it. Cloning gives another handle to the same host.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// A listening TCP socket.
+    type TcpListener: TcpListener<Stream = Self::TcpStream>;
+    /// A connected TCP stream. It writes vectored (`is_write_vectored` is true), sends without
+    /// Nagle's delay, and `poll_shutdown` sends FIN and leaves the reading half open.
+    type TcpStream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// A bound UDP socket.
+    type UdpSocket: UdpSocket;
+    /// A file open for reading.
+    type File: File;
+    /// A running task; it is ended by dropping this.
+    type Task: Send + Sync + 'static;
+
+    /// Listens on `addr`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`, or exhaustion of descriptors.
+    fn bind_tcp(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpListener>> + Send;
+
+    /// Connects to `addr`.
+    ///
+    /// # Errors
+    /// `ConnectionRefused`, `TimedOut`, `HostUnreachable`, or exhaustion of descriptors or ports.
+    fn connect_tcp(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send;
+
+    /// Binds a UDP socket to `addr`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// As [`Env::bind_tcp`].
+    fn bind_udp(
+        &self,
+        addr: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::UdpSocket>> + Send;
+
+    /// Opens the file at `path` for reading.
+    ///
+    /// # Errors
+    /// `NotFound`, `PermissionDenied`, `IsADirectory`, or whatever the disk gives.
+    fn open(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>> + Send;
+
+    /// Wall-clock time: for dates that people and peers see, never for durations.
+    fn wall_clock(&self) -> SystemTime;
+
+    /// Fills `buf` with entropy.
+    fn fill_random(&self, buf: &mut [u8]);
+
+    /// Runs `future` as a task of this host until it completes or the returned handle is dropped.
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Self::Task;
+}
+
+/// A listening TCP socket.
+pub trait TcpListener: Send + 'static {
+    /// What [`TcpListener::accept`] yields.
+    type Stream;
+
+    /// Waits for the next connection and gives it with its peer's address. Cancel safe.
+    ///
+    /// # Errors
+    /// Exhaustion of descriptors, or a connection that died in the queue. The listener lives on:
+    /// call again, after a pause.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// The address this listens on, with the port that was taken for port 0.
+    fn local_addr(&self) -> SocketAddr;
+}
+
+/// A bound UDP socket.
+pub trait UdpSocket: Send + Sync + 'static {
+    /// Sends one datagram to `target`.
+    ///
+    /// # Errors
+    /// A datagram larger than 65,507 bytes, or no route. A lost datagram is not an error.
+    fn send_to(
+        &self,
+        datagram: &[u8],
+        target: SocketAddr,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Waits for a datagram, copies what fits into `buf` (the rest of it is lost), and gives its
+    /// length and source. Cancel safe.
+    ///
+    /// # Errors
+    /// Whatever the socket reports, such as `ConnectionRefused` after an ICMP answer.
+    fn recv_from(
+        &self,
+        buf: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
+
+    /// The address this is bound to, with the port that was taken for port 0.
+    fn local_addr(&self) -> SocketAddr;
+}
+
+/// A file open for reading at any place.
+pub trait File: Send + Sync + 'static {
+    /// Reads at `offset` into `buf`; 0 means the end. May read less than `buf` holds.
+    ///
+    /// # Errors
+    /// Whatever the disk gives.
+    fn read_at(
+        &self,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Length in bytes when the file was opened.
+    fn len_bytes(&self) -> u64;
+}
+
+/// Reads the whole file at `path`, refusing one that is longer than `limit_bytes`.
+///
+/// # Errors
+/// As [`Env::open`] and [`File::read_at`]; `FileTooLarge` above the limit.
+pub async fn read_file<E: Env>(env: &E, path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = env.open(path).await?;
+    if file.len_bytes() > limit_bytes {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{} bytes, the limit is {limit_bytes}", file.len_bytes()),
+        ));
+    }
+    let mut content = vec![0; file.len_bytes() as usize];
+    let mut filled = 0;
+    while filled < content.len() {
+        match file.read_at(filled as u64, &mut content[filled..]).await? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}

@@ -1,0 +1,176 @@
+//! [`Env`] on the operating system: tokio's sockets, real files, the kernel's clock and entropy.
+//!
+//! This file is the only one in the gateway that may use what `clippy.toml` bans.
+#![allow(clippy::disallowed_methods)]
+
+use std::{
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio::{
+    net,
+    task::{self, AbortHandle},
+};
+
+use super::{Env, File, TcpListener, UdpSocket};
+
+/// Connections that may wait to be accepted, per listener.
+const BACKLOG: u32 = 1024;
+
+/// The host this process runs on. Its methods need a tokio runtime around them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Os;
+
+impl Env for Os {
+    type TcpListener = OsTcpListener;
+    type TcpStream = net::TcpStream;
+    type UdpSocket = OsUdpSocket;
+    type File = OsFile;
+    type Task = OsTask;
+
+    async fn bind_tcp(&self, addr: SocketAddr) -> io::Result<OsTcpListener> {
+        let socket = match addr {
+            SocketAddr::V4(_) => net::TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => net::TcpSocket::new_v6()?,
+        };
+        // A restarted server must get its port back while old connections linger in TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
+        let local_addr = listener.local_addr()?;
+        Ok(OsTcpListener { listener, local_addr })
+    }
+
+    async fn connect_tcp(&self, addr: SocketAddr) -> io::Result<net::TcpStream> {
+        let stream = net::TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<OsUdpSocket> {
+        let socket = net::UdpSocket::bind(addr).await?;
+        let local_addr = socket.local_addr()?;
+        Ok(OsUdpSocket { socket, local_addr })
+    }
+
+    async fn open(&self, path: &Path) -> io::Result<OsFile> {
+        let path = path.to_owned();
+        blocking(move || OsFile::open(path)).await
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn fill_random(&self, buf: &mut [u8]) {
+        getrandom::fill(buf).expect("the kernel refused entropy; nothing can be served safely");
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> OsTask {
+        OsTask(task::spawn(future).abort_handle())
+    }
+}
+
+/// Runs a short blocking call on tokio's blocking threads.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    task::spawn_blocking(call).await.map_err(io::Error::other)?
+}
+
+/// A task on tokio's runtime, aborted on drop.
+#[derive(Debug)]
+pub struct OsTask(AbortHandle);
+
+impl Drop for OsTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A listening socket of the kernel's.
+#[derive(Debug)]
+pub struct OsTcpListener {
+    listener: net::TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl TcpListener for OsTcpListener {
+    type Stream = net::TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(net::TcpStream, SocketAddr)> {
+        let (stream, peer) = self.listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+/// A UDP socket of the kernel's.
+#[derive(Debug)]
+pub struct OsUdpSocket {
+    socket: net::UdpSocket,
+    local_addr: SocketAddr,
+}
+
+impl UdpSocket for OsUdpSocket {
+    async fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
+        self.socket.send_to(datagram, target).await
+    }
+
+    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.recv_from(buf).await
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+/// A file of the kernel's; reads run on tokio's blocking threads.
+#[derive(Debug)]
+pub struct OsFile {
+    file: Arc<fs::File>,
+    len_bytes: u64,
+}
+
+impl OsFile {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Self { file: Arc::new(file), len_bytes: metadata.len() })
+    }
+}
+
+impl File for OsFile {
+    async fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let file = Arc::clone(&self.file);
+        let wanted = buf.len();
+        let content = blocking(move || {
+            let mut content = vec![0; wanted];
+            let read = file.read_at(&mut content, offset)?;
+            content.truncate(read);
+            Ok(content)
+        })
+        .await?;
+        buf[..content.len()].copy_from_slice(&content);
+        Ok(content.len())
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+}

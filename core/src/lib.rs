@@ -1,0 +1,4 @@
+//! The gateway: live streams in over RTMP, out over RTMP and HTTP-FLV.
+#![forbid(unsafe_code)]
+
+pub mod env;

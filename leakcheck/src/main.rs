@@ -1,0 +1,2 @@
+//! leakcheck
+fn main() {}

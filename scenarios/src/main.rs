@@ -1,0 +1,2 @@
+//! rehearse
+fn main() {}
