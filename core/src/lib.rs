@@ -1,4 +1,5 @@
 //! The gateway: live streams in over RTMP, out over RTMP and HTTP-FLV.
 #![forbid(unsafe_code)]
 
+pub mod amf;
 pub mod env;
