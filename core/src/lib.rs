@@ -3,3 +3,4 @@
 
 pub mod amf;
 pub mod env;
+pub mod media;
