@@ -3,4 +3,6 @@
 
 pub mod amf;
 pub mod env;
+pub mod live;
 pub mod media;
+pub mod rtmp;

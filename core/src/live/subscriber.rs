@@ -1,0 +1,232 @@
+//! The reading end of a stream: a cursor into its ring.
+//!
+//! What a subscriber gets is always decodable: headers in force, then a keyframe, then what follows; audio alone
+//! may start anywhere. When its cursor is overrun or too far behind, it goes on at the last keyframe with the
+//! headers in force there, and what it missed is counted.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    time::Instant,
+};
+
+use super::{
+    frame::{Frame, FrameKind},
+    registry::{Registry, Stream},
+    ring::{Ring, Tracks},
+};
+
+/// What [`Subscriber::take`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing new: wait for [`Subscriber::changed`].
+    Nothing,
+    /// Frames were given, or frames were skipped.
+    Frames,
+    /// An epoch begins; frames of the one before must not be sent any more.
+    Began,
+    /// The epoch is over, and all of it that could be given has been.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In no epoch; the last one entered is given, 0 at first.
+    Waiting(u64),
+    Reading(u64),
+}
+
+/// Who plays a stream. Dropping it leaves the stream.
+#[derive(Debug)]
+pub struct Subscriber {
+    registry: Registry,
+    name: Arc<str>,
+    stream: Arc<Stream>,
+    state: State,
+    /// Position of the next frame.
+    next: u64,
+    headers_due: bool,
+    /// A keyframe has been given since the start or the last gap.
+    in_gop: bool,
+    /// When it joined or last went on at a keyframe; waiting before that is not its fault.
+    since: Instant,
+    /// Was there before the epoch began.
+    early: bool,
+    skipped_frames: u64,
+    resyncs: u64,
+}
+
+impl Subscriber {
+    pub(super) fn new(
+        registry: Registry,
+        name: Arc<str>,
+        stream: Arc<Stream>,
+        now: Instant,
+    ) -> Self {
+        let early = !stream.ring().live;
+        Self {
+            registry,
+            name,
+            stream,
+            state: State::Waiting(0),
+            next: 0,
+            headers_due: false,
+            in_gop: false,
+            since: now,
+            early,
+            skipped_frames: 0,
+            resyncs: 0,
+        }
+    }
+
+    /// Name of the stream.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Frames that were lost to being too slow.
+    pub fn skipped_frames(&self) -> u64 {
+        self.skipped_frames
+    }
+
+    /// How often it went on at a keyframe because it was too slow.
+    pub fn resyncs(&self) -> u64 {
+        self.resyncs
+    }
+
+    /// Completes once the stream has changed after this call. Make it before [`Self::take`], so that no
+    /// change is missed.
+    pub fn changed(&self) -> OwnedNotified {
+        Notify::notified_owned(Arc::clone(&self.stream.changed))
+    }
+
+    /// True when a newer epoch than that of the frames given so far has begun.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self.state, State::Reading(epoch) if epoch != self.stream.epoch())
+    }
+
+    /// The tracks of the epoch, once they can be told.
+    pub fn settled_tracks(&self, now: Instant) -> Option<Tracks> {
+        self.stream.ring().settled_tracks(now, self.registry.limits().probe)
+    }
+
+    /// When a frame given by [`Self::take`] makes its subscriber too slow, if it is still unsent.
+    pub fn close_at(&self, frame: &Frame) -> Instant {
+        frame.arrived_at.max(self.since) + self.registry.limits().lag_close
+    }
+
+    /// Leaves the current place; the next [`Self::take`] starts as if it had just joined.
+    pub fn rejoin(&mut self, now: Instant) {
+        self.since = now;
+        if let State::Reading(epoch) = self.state {
+            let stream = Arc::clone(&self.stream);
+            let ring = stream.ring();
+            if ring.epoch == epoch {
+                self.enter(ring.entry());
+            }
+        }
+    }
+
+    /// Hands frames to `give` until it returns false or there are no more.
+    pub fn take(&mut self, now: Instant, mut give: impl FnMut(Arc<Frame>) -> bool) -> Taken {
+        let stream = Arc::clone(&self.stream);
+        let ring = stream.ring();
+        match self.state {
+            State::Waiting(last) if ring.epoch == last => Taken::Nothing,
+            // An epoch that ended before it was noticed has nothing to give.
+            State::Waiting(_) if !ring.live => {
+                self.state = State::Waiting(ring.epoch);
+                Taken::Nothing
+            }
+            State::Waiting(_) => {
+                self.state = State::Reading(ring.epoch);
+                self.since = now;
+                // Whoever waited gets the epoch from its first frame on.
+                let whole = self.early && ring.is_whole();
+                self.enter(if whole { ring.start() } else { ring.entry() });
+                Taken::Began
+            }
+            State::Reading(epoch) if ring.epoch != epoch => {
+                self.state = State::Waiting(epoch);
+                self.early = true;
+                Taken::Ended
+            }
+            State::Reading(epoch) => {
+                let skipped = self.catch_up(&ring, now);
+                let gave = self.give_frames(&ring, &mut give);
+                if gave || skipped {
+                    Taken::Frames
+                } else if !ring.live && self.next == ring.end() {
+                    self.state = State::Waiting(epoch);
+                    self.early = true;
+                    Taken::Ended
+                } else {
+                    Taken::Nothing
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, position: u64) {
+        self.next = position;
+        self.headers_due = true;
+        self.in_gop = false;
+    }
+
+    /// Moves a cursor that is overrun or too far behind; true when it moved.
+    fn catch_up(&mut self, ring: &Ring, now: Instant) -> bool {
+        let limits = self.registry.limits();
+        let overrun = self.next < ring.start();
+        let late = || {
+            let next = ring.get(self.next);
+            let waited = next.map_or(Duration::ZERO, |frame| {
+                now.duration_since(frame.arrived_at.max(self.since))
+            });
+            waited > limits.lag_resync || ring.bytes_from(self.next) > limits.lag_resync_bytes
+        };
+        // With pictures but no later keyframe there is nothing better than to go on.
+        let target = ring.entry();
+        let better = target > self.next && (target < ring.end() || ring.has_no_picture());
+        let target = match (overrun, better) {
+            (true, false) => ring.start(),
+            (true, true) => target,
+            (false, true) if late() => target,
+            _ => return false,
+        };
+        self.skipped_frames += target - self.next;
+        self.resyncs += 1;
+        self.since = now;
+        self.enter(target);
+        true
+    }
+
+    /// Gives what is due; true when anything was.
+    fn give_frames(&mut self, ring: &Ring, give: &mut impl FnMut(Arc<Frame>) -> bool) -> bool {
+        let mut gave = false;
+        let mut wanted = true;
+        while wanted && let Some(frame) = ring.get(self.next) {
+            self.next += 1;
+            match frame.kind {
+                FrameKind::Keyframe => self.in_gop = true,
+                FrameKind::Inter if !self.in_gop => continue,
+                _ => {}
+            }
+            if self.headers_due {
+                self.headers_due = false;
+                for header in frame.headers.iter() {
+                    give(Arc::new(header.restamped(frame.timestamp_ms)));
+                }
+            }
+            gave = true;
+            wanted = give(Arc::clone(frame));
+        }
+        gave
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.registry.unsubscribe(&self.name);
+    }
+}

@@ -1,0 +1,336 @@
+//! The server's side of a connection, as a state machine.
+//!
+//! [`ServerSession`] in four groups:
+//! - getters: [`chunk_bytes`](ServerSession::chunk_bytes);
+//! - input: [`handle_input`](ServerSession::handle_input), [`handle_timeout`](ServerSession::handle_timeout);
+//! - what the owner decided: [`accept_connect`](ServerSession::accept_connect),
+//!   [`accept_publish`](ServerSession::accept_publish), [`accept_play`](ServerSession::accept_play),
+//!   [`refuse`](ServerSession::refuse) and the notices to players and publishers;
+//! - output: [`poll_output`](ServerSession::poll_output), [`poll_timeout`](ServerSession::poll_timeout).
+//!
+//! Media to players does not pass through here: the owner writes shared frames between the outputs of
+//! the session, which are whole messages on chunk streams of their own.
+
+mod commands;
+mod connect;
+mod notices;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::{
+    chunk::ChunkLimits,
+    command::{Command, CommandError, Encoding},
+    handshake::{Entropy, HandshakeError, ServerHandshake},
+    link::{Incoming, Link, LinkError},
+    message::{Control, UserControl, type_id},
+};
+
+pub use connect::ConnectRequest;
+
+/// What a session allows and how long it waits.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionConfig {
+    /// Limits on what the peer sends.
+    pub chunk_limits: ChunkLimits,
+    /// Chunk size of what is sent.
+    pub chunk_bytes: u32,
+    /// Window announced to the peer, which acknowledges after so many bytes.
+    pub window_ack_bytes: u32,
+    /// Message streams a connection may create.
+    pub message_streams: usize,
+    /// Longest name of an application or a stream, in bytes.
+    pub name_bytes: usize,
+    /// From the start to the end of the handshake.
+    pub handshake: Duration,
+    /// From the handshake to the first publish or play.
+    pub command: Duration,
+    /// Without a stream after having had one.
+    pub idle: Duration,
+    /// Without media from a publisher.
+    pub publisher_silence: Duration,
+    /// Without a byte from the peer until it is pinged.
+    pub ping: Duration,
+    /// From the ping until the peer is given up.
+    pub ping_timeout: Duration,
+}
+
+/// What the owner has to decide or to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// Answer with [`ServerSession::accept_connect`] or [`ServerSession::reject_connect`].
+    Connect(ConnectRequest),
+    /// Answer with [`ServerSession::accept_publish`] or [`ServerSession::refuse`].
+    Publish {
+        /// Message stream.
+        stream_id: u32,
+        /// Name without its query.
+        name: String,
+    },
+    /// Answer with [`ServerSession::accept_play`] or [`ServerSession::refuse`].
+    Play {
+        /// Message stream.
+        stream_id: u32,
+        /// Name without its query.
+        name: String,
+    },
+    /// The player stops or goes on; it has been told that it did.
+    Pause {
+        /// Message stream.
+        stream_id: u32,
+        /// True to stop, false to go on.
+        paused: bool,
+    },
+    /// Media or data on a stream that is being published.
+    Media {
+        /// Message stream.
+        stream_id: u32,
+        /// The message.
+        media: Media,
+    },
+    /// The stream is no longer published or played; the peer has been told.
+    Closed {
+        /// Message stream.
+        stream_id: u32,
+    },
+}
+
+/// A message of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Audio (8), video (9), or data (15, 18) of [`type_id`].
+    pub type_id: u8,
+    /// Milliseconds modulo 2^32 on the publisher's clock.
+    pub timestamp_ms: u32,
+    /// The body.
+    pub payload: Bytes,
+}
+
+/// Why a session is over. The peer gets nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SessionError {
+    /// The peer does not speak RTMP.
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// The peer's messages make no sense or exceed a limit.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A command makes no sense.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A command other than connect came first.
+    #[error("a command came before connect")]
+    NotConnected,
+    /// A deadline passed.
+    #[error("no {0} in time")]
+    Timeout(Awaited),
+}
+
+/// What a session waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The rest of the handshake.
+    Handshake,
+    /// A first publish or play.
+    Command,
+    /// Another publish or play.
+    NextStream,
+    /// Media from the publisher.
+    Media,
+    /// An answer to a ping.
+    Ping,
+}
+
+impl std::fmt::Display for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Handshake => "complete handshake",
+            Self::Command => "publish or play command",
+            Self::NextStream => "further publish or play command",
+            Self::Media => "media from the publisher",
+            Self::Ping => "sign of life after a ping",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Handshake,
+    /// Before connect has been accepted.
+    Unconnected,
+    Connected,
+}
+
+/// What a message stream is used for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Use {
+    #[default]
+    Idle,
+    /// Publish or play has been asked for and not answered.
+    Pending,
+    Publishing(String),
+    Playing,
+}
+
+/// The server's side of one connection. See the module's documentation.
+#[derive(Debug)]
+pub struct ServerSession {
+    config: SessionConfig,
+    phase: Phase,
+    handshake: ServerHandshake,
+    link: Link,
+    encoding: Encoding,
+    connect_transaction: f64,
+    object_encoding: f64,
+    enhanced: bool,
+    /// Message stream n is at n - 1; `None` once deleted.
+    streams: Vec<Option<Use>>,
+    /// When a session without a stream ends, and what it then waited for.
+    deadline: Option<(Duration, Awaited)>,
+    last_media_at: Duration,
+    pinged: bool,
+}
+
+impl ServerSession {
+    /// A session whose connection was accepted at `now`.
+    pub fn new(config: SessionConfig, now: Duration) -> Self {
+        Self {
+            config,
+            phase: Phase::Handshake,
+            handshake: ServerHandshake::default(),
+            link: Link::new(config.chunk_limits, now),
+            encoding: Encoding::Amf0,
+            connect_transaction: 1.0,
+            object_encoding: 0.0,
+            enhanced: false,
+            streams: Vec::new(),
+            deadline: Some((now + config.handshake, Awaited::Handshake)),
+            last_media_at: now,
+            pinged: false,
+        }
+    }
+
+    /// Chunk size of what is sent, for the owner's media.
+    pub fn chunk_bytes(&self) -> u32 {
+        self.link.chunk_bytes()
+    }
+
+    /// Consumes from the front of `input` until there is an event or the input is used up.
+    ///
+    /// # Errors
+    /// Whatever [`SessionError`] says; the session must not be used after one.
+    pub fn handle_input(
+        &mut self,
+        now: Duration,
+        input: &mut &[u8],
+        entropy: Entropy<'_>,
+    ) -> Result<Option<ServerEvent>, SessionError> {
+        if self.phase == Phase::Handshake {
+            self.handshake.handle_input(input, entropy, self.link.output_mut())?;
+            if !self.handshake.is_done() {
+                return Ok(None);
+            }
+            self.phase = Phase::Unconnected;
+            self.deadline = Some((now + self.config.command, Awaited::Command));
+        }
+        while let Some(incoming) = self.link.handle_input(now, input)? {
+            self.pinged = false;
+            // How much a player buffers, or a client's view of its streams, changes nothing here.
+            let Incoming::Message(message) = incoming else { continue };
+            let event = match message.type_id {
+                type_id::COMMAND_AMF0 | type_id::COMMAND_AMF3 => {
+                    self.handle_command(now, message.stream_id, Command::parse(&message)?)?
+                }
+                type_id::AUDIO | type_id::VIDEO | type_id::DATA_AMF0 | type_id::DATA_AMF3 => {
+                    self.is_publishing(message.stream_id).then(|| {
+                        self.last_media_at = now;
+                        ServerEvent::Media {
+                            stream_id: message.stream_id,
+                            media: Media {
+                                type_id: message.type_id,
+                                timestamp_ms: message.timestamp_ms,
+                                payload: message.payload,
+                            },
+                        }
+                    })
+                }
+                // Shared objects and what the future brings.
+                _ => None,
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_publishing(&self, stream_id: u32) -> bool {
+        matches!(self.stream(stream_id), Some(Use::Publishing(_)))
+    }
+
+    fn stream(&self, stream_id: u32) -> Option<&Use> {
+        self.streams.get((stream_id as usize).checked_sub(1)?)?.as_ref()
+    }
+
+    fn stream_mut(&mut self, stream_id: u32) -> Option<&mut Use> {
+        self.streams.get_mut((stream_id as usize).checked_sub(1)?)?.as_mut()
+    }
+
+    /// Sets what a stream is used for and restarts the deadlines that depend on it.
+    fn set_use(&mut self, now: Duration, stream_id: u32, new: Use) {
+        let Some(stream) = self.stream_mut(stream_id) else { return };
+        *stream = new;
+        let active = |stream: &Option<Use>| stream.as_ref().is_some_and(|used| *used != Use::Idle);
+        self.deadline = match self.streams.iter().any(active) {
+            true => None,
+            false => Some((now + self.config.idle, Awaited::NextStream)),
+        };
+        self.last_media_at = now;
+    }
+
+    /// Takes the bytes to send, whole messages only; empty when there is nothing.
+    pub fn poll_output(&mut self) -> Vec<u8> {
+        self.link.poll_output()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do. Any other call may change it.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers().into_iter().flatten().map(|(at, _)| at).min()
+    }
+
+    /// Every deadline that runs; no awaited thing means that a ping is due.
+    fn timers(&self) -> [Option<(Duration, Option<Awaited>)>; 3] {
+        let publishing = self.streams.iter().any(|s| matches!(s, Some(Use::Publishing(_))));
+        let quiet_since = self.link.last_received_at();
+        let ping_at = quiet_since + self.config.ping;
+        [
+            self.deadline.map(|(at, awaited)| (at, Some(awaited))),
+            publishing
+                .then(|| (self.last_media_at + self.config.publisher_silence, Some(Awaited::Media))),
+            (self.phase == Phase::Connected).then_some(match self.pinged {
+                false => (ping_at, None),
+                true => (ping_at + self.config.ping_timeout, Some(Awaited::Ping)),
+            }),
+        ]
+    }
+
+    /// Does what is due at `now`.
+    ///
+    /// # Errors
+    /// [`SessionError::Timeout`] when a deadline has passed.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), SessionError> {
+        let due = self.timers().into_iter().flatten().filter(|(at, _)| *at <= now);
+        match due.min_by_key(|(at, _)| *at) {
+            None => Ok(()),
+            Some((_, Some(awaited))) => Err(SessionError::Timeout(awaited)),
+            Some((_, None)) => {
+                self.pinged = true;
+                let time_ms = now.as_millis() as u32;
+                self.link.send_control(Control::User(UserControl::PingRequest(time_ms)));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! A client session and a server session against each other, and the server against bad input.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use rehearsal_core::rtmp::{
+    chunk::ChunkLimits,
+    client::{ClientConfig, ClientEvent, ClientSession, Intent},
+    command::{Command, Encoding, Status},
+    handshake::{ClientForm, Scheme},
+    link::{Incoming, Link},
+    message::{Control, UserControl},
+    server::{Awaited, ServerEvent, ServerSession, SessionConfig, SessionError},
+};
+
+const LIMITS: ChunkLimits =
+    ChunkLimits { message_bytes: 1 << 20, chunk_bytes: 1 << 20, chunk_streams: 16 };
+
+const CONFIG: SessionConfig = SessionConfig {
+    chunk_limits: LIMITS,
+    chunk_bytes: 4096,
+    window_ack_bytes: 2_500_000,
+    message_streams: 3,
+    name_bytes: 32,
+    handshake: Duration::from_secs(10),
+    command: Duration::from_secs(20),
+    idle: Duration::from_secs(180),
+    publisher_silence: Duration::from_secs(15),
+    ping: Duration::from_secs(60),
+    ping_timeout: Duration::from_secs(30),
+};
+
+fn entropy(buf: &mut [u8]) {
+    buf.iter_mut().enumerate().for_each(|(index, byte)| *byte = (index * 13 % 255) as u8);
+}
+
+fn client(intent: Intent, name: &str, form: ClientForm, encoding: Encoding) -> ClientSession {
+    let config = ClientConfig {
+        form,
+        chunk_limits: LIMITS,
+        chunk_bytes: 1000,
+        encoding,
+        app: "live".into(),
+        name: name.into(),
+        intent,
+    };
+    ClientSession::new(config, Duration::ZERO, &mut entropy)
+}
+
+/// A client and a server joined by a wire that cuts into pieces of `step` bytes.
+struct Pair {
+    client: ClientSession,
+    server: ServerSession,
+    step: usize,
+    /// What the server's owner would refuse.
+    taken: Option<&'static str>,
+    client_events: Vec<ClientEvent>,
+    server_events: Vec<ServerEvent>,
+}
+
+impl Pair {
+    fn new(client: ClientSession, step: usize) -> Self {
+        let server = ServerSession::new(CONFIG, Duration::ZERO);
+        let (client_events, server_events) = (Vec::new(), Vec::new());
+        Self { client, server, step, taken: None, client_events, server_events }
+    }
+
+    /// Moves bytes until both sides are quiet.
+    fn drive(&mut self) {
+        loop {
+            let (up, down) = (self.client.poll_output(), self.server.poll_output());
+            if up.is_empty() && down.is_empty() {
+                return;
+            }
+            for mut piece in up.chunks(self.step) {
+                while let Some(event) =
+                    self.server.handle_input(Duration::ZERO, &mut piece, &mut entropy).unwrap()
+                {
+                    self.decide(&event);
+                    self.server_events.push(event);
+                }
+            }
+            for mut piece in down.chunks(self.step) {
+                while let Some(event) =
+                    self.client.handle_input(Duration::ZERO, &mut piece, &mut entropy).unwrap()
+                {
+                    self.client_events.push(event);
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, event: &ServerEvent) {
+        let now = Duration::ZERO;
+        match event {
+            ServerEvent::Connect(_) => self.server.accept_connect(),
+            ServerEvent::Publish { stream_id, name } if Some(name.as_str()) == self.taken => {
+                let status = Status::error("NetStream.Publish.BadName", "taken");
+                self.server.refuse(now, *stream_id, status);
+            }
+            ServerEvent::Publish { stream_id, name } => {
+                self.server.accept_publish(now, *stream_id, name);
+            }
+            ServerEvent::Play { stream_id, name } => self.server.accept_play(now, *stream_id, name),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn publishing_works_in_every_form_encoding_and_segmentation() {
+    let forms = [
+        ClientForm::Simple,
+        ClientForm::Digest(Scheme::Zero),
+        ClientForm::Digest(Scheme::One),
+    ];
+    for form in forms {
+        for (encoding, step) in [(Encoding::Amf0, 1), (Encoding::Amf3, 7), (Encoding::Amf0, 100_000)] {
+            let client = client(Intent::Publish, "cam?token=1", form, encoding);
+            let mut pair = Pair::new(client, step);
+            pair.drive();
+            assert!(pair.client_events.contains(&ClientEvent::Started));
+            let name = "cam".to_owned();
+            assert!(pair.server_events.contains(&ServerEvent::Publish { stream_id: 1, name }));
+
+            pair.server_events.clear();
+            pair.client.send_media(9, 0x0100_0000, Bytes::from(vec![7; 5000]));
+            pair.client.send_media(8, 0x0100_0001, Bytes::from_static(b"aac"));
+            pair.drive();
+            let times: Vec<_> = pair
+                .server_events
+                .iter()
+                .map(|event| match event {
+                    ServerEvent::Media { stream_id: 1, media } => {
+                        (media.type_id, media.timestamp_ms, media.payload.len())
+                    }
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(times, [(9, 0x0100_0000, 5000), (8, 0x0100_0001, 3)]);
+        }
+    }
+}
+
+#[test]
+fn a_taken_name_is_refused_as_bad_name() {
+    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.taken = Some("cam");
+    pair.drive();
+    let refused = ClientEvent::Refused {
+        code: "NetStream.Publish.BadName".into(),
+        description: "taken".into(),
+    };
+    assert!(pair.client_events.contains(&refused), "{:?}", pair.client_events);
+}
+
+#[test]
+fn a_player_starts_pauses_and_stops() {
+    let mut pair = Pair::new(client(Intent::Play, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.drive();
+    assert!(pair.client_events.contains(&ClientEvent::Started));
+    assert!(pair.client_events.contains(&ClientEvent::User(UserControl::StreamBegin(1))));
+    for paused in [true, false] {
+        pair.server_events.clear();
+        pair.client.send_pause(paused);
+        pair.drive();
+        assert_eq!(pair.server_events, [ServerEvent::Pause { stream_id: 1, paused }]);
+    }
+    pair.server_events.clear();
+    pair.client.send_close();
+    pair.drive();
+    assert_eq!(pair.server_events, [ServerEvent::Closed { stream_id: 1 }]);
+    let stopped = ClientEvent::Status { code: "NetStream.Play.Stop".into() };
+    assert_eq!(pair.client_events.last(), Some(&stopped));
+}
+
+#[test]
+fn unpublishing_is_confirmed_once() {
+    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.drive();
+    pair.server_events.clear();
+    pair.client.send_close();
+    pair.drive();
+    assert_eq!(pair.server_events, [ServerEvent::Closed { stream_id: 1 }]);
+    let unpublished = ClientEvent::Status { code: "NetStream.Unpublish.Success".into() };
+    assert_eq!(pair.client_events.iter().filter(|event| **event == unpublished).count(), 1);
+}
+
+/// A server session past the handshake, with a bare link to speak to it.
+fn raw() -> (ServerSession, Link) {
+    let mut server = ServerSession::new(CONFIG, Duration::ZERO);
+    let mut c0c1c2 = vec![3; 1];
+    c0c1c2.extend([0; 2 * 1536]);
+    let mut input = &c0c1c2[..];
+    assert_eq!(server.handle_input(Duration::ZERO, &mut input, &mut entropy), Ok(None));
+    server.poll_output();
+    (server, Link::new(LIMITS, Duration::ZERO))
+}
+
+/// Sends one command and gives the replies.
+fn call(
+    server: &mut ServerSession,
+    link: &mut Link,
+    stream_id: u32,
+    command: Command,
+) -> Result<Vec<Command>, SessionError> {
+    link.send_command(stream_id, &command, Encoding::Amf0);
+    let bytes = link.poll_output();
+    let mut input = &bytes[..];
+    while let Some(event) = server.handle_input(Duration::ZERO, &mut input, &mut entropy)? {
+        match event {
+            ServerEvent::Connect(_) => server.accept_connect(),
+            ServerEvent::Play { stream_id, name } => {
+                server.accept_play(Duration::ZERO, stream_id, &name);
+            }
+            _ => {}
+        }
+    }
+    let bytes = server.poll_output();
+    let mut input = &bytes[..];
+    let mut replies = Vec::new();
+    while let Some(incoming) = link.handle_input(Duration::ZERO, &mut input).unwrap() {
+        if let Incoming::Message(message) = incoming
+            && message.type_id == 20
+        {
+            replies.push(Command::parse(&message).unwrap());
+        }
+    }
+    Ok(replies)
+}
+
+fn command(name: &str, transaction: f64, values: &[rehearsal_core::amf::Value]) -> Command {
+    Command { name: name.into(), transaction, values: values.to_vec() }
+}
+
+fn connected() -> (ServerSession, Link) {
+    use rehearsal_core::amf::Object;
+    let (mut server, mut link) = raw();
+    let object = Object::new().with("app", "live");
+    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    assert_eq!(replies[0].name, "_result");
+    (server, link)
+}
+
+#[test]
+fn every_call_is_answered_with_its_transaction() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = connected();
+    let names =
+        ["releaseStream", "FCPublish", "FCSubscribe", "_checkbw", "getStreamLength", "whatever"];
+    for (index, name) in names.into_iter().enumerate() {
+        let transaction = 10.5 + index as f64;
+        let sent = command(name, transaction, &[Value::Null, "cam".into()]);
+        let replies = call(&mut server, &mut link, 0, sent).unwrap();
+        assert_eq!((replies[0].name.as_str(), replies[0].transaction), ("_result", transaction));
+    }
+    let unasked = command("whatever", 0.0, &[Value::Null]);
+    assert_eq!(call(&mut server, &mut link, 0, unasked), Ok(vec![]));
+}
+
+#[test]
+fn message_streams_are_numbered_from_one_limited_and_reused() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = connected();
+    let mut create = || {
+        let sent = command("createStream", 2.0, &[Value::Null]);
+        let replies = call(&mut server, &mut link, 0, sent).unwrap();
+        (replies[0].name.clone(), replies[0].number(0))
+    };
+    for id in [1.0, 2.0, 3.0] {
+        assert_eq!(create(), ("_result".into(), Some(id)));
+    }
+    assert_eq!(create().0, "_error");
+    let delete = command("deleteStream", 0.0, &[Value::Null, 2.0.into()]);
+    assert_eq!(call(&mut server, &mut link, 0, delete), Ok(vec![]));
+    let sent = command("createStream", 2.0, &[Value::Null]);
+    assert_eq!(call(&mut server, &mut link, 0, sent).unwrap()[0].number(0), Some(2.0));
+}
+
+#[test]
+fn enhanced_clients_are_told_what_passes_through() {
+    use rehearsal_core::amf::{Object, Value};
+    let (mut server, mut link) = raw();
+    let list = Value::StrictArray(vec!["hvc1".into()]);
+    let object = Object::new().with("app", "live").with("fourCcList", list);
+    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    let Some(Value::StrictArray(codecs)) = replies[0].object().unwrap().get("fourCcList") else {
+        panic!("no fourCcList in {replies:?}");
+    };
+    for codec in ["hvc1", "av01", "vp09", "avc1", "Opus", "fLaC"] {
+        assert!(codecs.contains(&codec.into()), "{codec}");
+    }
+}
+
+#[test]
+fn commands_before_connect_end_the_session() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = raw();
+    let sent = command("createStream", 2.0, &[Value::Null]);
+    assert_eq!(call(&mut server, &mut link, 0, sent), Err(SessionError::NotConnected));
+}
+
+#[test]
+fn an_unusable_app_or_name_is_refused() {
+    use rehearsal_core::amf::{Object, Value};
+    let (mut server, mut link) = raw();
+    let object = Object::new().with("app", "?x");
+    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    assert_eq!(replies[0].name, "_error");
+
+    let (mut server, mut link) = connected();
+    call(&mut server, &mut link, 0, command("createStream", 2.0, &[Value::Null])).unwrap();
+    for name in ["", "?k=v", "a\u{7}", &"x".repeat(33)] {
+        let sent = command("publish", 3.0, &[Value::Null, name.into(), "live".into()]);
+        let replies = call(&mut server, &mut link, 1, sent).unwrap();
+        let code = replies[0].argument(0).unwrap().as_object().unwrap().get_str("code");
+        assert_eq!(code, Some("NetStream.Publish.BadName"), "{name:?}");
+    }
+}
+
+#[test]
+fn deadlines_fire_when_due_and_not_before() {
+    let seconds = Duration::from_secs;
+    let expired = |awaited| Err(SessionError::Timeout(awaited));
+    let almost = Duration::from_millis(1);
+
+    let mut server = ServerSession::new(CONFIG, seconds(0));
+    assert_eq!(server.poll_timeout(), Some(seconds(10)));
+    assert_eq!(server.handle_timeout(seconds(10) - almost), Ok(()));
+    assert_eq!(server.handle_timeout(seconds(10)), expired(Awaited::Handshake));
+
+    let (mut server, _) = raw();
+    assert_eq!(server.handle_timeout(seconds(20) - almost), Ok(()));
+    assert_eq!(server.handle_timeout(seconds(20)), expired(Awaited::Command));
+
+    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.drive();
+    assert_eq!(pair.server.poll_timeout(), Some(seconds(15)));
+    assert_eq!(pair.server.handle_timeout(seconds(15)), expired(Awaited::Media));
+
+    let mut pair = Pair::new(client(Intent::Play, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.drive();
+    assert_eq!(pair.server.poll_timeout(), Some(seconds(60)));
+    assert_eq!(pair.server.handle_timeout(seconds(60)), Ok(()), "a ping is due, nothing else");
+    assert!(!pair.server.poll_output().is_empty());
+    assert_eq!(pair.server.poll_timeout(), Some(seconds(90)));
+    assert_eq!(pair.server.handle_timeout(seconds(90)), expired(Awaited::Ping));
+
+    let mut pair = Pair::new(client(Intent::Play, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    let never_ping = SessionConfig { ping: seconds(3600), ..CONFIG };
+    pair.server = ServerSession::new(never_ping, seconds(0));
+    pair.drive();
+    assert_eq!(pair.server.poll_timeout(), Some(seconds(3600)), "a player may wait");
+    pair.client.send_close();
+    pair.drive();
+    assert_eq!(pair.server.handle_timeout(seconds(180) - almost), Ok(()));
+    assert_eq!(pair.server.handle_timeout(seconds(180)), expired(Awaited::NextStream));
+}
+
+#[test]
+fn any_sign_of_life_answers_a_ping() {
+    let (mut server, mut link) = connected();
+    server.handle_timeout(Duration::from_secs(60)).ok();
+    link.send_control(Control::User(UserControl::PingResponse(60_000)));
+    let bytes = link.poll_output();
+    server.handle_input(Duration::from_secs(61), &mut &bytes[..], &mut entropy).unwrap();
+    assert_eq!(server.poll_timeout(), Some(Duration::from_secs(20)), "the command deadline is left");
+}
+
+/// What a publisher sends from the handshake on, up to and including some media.
+fn publisher_bytes() -> Vec<u8> {
+    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 4096);
+    let mut sent = Vec::new();
+    for round in 0..8 {
+        let up = pair.client.poll_output();
+        sent.extend_from_slice(&up);
+        let mut input = &up[..];
+        while let Some(event) =
+            pair.server.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap()
+        {
+            pair.decide(&event);
+        }
+        let down = pair.server.poll_output();
+        let mut input = &down[..];
+        while pair.client.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap().is_some() {}
+        if round > 4 {
+            pair.client.send_media(9, round * 40, Bytes::from(vec![0x17; 3000]));
+        }
+    }
+    sent
+}
+
+/// Feeds `bytes` in pieces as an owner would; gives every event, then how it ended.
+fn outcome(bytes: &[u8], cuts: &[usize]) -> (Vec<ServerEvent>, Result<(), SessionError>) {
+    let mut server = ServerSession::new(CONFIG, Duration::ZERO);
+    let (mut at, mut cuts, mut events) = (0, cuts.iter().cycle(), Vec::new());
+    while at < bytes.len() {
+        let end = (at + cuts.next().unwrap()).min(bytes.len());
+        let mut piece = &bytes[at..end];
+        loop {
+            match server.handle_input(Duration::ZERO, &mut piece, &mut entropy) {
+                Ok(None) => break,
+                Err(error) => return (events, Err(error)),
+                Ok(Some(event)) => {
+                    match &event {
+                        ServerEvent::Connect(_) => server.accept_connect(),
+                        ServerEvent::Publish { stream_id, name } => {
+                            server.accept_publish(Duration::ZERO, *stream_id, name);
+                        }
+                        ServerEvent::Play { stream_id, name } => {
+                            server.accept_play(Duration::ZERO, *stream_id, name);
+                        }
+                        _ => {}
+                    }
+                    events.push(event);
+                }
+            }
+        }
+        assert!(piece.is_empty());
+        at = end;
+    }
+    (events, Ok(()))
+}
+
+proptest! {
+    #[test]
+    fn a_valid_publisher_is_read_alike_in_every_segmentation(
+        cuts in prop::collection::vec(1..3000usize, 1..30),
+    ) {
+        let bytes = publisher_bytes();
+        let whole = outcome(&bytes, &[bytes.len()]);
+        prop_assert!(whole.1.is_ok() && whole.0.len() >= 4);
+        prop_assert_eq!(outcome(&bytes, &cuts), whole);
+    }
+
+    #[test]
+    fn a_mutated_or_truncated_publisher_is_read_alike_in_every_segmentation(
+        mutations in prop::collection::vec((3073..6000usize, any::<u8>()), 0..8),
+        length in 3073..9000usize,
+        cuts in prop::collection::vec(1..3000usize, 1..30),
+    ) {
+        let mut bytes = publisher_bytes();
+        for (at, value) in mutations {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        bytes.truncate(length);
+        prop_assert_eq!(outcome(&bytes, &cuts), outcome(&bytes, &[bytes.len()]));
+    }
+
+    #[test]
+    fn any_bytes_after_the_handshake_are_survived(
+        tail in prop::collection::vec(any::<u8>(), 0..2000),
+        cuts in prop::collection::vec(1..3000usize, 1..30),
+    ) {
+        let mut bytes = vec![3];
+        bytes.resize(3073, 0);
+        bytes.extend(tail);
+        prop_assert_eq!(outcome(&bytes, &cuts), outcome(&bytes, &[bytes.len()]));
+    }
+}
