@@ -2,7 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod amf;
+pub mod config;
 pub mod env;
+pub mod gateway;
+mod http;
 pub mod live;
 pub mod media;
 pub mod rtmp;

@@ -26,8 +26,6 @@ const PIECES_MAX: usize = 64;
 pub enum Wire {
     /// RTMP chunks.
     Rtmp {
-        /// Message stream id of the player, little-endian as in the header.
-        stream_id: [u8; 4],
         /// Outbound chunk size.
         chunk_bytes: u32,
     },
@@ -38,26 +36,29 @@ pub enum Wire {
     },
 }
 
-impl Wire {
-    /// RTMP on message stream `stream_id`.
-    pub fn rtmp(stream_id: u32, chunk_bytes: u32) -> Self {
-        Self::Rtmp { stream_id: stream_id.to_le_bytes(), chunk_bytes }
-    }
+/// A frame on its way, with the message stream id of its player, little-endian as in the header.
+#[derive(Debug)]
+struct Addressed {
+    frame: Arc<Frame>,
+    stream_id: [u8; 4],
+}
 
-    /// Calls `piece` with the pieces of `frame` in order, until it returns false.
-    fn pieces<'a>(&'a self, frame: &'a Frame, mut piece: impl FnMut(&'a [u8]) -> bool) {
+impl Wire {
+    /// Calls `piece` with the pieces of a frame in order, until it returns false.
+    fn pieces<'a>(self, item: &'a Addressed, mut piece: impl FnMut(&'a [u8]) -> bool) {
+        let Addressed { frame, stream_id } = item;
         match self {
             Self::Flv { chunked } => {
-                let (front, back) = frame.flv.around(*chunked);
+                let (front, back) = frame.flv.around(chunked);
                 let _ = piece(front) && piece(&frame.payload) && piece(back);
             }
-            Self::Rtmp { stream_id, chunk_bytes } => {
+            Self::Rtmp { chunk_bytes } => {
                 let first = frame.rtmp.first();
                 let (front, back) = first.split_at(MessageHead::STREAM_ID_AT);
                 if !(piece(front) && piece(stream_id) && piece(&back[stream_id.len()..])) {
                     return;
                 }
-                let mut chunks = frame.payload.chunks(*chunk_bytes as usize);
+                let mut chunks = frame.payload.chunks(chunk_bytes as usize);
                 if !chunks.next().is_none_or(&mut piece) {
                     return;
                 }
@@ -71,10 +72,10 @@ impl Wire {
         }
     }
 
-    /// Length of `frame` on this wire.
-    fn length(&self, frame: &Frame) -> usize {
+    /// Length of a frame on this wire.
+    fn length(self, item: &Addressed) -> usize {
         let mut length = 0;
-        self.pieces(frame, |piece| {
+        self.pieces(item, |piece| {
             length += piece.len();
             true
         });
@@ -85,7 +86,7 @@ impl Wire {
 #[derive(Debug)]
 enum Item {
     Bytes(Bytes),
-    Frame(Arc<Frame>),
+    Frame(Addressed),
 }
 
 /// The queue of one subscriber.
@@ -105,13 +106,6 @@ impl Outbox {
         Self { wire, items: VecDeque::new(), written: 0, queued_bytes: 0 }
     }
 
-    /// Frames from now on go out in the form of `wire`. Frames of the form before must not be queued.
-    pub fn set_wire(&mut self, wire: Wire) {
-        self.drop_frames(|_| true);
-        debug_assert!(self.first_frame().is_none(), "a frame is half written in the old form");
-        self.wire = wire;
-    }
-
     /// Queues bytes that are not a frame; they go between whole frames.
     pub fn push_bytes(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
@@ -120,10 +114,16 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame.
-    pub fn push_frame(&mut self, frame: Arc<Frame>) {
+    /// Queues a frame for message stream `stream_id`, which means nothing to FLV.
+    pub fn push_frame(&mut self, frame: Arc<Frame>, stream_id: u32) {
         self.queued_bytes += frame.payload.len();
-        self.items.push_back(Item::Frame(frame));
+        let stream_id = stream_id.to_le_bytes();
+        self.items.push_back(Item::Frame(Addressed { frame, stream_id }));
+    }
+
+    /// Items queued: frames, and runs of other bytes.
+    pub fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// True when everything has been written.
@@ -139,7 +139,7 @@ impl Outbox {
     /// The frame that is next to be written or half written.
     pub fn first_frame(&self) -> Option<&Arc<Frame>> {
         self.items.iter().find_map(|item| match item {
-            Item::Frame(frame) => Some(frame),
+            Item::Frame(item) => Some(&item.frame),
             Item::Bytes(_) => None,
         })
     }
@@ -152,8 +152,8 @@ impl Outbox {
         self.items.retain(|item| {
             let first_is_safe = std::mem::take(&mut half_written);
             match item {
-                Item::Frame(frame) if !first_is_safe && unwanted(frame) => {
-                    *queued_bytes -= frame.payload.len();
+                Item::Frame(item) if !first_is_safe && unwanted(&item.frame) => {
+                    *queued_bytes -= item.frame.payload.len();
                     dropped += 1;
                     false
                 }
@@ -206,7 +206,7 @@ impl Outbox {
             let mut full = false;
             match item {
                 Item::Bytes(bytes) => full = !add(bytes),
-                Item::Frame(frame) => self.wire.pieces(frame, |piece| {
+                Item::Frame(item) => self.wire.pieces(item, |piece| {
                     full = !add(piece);
                     !full
                 }),
@@ -224,7 +224,7 @@ impl Outbox {
         while let Some(item) = self.items.front() {
             let (length, queued) = match item {
                 Item::Bytes(bytes) => (bytes.len(), bytes.len()),
-                Item::Frame(frame) => (self.wire.length(frame), frame.payload.len()),
+                Item::Frame(item) => (self.wire.length(item), item.frame.payload.len()),
             };
             if self.written < length {
                 return;
@@ -304,8 +304,8 @@ mod tests {
     #[tokio::test]
     async fn every_short_write_gives_the_same_bytes() {
         for wire in [
-            Wire::rtmp(1, 50),
-            Wire::rtmp(7, 4096),
+            Wire::Rtmp { chunk_bytes: 50 },
+            Wire::Rtmp { chunk_bytes: 4096 },
             Wire::Flv { chunked: true },
             Wire::Flv { chunked: false },
         ] {
@@ -313,10 +313,10 @@ mod tests {
             for step in [usize::MAX, 1, 3, 17, 100] {
                 let mut outbox = Outbox::new(wire);
                 outbox.push_bytes(Bytes::from_static(b"control"));
-                outbox.push_frame(frame(1, 0x00ff_fff0, 300));
-                outbox.push_frame(frame(1, 0x0100_0000, 300));
+                outbox.push_frame(frame(1, 0x00ff_fff0, 300), 1);
+                outbox.push_frame(frame(1, 0x0100_0000, 300), 1);
                 outbox.push_bytes(Bytes::from_static(b"more"));
-                outbox.push_frame(frame(1, 0x0100_0001, 0));
+                outbox.push_frame(frame(1, 0x0100_0001, 0), 1);
                 all.push(written(&mut outbox, step).await);
             }
             assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{wire:?}");
@@ -325,9 +325,9 @@ mod tests {
 
     #[tokio::test]
     async fn rtmp_frames_are_read_back_with_the_players_stream_id() {
-        let mut outbox = Outbox::new(Wire::rtmp(5, 128));
+        let mut outbox = Outbox::new(Wire::Rtmp { chunk_bytes: 128 });
         let sent = [frame(1, 40, 1000), frame(1, 0x0100_0000, 200), frame(1, 50, 0)];
-        sent.iter().for_each(|frame| outbox.push_frame(Arc::clone(frame)));
+        sent.iter().for_each(|frame| outbox.push_frame(Arc::clone(frame), 5));
         let bytes = written(&mut outbox, 99).await;
         let limits = ChunkLimits { message_bytes: 9999, chunk_bytes: 9999, chunk_streams: 9 };
         let mut reader = ChunkReader::new(limits);
@@ -344,7 +344,7 @@ mod tests {
     async fn dropping_frames_spares_control_bytes_and_what_is_half_written() {
         let mut outbox = Outbox::new(Wire::Flv { chunked: false });
         for epoch in [1, 1, 2] {
-            outbox.push_frame(frame(epoch, 0, 100));
+            outbox.push_frame(frame(epoch, 0, 100), 1);
         }
         outbox.push_bytes(Bytes::from_static(b"status"));
         outbox.advance(20);
@@ -355,8 +355,8 @@ mod tests {
 
     #[tokio::test]
     async fn more_pieces_than_one_write_takes_all_go_out() {
-        let mut outbox = Outbox::new(Wire::rtmp(1, 10));
-        outbox.push_frame(frame(1, 0, 10_000));
+        let mut outbox = Outbox::new(Wire::Rtmp { chunk_bytes: 10 });
+        outbox.push_frame(frame(1, 0, 10_000), 1);
         assert_eq!(written(&mut outbox, usize::MAX).await.len(), 12 + 10_000 + 999);
     }
 }

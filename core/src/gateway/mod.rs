@@ -1,0 +1,199 @@
+//! The gateway: two listeners, the live streams, and every connection's task.
+//!
+//! [`Gateway::run`] owns all of it: dropping that future ends every task, connection and listener at once. Told to
+//! shut down, it stops accepting, lets each connection tell its peer and flush, and cuts what is left when the
+//! time for it is over.
+
+mod delivery;
+mod rtmp_connection;
+mod task_set;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use delivery::{Delivery, DeliveryError, DeliveryEvent};
+use task_set::TaskSet;
+
+use crate::{
+    config::Config,
+    env::{Env, TcpListener},
+    http,
+    live::Registry,
+};
+
+/// Pause after a failed accept: what made it fail (no descriptors, mostly) needs time to go away.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection shares.
+#[derive(Debug)]
+pub struct Shared<E: Env> {
+    /// The way to the outside.
+    pub env: E,
+    /// Limits and deadlines.
+    pub config: Config,
+    /// The streams.
+    pub live: Registry,
+    /// Cancelled when the gateway is to end.
+    pub shutdown: CancellationToken,
+    /// What happened since the start.
+    pub counters: Counters,
+}
+
+/// Totals since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections closed at once because there were too many.
+    pub connections_refused: AtomicU64,
+    /// Calls of accept that failed.
+    pub accepts_failed: AtomicU64,
+    /// Messages of publishers that made no sense and were left out.
+    pub messages_dropped: AtomicU64,
+    /// Frames that slow subscribers did not get.
+    pub frames_skipped: AtomicU64,
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+/// Why the gateway could not start.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address} for {protocol}: {source} (change {key} or free the port)")]
+pub struct BindError {
+    /// What should have been served.
+    pub protocol: &'static str,
+    /// The key of the configuration.
+    pub key: &'static str,
+    /// Where.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// How a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Connections that had to be cut when the time to shut down was over.
+    pub cut_connections: usize,
+}
+
+/// A gateway that listens but does not serve yet.
+#[derive(Debug)]
+pub struct Gateway<E: Env> {
+    shared: Arc<Shared<E>>,
+    rtmp: E::TcpListener,
+    http: E::TcpListener,
+}
+
+impl<E: Env> Gateway<E> {
+    /// Opens the listeners of `config`. The gateway ends in order once `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// A listener could not be opened.
+    pub async fn bind(
+        env: E,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> Result<Self, BindError> {
+        let bind = async |protocol, key, address| {
+            env.bind_tcp(address)
+                .await
+                .map_err(|source| BindError { protocol, key, address, source })
+        };
+        let rtmp = bind("RTMP", "rtmp.listen", config.rtmp.listen).await?;
+        let http = bind("HTTP", "http.listen", config.http.listen).await?;
+        let live = Registry::new(config.live_limits());
+        let counters = Counters::default();
+        let shared = Arc::new(Shared { env, config, live, shutdown, counters });
+        Ok(Self { shared, rtmp, http })
+    }
+
+    /// Where RTMP is served.
+    pub fn rtmp_addr(&self) -> SocketAddr {
+        self.rtmp.local_addr()
+    }
+
+    /// Where HTTP is served.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http.local_addr()
+    }
+
+    /// What the connections share, for whoever watches the gateway.
+    pub fn shared(&self) -> Arc<Shared<E>> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Serves until the shutdown is over.
+    pub async fn run(self) -> Ended {
+        let Self { shared, rtmp, http } = self;
+        let connections = TaskSet::new(shared.env.clone());
+        info!(rtmp = %rtmp.local_addr(), http = %http.local_addr(), "listening");
+        tokio::join!(
+            accept(&shared, &connections, rtmp, rtmp_connection::serve),
+            accept(&shared, &connections, http, http::serve),
+        );
+        let within = Duration::from_millis(shared.config.limits.shutdown_ms);
+        info!(connections = connections.len(), within_ms = within.as_millis(), "shutting down");
+        let _ = tokio::time::timeout(within, connections.idle()).await;
+        let cut_connections = connections.len();
+        if cut_connections > 0 {
+            warn!(cut_connections, "connections did not end in time and were cut");
+        }
+        Ended { cut_connections }
+    }
+}
+
+/// Accepts connections and serves each in a task of its own, until the shutdown begins.
+async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
+    shared: &Arc<Shared<E>>,
+    connections: &TaskSet<E>,
+    mut listener: E::TcpListener,
+    serve: impl Fn(Arc<Shared<E>>, E::TcpStream, Peer) -> F,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((_, address)) if connections.len() >= shared.config.limits.max_connections => {
+                count(&shared.counters.connections_refused, 1);
+                warn!(peer = %address, "refused: limits.max_connections is reached");
+            }
+            Ok((stream, address)) => {
+                count(&shared.counters.connections, 1);
+                let id = shared.counters.connections.load(Ordering::Relaxed);
+                connections.spawn(serve(Arc::clone(shared), stream, Peer { id, address }));
+            }
+            Err(error) => {
+                count(&shared.counters.accepts_failed, 1);
+                warn!(%error, "accept failed; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Number of the connection, counted from 1.
+    pub id: u64,
+    /// Where it comes from.
+    pub address: SocketAddr,
+}

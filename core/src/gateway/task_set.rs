@@ -1,0 +1,114 @@
+//! The tasks of all connections: each is forgotten when it ends, and all end with the set.
+
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tokio::sync::Notify;
+
+use crate::env::Env;
+
+#[derive(Debug)]
+struct Tasks<T> {
+    next: u64,
+    /// `None` between the reservation of a place and the spawn.
+    running: BTreeMap<u64, Option<T>>,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    tasks: Mutex<Tasks<T>>,
+    idle: Notify,
+}
+
+impl<T> Inner<T> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks<T>> {
+        self.tasks.lock().expect("the lock is not held across a panic")
+    }
+}
+
+/// Tasks that end with it.
+#[derive(Debug)]
+pub(super) struct TaskSet<E: Env> {
+    env: E,
+    inner: Arc<Inner<E::Task>>,
+}
+
+impl<E: Env> TaskSet<E> {
+    pub(super) fn new(env: E) -> Self {
+        let tasks = Mutex::new(Tasks { next: 0, running: BTreeMap::new() });
+        Self { env, inner: Arc::new(Inner { tasks, idle: Notify::new() }) }
+    }
+
+    /// Tasks that have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.inner.tasks().running.len()
+    }
+
+    /// Runs `future` as a task.
+    pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let id = {
+            let mut tasks = self.inner.tasks();
+            tasks.next += 1;
+            let id = tasks.next;
+            tasks.running.insert(id, None);
+            id
+        };
+        let leave = Leave { inner: Arc::clone(&self.inner), id };
+        let task = self.env.spawn(async move {
+            let _leave = leave;
+            future.await;
+        });
+        // The task may be over already; then nothing keeps its handle.
+        let over = match self.inner.tasks().running.get_mut(&id) {
+            Some(place) => {
+                *place = Some(task);
+                None
+            }
+            None => Some(task),
+        };
+        drop(over);
+    }
+
+    /// Completes once no task is left.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut ended = pin!(self.inner.idle.notified());
+            ended.as_mut().enable();
+            if self.len() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl<E: Env> Drop for TaskSet<E> {
+    fn drop(&mut self) {
+        // Ending a task drops its future, which takes the lock to leave the set.
+        let running = std::mem::take(&mut self.inner.tasks().running);
+        drop(running);
+    }
+}
+
+/// Takes a task out of the set when it ends, also by a panic.
+struct Leave<T> {
+    inner: Arc<Inner<T>>,
+    id: u64,
+}
+
+impl<T> Drop for Leave<T> {
+    fn drop(&mut self) {
+        let (task, idle) = {
+            let mut tasks = self.inner.tasks();
+            let task = tasks.running.remove(&self.id);
+            (task, tasks.running.is_empty())
+        };
+        drop(task);
+        if idle {
+            self.inner.idle.notify_waiters();
+        }
+    }
+}

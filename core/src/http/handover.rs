@@ -1,0 +1,190 @@
+//! How a live response leaves hyper.
+//!
+//! The service answers with a [`LiveBody`], which never gives a byte. hyper writes the head, asks the body, gets
+//! nothing and flushes; [`Tap`], between hyper and the socket, sees the flush. Then the head is on the wire and
+//! nothing else is buffered, and the socket can be taken away.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use crate::live::{Subscriber, Tracks};
+
+/// What a viewer is to get after the head of its response.
+#[derive(Debug)]
+pub(super) struct LiveResponse {
+    pub(super) subscriber: Subscriber,
+    pub(super) tracks: Tracks,
+    /// HTTP/1.1 chunked coding; without it the end of the connection ends the response.
+    pub(super) chunked: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// No live response.
+    None,
+    /// hyper has the response and has not asked its body yet.
+    Answered(LiveResponse),
+    /// The head is in hyper's buffer.
+    HeadBuffered(LiveResponse),
+    /// The head is on the wire.
+    HeadOut(LiveResponse),
+}
+
+/// What the service, the body and the tap of one connection share.
+#[derive(Debug)]
+pub(super) struct Handover {
+    state: Mutex<(Stage, Instant)>,
+}
+
+impl Handover {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { state: Mutex::new((Stage::None, now)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, (Stage, Instant)> {
+        self.state.lock().expect("the lock is not held across a panic")
+    }
+
+    /// The service answers with `response`.
+    pub(super) fn answer(&self, response: LiveResponse) {
+        self.state().0 = Stage::Answered(response);
+    }
+
+    /// The response, once its head is on the wire.
+    pub(super) fn take_if_head_is_out(&self) -> Option<LiveResponse> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.0, Stage::None) {
+            Stage::HeadOut(response) => Some(response),
+            other => {
+                state.0 = other;
+                None
+            }
+        }
+    }
+
+    /// When the socket last took or gave anything.
+    pub(super) fn progress_at(&self) -> Instant {
+        self.state().1
+    }
+
+    fn note_progress(&self) {
+        self.state().1 = Instant::now();
+    }
+
+    fn body_asked(&self) {
+        let mut state = self.state();
+        state.0 = match std::mem::replace(&mut state.0, Stage::None) {
+            Stage::Answered(response) => Stage::HeadBuffered(response),
+            other => other,
+        };
+    }
+
+    fn flushed(&self) {
+        let mut state = self.state();
+        state.0 = match std::mem::replace(&mut state.0, Stage::None) {
+            Stage::HeadBuffered(response) => Stage::HeadOut(response),
+            other => other,
+        };
+    }
+}
+
+/// The body of a live response, as far as hyper knows it.
+#[derive(Debug)]
+pub(super) struct LiveBody(pub(super) Arc<Handover>);
+
+impl Body for LiveBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // No waker is kept: the connection is taken away from hyper before it asks again.
+        self.0.body_asked();
+        Poll::Pending
+    }
+}
+
+/// The socket as hyper sees it.
+#[derive(Debug)]
+pub(super) struct Tap<S> {
+    socket: S,
+    handover: Arc<Handover>,
+}
+
+impl<S> Tap<S> {
+    pub(super) fn new(socket: S, handover: Arc<Handover>) -> Self {
+        Self { socket, handover }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.socket
+    }
+
+    fn noted<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Ok(_)) = result {
+            self.handover.note_progress();
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.noted(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = flushed {
+            self.handover.flushed();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

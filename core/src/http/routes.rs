@@ -1,0 +1,211 @@
+//! Which request gets which answer.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Version,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+use percent_encoding::percent_decode_str;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, info};
+
+use super::handover::{Handover, LiveBody, LiveResponse};
+use crate::{
+    env::Env,
+    gateway::Shared,
+    live::{Subscriber, Tracks},
+};
+
+const SERVER: HeaderValue =
+    HeaderValue::from_static(concat!("rehearsal/", env!("CARGO_PKG_VERSION")));
+/// Seconds after which a client should ask again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+type Answer = Response<Either<Full<Bytes>, LiveBody>>;
+
+/// Answers the requests of one connection.
+pub(super) struct Service<E: Env> {
+    shared: Arc<Shared<E>>,
+    handover: Arc<Handover>,
+}
+
+impl<E: Env> Service<E> {
+    pub(super) fn new(shared: Arc<Shared<E>>, handover: Arc<Handover>) -> Self {
+        Self { shared, handover }
+    }
+}
+
+impl<E: Env> hyper::service::Service<Request<Incoming>> for Service<E> {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (shared, handover) = (Arc::clone(&self.shared), Arc::clone(&self.handover));
+        Box::pin(async move {
+            let mut answer = route(&shared, handover, &request).await;
+            debug!(
+                method = %request.method(),
+                path = request.uri().path(),
+                status = answer.status().as_u16(),
+                "HTTP request"
+            );
+            add_common_headers(answer.headers_mut(), &shared.env);
+            Ok(answer)
+        })
+    }
+}
+
+/// Headers of every answer. Players in browsers come from other origins.
+fn add_common_headers<E: Env>(headers: &mut HeaderMap, env: &E) {
+    headers.insert(header::SERVER, SERVER);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(env.wall_clock())) {
+        headers.insert(header::DATE, date);
+    }
+}
+
+async fn route<E: Env>(
+    shared: &Arc<Shared<E>>,
+    handover: Arc<Handover>,
+    request: &Request<Incoming>,
+) -> Answer {
+    let stream = match live_stream(request.uri().path(), shared.config.live.max_name_bytes) {
+        Ok(stream) => stream,
+        Err(reason) => return text(StatusCode::NOT_FOUND, reason),
+    };
+    match *request.method() {
+        Method::GET => live(shared, handover, &stream, request.version()).await,
+        Method::HEAD => flv_head(Either::Left(Full::default())),
+        Method::OPTIONS => options(),
+        _ => {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "use GET, HEAD or OPTIONS");
+            answer.headers_mut().insert(header::ALLOW, ALLOWED);
+            answer
+        }
+    }
+}
+
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// The stream that `path` names: `/APP/NAME.flv`.
+fn live_stream(path: &str, max_name_bytes: usize) -> Result<String, &'static str> {
+    let not_here = "nothing is here; live streams are at /APP/NAME.flv";
+    let name = path.strip_prefix('/').and_then(|path| path.strip_suffix(".flv")).ok_or(not_here)?;
+    let name = percent_decode_str(name).decode_utf8().map_err(|_| "the name is not UTF-8")?;
+    let (app, stream) = name.rsplit_once('/').ok_or(not_here)?;
+    let usable = |part: &str| {
+        !part.is_empty() && part.len() <= max_name_bytes && !part.chars().any(char::is_control)
+    };
+    match usable(app) && usable(stream) {
+        true => Ok(name.into_owned()),
+        false => Err("the name is empty, too long or has control characters"),
+    }
+}
+
+fn text(status: StatusCode, reason: &str) -> Answer {
+    let mut answer = Response::new(Either::Left(Full::from(format!("{reason}\n"))));
+    *answer.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::NOT_FOUND {
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    answer
+}
+
+fn options() -> Answer {
+    let mut answer = Response::new(Either::Left(Full::default()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let headers = answer.headers_mut();
+    headers.insert(header::ALLOW, ALLOWED);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    answer
+}
+
+fn flv_head(body: Either<Full<Bytes>, LiveBody>) -> Answer {
+    let mut answer = Response::new(body);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/x-flv"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The end of the stream ends the connection.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+async fn live<E: Env>(
+    shared: &Arc<Shared<E>>,
+    handover: Arc<Handover>,
+    stream: &str,
+    version: Version,
+) -> Answer {
+    let now = Instant::now();
+    let subscriber = match shared.live.subscribe(stream, now) {
+        Ok(subscriber) => subscriber,
+        Err(error) => {
+            info!(stream, %error, "HTTP-FLV refused");
+            let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            return answer;
+        }
+    };
+    let patience = Duration::from_millis(shared.config.http.wait_publisher_ms);
+    let settled = timeout_at(now + patience, settled_tracks(&subscriber));
+    let tracks = tokio::select! {
+        biased;
+        () = shared.shutdown.cancelled() => {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
+        }
+        settled = settled => settled,
+    };
+    match tracks {
+        Ok(tracks) => {
+            let chunked = version >= Version::HTTP_11;
+            handover.answer(LiveResponse { subscriber, tracks, chunked });
+            flv_head(Either::Right(LiveBody(handover)))
+        }
+        Err(_) => {
+            let reason = format!(
+                "nobody sends media as {stream}; waited {} ms (http.wait_publisher_ms)",
+                patience.as_millis()
+            );
+            let mut answer = text(StatusCode::NOT_FOUND, &reason);
+            answer.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            answer
+        }
+    }
+}
+
+/// Waits until the tracks of the stream can be told.
+async fn settled_tracks(subscriber: &Subscriber) -> Tracks {
+    loop {
+        let changed = subscriber.changed();
+        if let Some(tracks) = subscriber.settled_tracks(Instant::now()) {
+            return tracks;
+        }
+        changed.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::live_stream;
+
+    #[test]
+    fn paths_name_streams() {
+        assert_eq!(live_stream("/live/cam.flv", 10), Ok("live/cam".into()));
+        assert_eq!(live_stream("/a/b/c.flv", 10), Ok("a/b/c".into()));
+        assert_eq!(live_stream("/live/a%20b.flv", 10), Ok("live/a b".into()));
+        for refused in ["/", "/cam.flv", "/live/.flv", "//cam.flv", "/live/cam", "live/cam.flv"] {
+            assert!(live_stream(refused, 10).is_err(), "{refused}");
+        }
+        assert!(live_stream("/live/%ff.flv", 10).is_err());
+        assert!(live_stream("/live/a%0ab.flv", 10).is_err());
+        assert!(live_stream("/live/01234567890.flv", 10).is_err());
+    }
+}
