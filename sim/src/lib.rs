@@ -1,1 +1,38 @@
-//! sim
+//! The simulated world the gateway runs in.
+//!
+//! A [`World`] holds hosts that are joined by a packet fabric, one virtual clock, and every task of
+//! every host. [`SimEnv`] is a host's handle: the gateway's one seam to the outside
+//! ([`rehearsal_core::env::Env`]) answered by the fabric instead of a kernel. One 64-bit seed fixes
+//! a run to the last event; [`trace::Trace::hash`] is the proof.
+//!
+//! The way of a byte: a task writes to a [`SimTcpStream`], the socket cuts segments, the sender's
+//! link and the receiver's link give each packet its time, the event queue brings it to the other
+//! socket, whose reader is woken, and the executor picks among the woken tasks by the seed.
+//!
+//! Not simulated yet: loss, reordering, duplication, congestion control and retransmission.
+
+mod disk;
+mod drive;
+mod env;
+mod executor;
+mod fabric;
+pub mod heap;
+pub mod rng;
+mod slab;
+pub mod trace;
+mod world;
+
+pub use disk::SimFile;
+pub use env::SimEnv;
+pub use executor::SimTask;
+pub use fabric::{
+    link::{Direction, LinkConfig},
+    netstat::{Netstat, Protocol, SocketRow, SocketState},
+    tcp::{
+        LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,
+        listener::SimTcpListener, stream::SimTcpStream,
+    },
+    udp::{MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_RECEIVE_BUFFER_BYTES, UdpCounters},
+};
+pub use rng::Rng;
+pub use world::{POLLS_PER_INSTANT_MAX, RunError, World};

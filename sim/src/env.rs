@@ -1,0 +1,157 @@
+//! A host's handle: the gateway's seam to the outside, answered by the simulation.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use rehearsal_core::env::Env;
+
+use crate::{
+    disk::{Disk, SimFile},
+    executor::{HostId, SimTask},
+    fabric::{
+        address_v4,
+        netstat::Netstat,
+        tcp::{listener::SimTcpListener, stream::SimTcpStream},
+        udp::{SimUdpSocket, UdpCounters},
+    },
+    heap::{self, Scope},
+    rng::Rng,
+    trace::TraceEvent,
+    world::Shared,
+};
+
+/// What every host's wall clock shows when a world begins: 2026-01-01T00:00:00Z.
+const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
+
+/// A simulated host. Clones are handles to the same host.
+#[derive(Clone, Debug)]
+pub struct SimEnv {
+    shared: Arc<Shared>,
+    host: Arc<Host>,
+}
+
+#[derive(Debug)]
+struct Host {
+    id: HostId,
+    name: String,
+    ip: Ipv4Addr,
+    disk: Mutex<Disk>,
+    entropy: Mutex<Rng>,
+}
+
+impl SimEnv {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        seed: u64,
+        id: HostId,
+        name: &str,
+        ip: Ipv4Addr,
+    ) -> Self {
+        let entropy = Mutex::new(Rng::named(seed, &format!("entropy/{name}")));
+        let disk = Mutex::new(Disk::default());
+        Self { shared, host: Arc::new(Host { id, name: name.to_owned(), ip, disk, entropy }) }
+    }
+
+    /// The host's name.
+    pub fn name(&self) -> &str {
+        &self.host.name
+    }
+
+    /// The host's address.
+    pub fn ip(&self) -> IpAddr {
+        self.host.ip.into()
+    }
+
+    /// Puts a file on the host's disk, in the place of one with this path. Relative paths start at
+    /// the root.
+    pub fn write_file(&self, path: impl AsRef<Path>, content: Vec<u8>) {
+        let _scope = heap::enter(Scope::Sim);
+        self.host.disk.lock().expect("the disk broke before").write(path.as_ref(), content);
+    }
+
+    /// Notes `what` in the run's trace, in this host's name.
+    pub fn note(&self, what: impl Into<String>) {
+        let _scope = heap::enter(Scope::Sim);
+        let event = TraceEvent::App { who: self.host.name.clone(), what: what.into() };
+        let mut fabric = self.shared.fabric();
+        let now_ns = fabric.net.now_ns;
+        fabric.net.trace.record(now_ns, &event);
+    }
+
+    /// Every socket of the host.
+    pub fn netstat(&self) -> Netstat {
+        Netstat::of(&self.shared.fabric(), self.host.id)
+    }
+
+    /// The host's UDP counters.
+    pub fn udp_counters(&self) -> UdpCounters {
+        self.shared.fabric().udp.counters(self.host.id)
+    }
+
+    /// Packets that the queues of the host's link had no room for, both directions.
+    pub fn link_dropped_packets(&self) -> u64 {
+        self.shared.fabric().net.dropped_packets(self.host.id)
+    }
+
+    /// Tasks of the host that have not ended.
+    pub fn task_count(&self) -> usize {
+        self.shared.executor.task_count(self.host.id)
+    }
+
+    /// Ends every task of the host, as killing its processes would: what they own is dropped, and
+    /// their sockets close.
+    pub fn end_tasks(&self) {
+        self.shared.executor.end_host(self.host.id);
+    }
+
+    /// Sets whose heap account the host's tasks run on; [`Scope::Other`] until then.
+    pub fn set_heap_scope(&self, scope: Scope) {
+        self.shared.executor.set_scope(self.host.id, scope);
+    }
+}
+
+impl Env for SimEnv {
+    type TcpListener = SimTcpListener;
+    type TcpStream = SimTcpStream;
+    type UdpSocket = SimUdpSocket;
+    type File = SimFile;
+    type Task = SimTask;
+
+    async fn bind_tcp(&self, addr: SocketAddr) -> io::Result<SimTcpListener> {
+        let addr = self.shared.fabric().own_address(self.host.id, addr)?;
+        SimTcpListener::bind(&self.shared, self.host.id, addr)
+    }
+
+    async fn connect_tcp(&self, addr: SocketAddr) -> io::Result<SimTcpStream> {
+        SimTcpStream::connect(&self.shared, self.host.id, address_v4(addr)?).await
+    }
+
+    async fn bind_udp(&self, addr: SocketAddr) -> io::Result<SimUdpSocket> {
+        let addr = self.shared.fabric().own_address(self.host.id, addr)?;
+        SimUdpSocket::bind(&self.shared, self.host.id, addr)
+    }
+
+    async fn open(&self, path: &Path) -> io::Result<SimFile> {
+        let _scope = heap::enter(Scope::Sim);
+        self.host.disk.lock().expect("the disk broke before").open(path)
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        let since_start = Duration::from_nanos(self.shared.fabric().net.now_ns);
+        SystemTime::UNIX_EPOCH + WALL_CLOCK_START + since_start
+    }
+
+    fn fill_random(&self, buf: &mut [u8]) {
+        self.host.entropy.lock().expect("the entropy broke before").fill(buf);
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> SimTask {
+        self.shared.executor.spawn(self.host.id, future)
+    }
+}

@@ -1,0 +1,327 @@
+//! Every task of every host, and the seeded choice of which runs next.
+//!
+//! A task is a future in one slab. Waking it puts it, once, into the ready set; the next to run is
+//! drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
+//! runnable at a time and polls it, with no lock held: a poll may spawn, wake and end tasks, its
+//! own included. What is polled and in which order goes into a running hash.
+//!
+//! Time and the network are not here.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use crate::{
+    heap::{self, Scope},
+    rng::Rng,
+    slab::{Key, Slab},
+};
+
+/// Which host, in the order they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostId(pub(crate) u32);
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A task of a simulated host; dropping this ends the task and drops its future.
+#[derive(Debug)]
+#[must_use = "dropping the handle ends the task"]
+pub struct SimTask {
+    executor: Arc<Executor>,
+    key: Key,
+}
+
+impl Drop for SimTask {
+    fn drop(&mut self) {
+        self.executor.end(self.key);
+    }
+}
+
+/// The ready set and the tasks behind it.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    tasks: Slab<Task>,
+    hosts: Vec<HostTasks>,
+    ready: Vec<Arc<TaskWaker>>,
+    order: Rng,
+    polls_hash: u64,
+    /// The driver's waker while it sleeps; a wake-up during a poll has nobody to call.
+    driver: Option<Waker>,
+    closed: bool,
+}
+
+struct Task {
+    host: HostId,
+    sequence: u32,
+    /// Absent while the future is being polled.
+    future: Option<BoxFuture>,
+}
+
+struct HostTasks {
+    live: usize,
+    spawned: u32,
+    scope: Scope,
+}
+
+struct TaskWaker {
+    executor: Arc<Executor>,
+    /// `None` is the run's main future, which belongs to no host.
+    key: Option<Key>,
+    is_ready: AtomicBool,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        if !self.is_ready.swap(true, Ordering::Relaxed) {
+            let executor = Arc::clone(&self.executor);
+            executor.make_ready(self);
+        }
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_ready.swap(true, Ordering::Relaxed) {
+            self.executor.make_ready(Arc::clone(self));
+        }
+    }
+}
+
+/// What the executor chose to run next.
+pub(crate) enum Runnable {
+    /// The run's main future, to be polled with this waker.
+    Main(Waker),
+    /// A task; [`TaskTurn::poll`] runs it.
+    Task(TaskTurn),
+}
+
+/// A task taken out of the slab for one poll.
+pub(crate) struct TaskTurn {
+    executor: Arc<Executor>,
+    key: Key,
+    host: HostId,
+    scope: Scope,
+    future: BoxFuture,
+    waker: Waker,
+}
+
+impl TaskTurn {
+    pub(crate) fn host(&self) -> HostId {
+        self.host
+    }
+
+    /// Polls the task once and puts it back, or drops it when it is done or was ended meanwhile.
+    pub(crate) fn poll(mut self) {
+        let _scope = heap::enter(self.scope);
+        let outcome = self.future.as_mut().poll(&mut Context::from_waker(&self.waker));
+        let left_over = match outcome {
+            Poll::Ready(()) => {
+                self.executor.lock().remove(self.key);
+                Some(self.future)
+            }
+            Poll::Pending => match self.executor.lock().tasks.get_mut(self.key) {
+                Some(task) => {
+                    task.future = Some(self.future);
+                    None
+                }
+                None => Some(self.future),
+            },
+        };
+        // The lock is free again: what the future owns may spawn, wake and end tasks as it goes.
+        drop(left_over);
+    }
+}
+
+impl Executor {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                tasks: Slab::new(),
+                hosts: Vec::new(),
+                ready: Vec::new(),
+                order: Rng::named(seed, "order/tasks"),
+                polls_hash: 0,
+                driver: None,
+                closed: false,
+            }),
+        }
+    }
+
+    /// Makes room for one more host's tasks; hosts are counted from 0.
+    pub(crate) fn add_host(&self) {
+        self.lock().hosts.push(HostTasks { live: 0, spawned: 0, scope: Scope::Other });
+    }
+
+    /// Sets whose heap account the host's tasks are polled and dropped on.
+    pub(crate) fn set_scope(&self, host: HostId, scope: Scope) {
+        self.lock().hosts[host.0 as usize].scope = scope;
+    }
+
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        host: HostId,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> SimTask {
+        let scope = self.lock().hosts[host.0 as usize].scope;
+        let future: BoxFuture = {
+            let _scope = heap::enter(scope);
+            Box::pin(future)
+        };
+        let _scope = heap::enter(Scope::Sim);
+        let mut inner = self.lock();
+        let tasks = &mut inner.hosts[host.0 as usize];
+        let sequence = tasks.spawned;
+        tasks.spawned += 1;
+        tasks.live += 1;
+        let key = inner.tasks.insert(Task { host, sequence, future: Some(future) });
+        drop(inner);
+        self.waker(Some(key)).wake();
+        SimTask { executor: Arc::clone(self), key }
+    }
+
+    /// A waker for the run's main future, already woken.
+    pub(crate) fn wake_main(self: &Arc<Self>) {
+        self.waker(None).wake();
+    }
+
+    fn waker(self: &Arc<Self>, key: Option<Key>) -> Arc<TaskWaker> {
+        Arc::new(TaskWaker { executor: Arc::clone(self), key, is_ready: AtomicBool::new(false) })
+    }
+
+    fn make_ready(&self, task: Arc<TaskWaker>) {
+        let _scope = heap::enter(Scope::Sim);
+        let driver = {
+            let mut inner = self.lock();
+            if inner.closed {
+                return;
+            }
+            inner.ready.push(task);
+            inner.driver.take()
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Whether anything waits to be polled.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().ready.is_empty()
+    }
+
+    /// Has `waker` called at the next wake-up of any task.
+    pub(crate) fn call_when_ready(&self, waker: &Waker) {
+        self.lock().driver = Some(waker.clone());
+    }
+
+    /// Draws the next of the ready tasks. Tasks that ended after they were woken are skipped.
+    pub(crate) fn next(self: &Arc<Self>) -> Option<Runnable> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        loop {
+            let drawn = match inner.ready.len() {
+                0 => return None,
+                1 => 0,
+                several => inner.order.below(several as u64) as usize,
+            };
+            let wake = inner.ready.swap_remove(drawn);
+            wake.is_ready.store(false, Ordering::Relaxed);
+            let Some(key) = wake.key else {
+                inner.mix(u32::MAX, 0);
+                return Some(Runnable::Main(wake.into()));
+            };
+            let Some(task) = inner.tasks.get_mut(key) else { continue };
+            let future = task.future.take().expect("one task is polled at a time");
+            let (host, sequence) = (task.host, task.sequence);
+            inner.mix(host.0, sequence);
+            return Some(Runnable::Task(TaskTurn {
+                executor: Arc::clone(self),
+                key,
+                host,
+                scope: inner.hosts[host.0 as usize].scope,
+                future,
+                waker: wake.into(),
+            }));
+        }
+    }
+
+    /// Hash over every poll so far: which task of which host, in their order.
+    pub(crate) fn polls_hash(&self) -> u64 {
+        self.lock().polls_hash
+    }
+
+    /// Tasks of `host` that have not ended.
+    pub(crate) fn task_count(&self, host: HostId) -> usize {
+        self.lock().hosts[host.0 as usize].live
+    }
+
+    fn end(&self, key: Key) {
+        let (task, scope) = {
+            let mut inner = self.lock();
+            let Some(task) = inner.remove(key) else { return };
+            let scope = inner.hosts[task.host.0 as usize].scope;
+            (task, scope)
+        };
+        let _scope = heap::enter(scope);
+        drop(task);
+    }
+
+    /// Ends every task of `host`, those included that the ending of others spawns.
+    pub(crate) fn end_host(&self, host: HostId) {
+        loop {
+            let found = self.lock().tasks.iter().find(|(_, task)| task.host == host).map(|t| t.0);
+            match found {
+                Some(key) => self.end(key),
+                None => return,
+            }
+        }
+    }
+
+    /// Ends everything and ignores wake-ups from now on.
+    pub(crate) fn close(&self) {
+        loop {
+            let found = self.lock().tasks.iter().next().map(|(key, _)| key);
+            match found {
+                Some(key) => self.end(key),
+                None => break,
+            }
+        }
+        let mut inner = self.lock();
+        inner.closed = true;
+        let ready = mem::take(&mut inner.ready);
+        drop(inner);
+        drop(ready);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no panic while the task table is locked")
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, key: Key) -> Option<Task> {
+        let task = self.tasks.remove(key)?;
+        self.hosts[task.host.0 as usize].live -= 1;
+        Some(task)
+    }
+
+    fn mix(&mut self, host: u32, sequence: u32) {
+        let polled = u64::from(host) << 32 | u64::from(sequence);
+        self.polls_hash =
+            (self.polls_hash.rotate_left(23) ^ polled).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("ready", &self.ready.len()).finish_non_exhaustive()
+    }
+}

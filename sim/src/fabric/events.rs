@@ -1,0 +1,138 @@
+//! What will happen in the fabric, in order.
+//!
+//! Events are ordered by (time, seeded tie-break, sequence). The tie-break is a function of the
+//! seed, the time and the place where the event happens, so that events of one instant at different
+//! places change order from seed to seed, while packets that reach one place at the same instant
+//! stay in the order they were sent in.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::{packet::Packet, tcp::Timer};
+use crate::{executor::HostId, slab::Key};
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A packet reaches the link down to a host and queues there.
+    Downlink { host: HostId, packet: Packet },
+    /// A packet reaches a host.
+    Deliver { host: HostId, packet: Packet },
+    /// A timer of a TCP socket fires.
+    TcpTimer { socket: Key, timer: Timer },
+}
+
+impl Event {
+    /// Where it happens; events of one place and time keep the order they were scheduled in.
+    fn place(&self) -> u64 {
+        match self {
+            Self::Downlink { host, .. } | Self::Deliver { host, .. } => u64::from(host.0),
+            Self::TcpTimer { socket, .. } => u64::from(socket.index()) << 32,
+        }
+    }
+}
+
+/// Bits of the heap's second key that count events; the bits above them are the tie-break.
+const SEQUENCE_BITS: u32 = 44;
+
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    /// (time in ns, tie-break and sequence, index into `events`); small, because sifting moves it.
+    heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<u32>,
+    scheduled: u64,
+    tie_seed: u64,
+}
+
+impl EventQueue {
+    pub(crate) fn new(tie_seed: u64) -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
+            scheduled: 0,
+            tie_seed,
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, at_ns: u64, event: Event) {
+        let tie = scatter(self.tie_seed ^ scatter(at_ns ^ scatter(event.place())));
+        let order = tie >> SEQUENCE_BITS << SEQUENCE_BITS | self.scheduled;
+        self.scheduled += 1;
+        assert!(self.scheduled >> SEQUENCE_BITS == 0, "too many events for one run");
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at once")
+        });
+        self.events[index as usize] = Some(event);
+        self.heap.push(Reverse((at_ns, order, index)));
+    }
+
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at_ns, ..))| *at_ns)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
+        let Reverse((at_ns, _, index)) = self.heap.pop()?;
+        self.free.push(index);
+        let event = self.events[index as usize].take().expect("a queued index holds its event");
+        Some((at_ns, event))
+    }
+}
+
+/// Spreads every input bit over the whole output (the finaliser of splitmix64).
+fn scatter(value: u64) -> u64 {
+    let value = (value ^ value >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ value >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::fabric::packet::Body;
+
+    fn to_host(host: u32, mark: &'static str) -> Event {
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let body = Body::Udp(Bytes::from_static(mark.as_bytes()));
+        Event::Deliver { host: HostId(host), packet: Packet { from: nowhere, to: nowhere, body } }
+    }
+
+    fn drain(mut queue: EventQueue) -> Vec<(u64, Bytes)> {
+        std::iter::from_fn(|| queue.pop())
+            .map(|(at_ns, event)| match event {
+                Event::Deliver { packet: Packet { body: Body::Udp(mark), .. }, .. } => {
+                    (at_ns, mark)
+                }
+                other => panic!("{other:?} was not scheduled"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn time_goes_before_everything() {
+        let mut queue = EventQueue::new(1);
+        for (at_ns, mark) in [(3, "c"), (1, "a"), (2, "b")] {
+            queue.schedule(at_ns, to_host(0, mark));
+        }
+        assert_eq!(queue.next_ns(), Some(1));
+        assert_eq!(drain(queue), [(1, "a".into()), (2, "b".into()), (3, "c".into())]);
+    }
+
+    #[test]
+    fn one_place_keeps_its_order_and_places_change_theirs_with_the_seed() {
+        let order = |seed| {
+            let mut queue = EventQueue::new(seed);
+            for (host, mark) in [(0, "a1"), (1, "b1"), (0, "a2"), (1, "b2")] {
+                queue.schedule(5, to_host(host, mark));
+            }
+            drain(queue).into_iter().map(|(_, mark)| mark).collect::<Vec<_>>()
+        };
+        let orders: Vec<_> = (0..20).map(order).collect();
+        assert!(orders.contains(&vec!["a1".into(), "a2".into(), "b1".into(), "b2".into()]));
+        assert!(orders.contains(&vec!["b1".into(), "b2".into(), "a1".into(), "a2".into()]));
+    }
+}

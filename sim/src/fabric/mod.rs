@@ -1,0 +1,110 @@
+//! The packet fabric: everything between one host's socket and another's.
+//!
+//! [`network`] moves packets over links, [`tcp`] and [`udp`] are the hosts' protocol stacks. The
+//! driver asks for the time of the next event and has it happen; sockets' handles reach in from
+//! the tasks' side. Nothing here waits or knows tokio's clock.
+
+mod events;
+pub(crate) mod link;
+pub(crate) mod netstat;
+mod network;
+pub(crate) mod packet;
+mod ports;
+pub(crate) mod tcp;
+pub(crate) mod udp;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+};
+
+use crate::{executor::HostId, rng::Rng, trace::TraceEvent};
+use events::Event;
+use link::LinkConfig;
+use network::Network;
+use packet::{Body, Packet};
+use tcp::Tcp;
+use udp::Udp;
+
+#[derive(Debug)]
+pub(crate) struct Fabric {
+    pub(crate) net: Network,
+    pub(crate) tcp: Tcp,
+    pub(crate) udp: Udp,
+    seed: u64,
+}
+
+impl Fabric {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { net: Network::new(seed), tcp: Tcp::new(seed), udp: Udp::new(), seed }
+    }
+
+    pub(crate) fn add_host(&mut self, name: &str, link: LinkConfig) -> (HostId, Ipv4Addr) {
+        let mut ports = Rng::named(self.seed, &format!("ports/{name}"));
+        self.tcp.add_host(&mut ports);
+        self.udp.add_host(&mut ports);
+        self.net.add_host(link)
+    }
+
+    /// The address that a socket of `host` may bind for `wanted`.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` for an address that the host does not have.
+    pub(crate) fn own_address(&self, host: HostId, wanted: SocketAddr) -> io::Result<SocketAddrV4> {
+        let SocketAddr::V4(wanted) = wanted else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        let ip = *wanted.ip();
+        if ip.is_unspecified() || ip.is_loopback() || ip == self.net.ip(host) {
+            Ok(wanted)
+        } else {
+            Err(io::ErrorKind::AddrNotAvailable.into())
+        }
+    }
+
+    /// When the next event is due, in nanoseconds.
+    pub(crate) fn next_event_ns(&self) -> Option<u64> {
+        self.net.events.next_ns()
+    }
+
+    /// Moves on to the next event and has it happen.
+    pub(crate) fn step(&mut self) {
+        let Some((at_ns, event)) = self.net.events.pop() else { return };
+        debug_assert!(at_ns >= self.net.now_ns, "time does not go back");
+        self.net.now_ns = at_ns;
+        match event {
+            Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),
+            Event::Deliver { host, packet } => self.deliver(host, packet),
+            Event::TcpTimer { socket, timer } => self.tcp.on_timer(&mut self.net, socket, timer),
+        }
+    }
+
+    fn deliver(&mut self, host: HostId, packet: Packet) {
+        let Packet { from, to, body } = packet;
+        match body {
+            Body::Tcp(segment) => {
+                let event = TraceEvent::SegmentDelivered {
+                    from,
+                    to,
+                    flags: segment.flags,
+                    seq: segment.seq,
+                    bytes: segment.payload.len() as u32,
+                };
+                self.net.trace.record(self.net.now_ns, &event);
+                self.tcp.deliver(&mut self.net, host, (from, to), segment);
+            }
+            Body::Udp(datagram) => self.udp.deliver(&mut self.net, host, (from, to), datagram),
+        }
+    }
+}
+
+/// `address` as one of this network's, which knows IPv4 only.
+///
+/// # Errors
+/// `NetworkUnreachable` for an IPv6 address.
+pub(crate) fn address_v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => Err(io::ErrorKind::NetworkUnreachable.into()),
+    }
+}

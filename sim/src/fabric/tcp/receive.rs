@@ -1,0 +1,143 @@
+//! The receiving half of a TCP connection: what came in order and waits for the reader.
+//!
+//! Segments after a gap are not kept: the fabric does not reorder yet.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+use tokio::io::ReadBuf;
+
+use super::{RECEIVE_BUFFER_BYTES, WINDOW_STEP_BYTES};
+
+#[derive(Debug)]
+pub(crate) struct ReceiveQueue {
+    /// Next sequence number expected: what is acknowledged.
+    nxt: u64,
+    /// First sequence number beyond the window advertised; never goes back.
+    edge: u64,
+    chunks: VecDeque<Bytes>,
+    queued_bytes: usize,
+    has_fin: bool,
+}
+
+impl ReceiveQueue {
+    /// A queue whose peer's first byte will have sequence number `nxt`.
+    pub(crate) fn new(nxt: u64) -> Self {
+        Self {
+            nxt,
+            edge: nxt + RECEIVE_BUFFER_BYTES as u64,
+            chunks: VecDeque::new(),
+            queued_bytes: 0,
+            has_fin: false,
+        }
+    }
+
+    pub(crate) fn nxt(&self) -> u64 {
+        self.nxt
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Whether the peer has sent all it will.
+    pub(crate) fn has_fin(&self) -> bool {
+        self.has_fin
+    }
+
+    /// Queues the part of `payload` that is next in order and within the window; true if any is.
+    pub(crate) fn accept(&mut self, seq: u64, mut payload: Bytes) -> bool {
+        if seq > self.nxt || self.has_fin {
+            return false;
+        }
+        payload.advance(payload.len().min((self.nxt - seq) as usize));
+        payload.truncate((self.edge - self.nxt) as usize);
+        if payload.is_empty() {
+            return false;
+        }
+        self.nxt += payload.len() as u64;
+        self.queued_bytes += payload.len();
+        self.chunks.push_back(payload);
+        true
+    }
+
+    /// Takes the FIN with sequence number `seq`; true if it is next in order.
+    pub(crate) fn accept_fin(&mut self, seq: u64) -> bool {
+        if self.has_fin || seq != self.nxt {
+            return false;
+        }
+        self.nxt += 1;
+        self.edge = self.edge.max(self.nxt);
+        self.has_fin = true;
+        true
+    }
+
+    /// Moves what fits into `buf`.
+    pub(crate) fn read(&mut self, buf: &mut ReadBuf<'_>) {
+        while let Some(chunk) = self.chunks.front_mut() {
+            let fits = chunk.len().min(buf.remaining());
+            buf.put_slice(&chunk[..fits]);
+            self.queued_bytes -= fits;
+            if fits < chunk.len() {
+                chunk.advance(fits);
+                return;
+            }
+            self.chunks.pop_front();
+        }
+    }
+
+    /// The window to advertise now, which the peer may rely on from then on.
+    pub(crate) fn advertise(&mut self) -> u32 {
+        let free = (RECEIVE_BUFFER_BYTES - self.queued_bytes) as u64;
+        self.edge = self.edge.max(self.nxt + free);
+        (self.edge - self.nxt) as u32
+    }
+
+    /// Whether reading has freed so much that the peer should hear of it without being asked: at
+    /// least twice what it knows of, and no silly little (RFC 9293, 3.8.6.2.2).
+    pub(crate) fn wants_window_update(&self) -> bool {
+        let free = (RECEIVE_BUFFER_BYTES - self.queued_bytes) as u64;
+        let known = self.edge - self.nxt;
+        !self.has_fin && free >= WINDOW_STEP_BYTES && free >= 2 * known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_bytes_are_cut_off_and_a_gap_is_refused() {
+        let mut queue = ReceiveQueue::new(10);
+        assert!(queue.accept(10, Bytes::from_static(b"abcd")));
+        assert!(queue.accept(12, Bytes::from_static(b"cdef")));
+        assert!(!queue.accept(12, Bytes::from_static(b"cd")));
+        assert!(!queue.accept(17, Bytes::from_static(b"h")));
+        let mut space = [0; 16];
+        let mut buf = ReadBuf::new(&mut space);
+        queue.read(&mut buf);
+        assert_eq!(buf.filled(), b"abcdef");
+    }
+
+    #[test]
+    fn bytes_beyond_the_window_are_refused() {
+        let mut queue = ReceiveQueue::new(0);
+        assert!(queue.accept(0, Bytes::from(vec![0; RECEIVE_BUFFER_BYTES + 1])));
+        assert_eq!(queue.queued_bytes(), RECEIVE_BUFFER_BYTES);
+        assert_eq!(queue.advertise(), 0);
+        assert!(!queue.accept(queue.nxt(), Bytes::from_static(b"x")));
+    }
+
+    #[test]
+    fn a_closed_window_is_reopened_by_a_step_not_by_a_byte() {
+        let mut queue = ReceiveQueue::new(0);
+        queue.accept(0, Bytes::from(vec![0; RECEIVE_BUFFER_BYTES]));
+        let mut space = vec![0; WINDOW_STEP_BYTES as usize];
+        queue.read(&mut ReadBuf::new(&mut space[..1]));
+        assert!(!queue.wants_window_update());
+        queue.read(&mut ReadBuf::new(&mut space));
+        assert!(queue.wants_window_update());
+        assert_eq!(queue.advertise() as u64, WINDOW_STEP_BYTES + 1);
+        assert!(!queue.wants_window_update());
+    }
+}

@@ -1,0 +1,204 @@
+//! Connected streams: what a program holds of a TCP connection.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    net::{SocketAddr, SocketAddrV4},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{State, Tcp};
+use crate::{
+    executor::HostId,
+    fabric::{Fabric, network::Network},
+    slab::Key,
+    world::Shared,
+};
+
+impl Tcp {
+    fn poll_connected(&mut self, key: Key, waker: &Waker) -> Poll<io::Result<()>> {
+        let socket = self.socket(key);
+        match socket.error.take() {
+            Some(error) => Poll::Ready(Err(error.into())),
+            None if socket.state == State::SynSent => {
+                store(&mut socket.writer, waker);
+                Poll::Pending
+            }
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        net: &mut Network,
+        key: Key,
+        buf: &mut ReadBuf<'_>,
+        waker: &Waker,
+    ) -> Poll<io::Result<()>> {
+        let socket = self.socket(key);
+        if socket.receive.queued_bytes() > 0 {
+            socket.receive.read(buf);
+            if socket.state != State::Closed && socket.receive.wants_window_update() {
+                socket.send_ack(net);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if socket.receive.has_fin() {
+            return Poll::Ready(Ok(()));
+        }
+        match socket.error.take() {
+            Some(error) => Poll::Ready(Err(error.into())),
+            None if socket.state == State::Closed => Poll::Ready(Ok(())),
+            None => {
+                store(&mut socket.reader, waker);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        net: &mut Network,
+        key: Key,
+        parts: &[IoSlice<'_>],
+        waker: &Waker,
+    ) -> Poll<io::Result<usize>> {
+        let socket = self.socket(key);
+        if let Some(error) = socket.error.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        if socket.state == State::Closed || socket.send.is_closed() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let wanted: usize = parts.iter().map(|part| part.len()).sum();
+        let taken = wanted.min(socket.send.free_bytes());
+        if taken == 0 && wanted > 0 {
+            store(&mut socket.writer, waker);
+            return Poll::Pending;
+        }
+        if taken > 0 {
+            socket.send.push(gather(parts, taken));
+            socket.transmit(net);
+        }
+        Poll::Ready(Ok(taken))
+    }
+}
+
+/// The first `len` bytes of `parts` in one piece, which segments are then slices of.
+fn gather(parts: &[IoSlice<'_>], len: usize) -> Bytes {
+    let mut gathered = Vec::with_capacity(len);
+    for part in parts {
+        let fits = part.len().min(len - gathered.len());
+        gathered.extend_from_slice(&part[..fits]);
+    }
+    Bytes::from(gathered)
+}
+
+fn store(place: &mut Option<Waker>, waker: &Waker) {
+    if !place.as_ref().is_some_and(|stored| stored.will_wake(waker)) {
+        *place = Some(waker.clone());
+    }
+}
+
+/// A TCP connection of a simulated host. Dropping it closes the connection: by FIN after what was
+/// written, or by RST when there are bytes that were not read.
+#[derive(Debug)]
+pub struct SimTcpStream {
+    shared: Arc<Shared>,
+    key: Key,
+}
+
+impl SimTcpStream {
+    pub(crate) fn new(shared: Arc<Shared>, key: Key) -> Self {
+        Self { shared, key }
+    }
+
+    pub(crate) async fn connect(
+        shared: &Arc<Shared>,
+        host: HostId,
+        remote: SocketAddrV4,
+    ) -> io::Result<Self> {
+        let key = {
+            let mut fabric = shared.fabric();
+            let Fabric { tcp, net, .. } = &mut *fabric;
+            tcp.connect(net, host, remote)?
+        };
+        // From here on, giving up drops the socket.
+        let stream = Self::new(Arc::clone(shared), key);
+        poll_fn(|cx| shared.fabric().tcp.poll_connected(key, cx.waker())).await?;
+        Ok(stream)
+    }
+
+    /// The address of this end.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.fabric().tcp.socket(self.key).local.into()
+    }
+
+    /// The address of the other end.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.shared.fabric().tcp.socket(self.key).remote.into()
+    }
+}
+
+impl Drop for SimTcpStream {
+    fn drop(&mut self) {
+        let Some(mut fabric) = self.shared.fabric_unless_broken() else { return };
+        let Fabric { tcp, net, .. } = &mut *fabric;
+        tcp.close(net, self.key);
+    }
+}
+
+impl AsyncRead for SimTcpStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let mut fabric = self.shared.fabric();
+        let Fabric { tcp, net, .. } = &mut *fabric;
+        tcp.poll_read(net, self.key, buf, cx.waker())
+    }
+}
+
+impl AsyncWrite for SimTcpStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut fabric = self.shared.fabric();
+        let Fabric { tcp, net, .. } = &mut *fabric;
+        tcp.poll_write(net, self.key, parts, cx.waker())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut fabric = self.shared.fabric();
+        let Fabric { tcp, net, .. } = &mut *fabric;
+        tcp.shut_down(net, self.key);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,231 @@
+//! UDP: bound sockets, their receive buffers, and the counters that `netstat -su` shows.
+//!
+//! A datagram travels as one packet whatever its length; fragmentation, ICMP answers and send
+//! buffers are not modelled. A datagram for a port that nobody is bound to is lost silently.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    net::{SocketAddr, SocketAddrV4},
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+use bytes::Bytes;
+use rehearsal_core::env::UdpSocket;
+
+use super::{
+    address_v4,
+    network::Network,
+    packet::{Body, Packet},
+    ports::Ports,
+};
+use crate::{
+    executor::HostId,
+    rng::Rng,
+    slab::{Key, Slab},
+    trace::TraceEvent,
+    world::Shared,
+};
+
+/// The longest payload of a UDP datagram over IPv4.
+pub const MAX_DATAGRAM_BYTES: usize = 65_507;
+/// Payload bytes that wait for a socket's reader; what finds no room is dropped and counted.
+/// Linux's `net.core.rmem_default`, which however counts its own overhead too.
+pub const UDP_RECEIVE_BUFFER_BYTES: usize = 212_992;
+/// Linux's errno for a datagram that is too long; `io::ErrorKind` has no stable name for it.
+const EMSGSIZE: i32 = 90;
+
+/// A host's UDP counters, as Linux shows them in `/proc/net/snmp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpCounters {
+    /// Datagrams queued at a socket.
+    pub received: u64,
+    /// Datagrams dropped because the socket's receive buffer was full.
+    pub receive_buffer_errors: u64,
+    /// Datagrams for a port that nobody was bound to.
+    pub no_port: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Udp {
+    pub(crate) sockets: Slab<Socket>,
+    hosts: Vec<UdpHost>,
+}
+
+#[derive(Debug)]
+struct UdpHost {
+    ports: Ports,
+    counters: UdpCounters,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) host: HostId,
+    pub(crate) local: SocketAddrV4,
+    pub(crate) queued_bytes: usize,
+    queue: VecDeque<(SocketAddrV4, Bytes)>,
+    // Tasks may share a socket; each waits with a waker of its own.
+    readers: Vec<Waker>,
+}
+
+impl Udp {
+    pub(crate) fn new() -> Self {
+        Self { sockets: Slab::new(), hosts: Vec::new() }
+    }
+
+    pub(crate) fn add_host(&mut self, rng: &mut Rng) {
+        self.hosts.push(UdpHost { ports: Ports::new(rng), counters: UdpCounters::default() });
+    }
+
+    pub(crate) fn counters(&self, host: HostId) -> UdpCounters {
+        self.hosts[host.0 as usize].counters
+    }
+
+    pub(crate) fn bind(
+        &mut self,
+        host: HostId,
+        wanted: SocketAddrV4,
+    ) -> io::Result<(Key, SocketAddrV4)> {
+        let ports = &mut self.hosts[host.0 as usize].ports;
+        let local = ports.choose(wanted)?;
+        let key = self.sockets.insert(Socket {
+            host,
+            local,
+            queued_bytes: 0,
+            queue: VecDeque::new(),
+            readers: Vec::new(),
+        });
+        ports.bind(local, key);
+        Ok((key, local))
+    }
+
+    fn close(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.remove(key) {
+            self.hosts[socket.host.0 as usize].ports.unbind(socket.local);
+        }
+    }
+
+    fn send(
+        &mut self,
+        net: &mut Network,
+        key: Key,
+        datagram: &[u8],
+        to: SocketAddrV4,
+    ) -> io::Result<()> {
+        if datagram.len() > MAX_DATAGRAM_BYTES {
+            return Err(io::Error::from_raw_os_error(EMSGSIZE));
+        }
+        let socket = self.sockets.get(key).expect("a socket lives as long as its handle");
+        if net.route(socket.host, *to.ip()).is_none() {
+            return Err(io::ErrorKind::HostUnreachable.into());
+        }
+        let ip = match *socket.local.ip() {
+            ip if ip.is_unspecified() => net.source_ip(socket.host, *to.ip()),
+            ip => ip,
+        };
+        let from = SocketAddrV4::new(ip, socket.local.port());
+        self.hosts[socket.host.0 as usize].counters.sent += 1;
+        let body = Body::Udp(Bytes::copy_from_slice(datagram));
+        net.send(socket.host, Packet { from, to, body });
+        Ok(())
+    }
+
+    pub(crate) fn deliver(
+        &mut self,
+        net: &mut Network,
+        host: HostId,
+        (from, to): (SocketAddrV4, SocketAddrV4),
+        datagram: Bytes,
+    ) {
+        let UdpHost { ports, counters } = &mut self.hosts[host.0 as usize];
+        let bytes = datagram.len() as u32;
+        let socket = ports.find(to).and_then(|key| self.sockets.get_mut(key));
+        let event = match socket {
+            None => {
+                counters.no_port += 1;
+                TraceEvent::DatagramDropped { from, to, bytes }
+            }
+            Some(socket) if socket.queued_bytes + datagram.len() > UDP_RECEIVE_BUFFER_BYTES => {
+                counters.receive_buffer_errors += 1;
+                TraceEvent::DatagramDropped { from, to, bytes }
+            }
+            Some(socket) => {
+                counters.received += 1;
+                socket.queued_bytes += datagram.len();
+                socket.queue.push_back((from, datagram));
+                socket.readers.drain(..).for_each(Waker::wake);
+                TraceEvent::DatagramDelivered { from, to, bytes }
+            }
+        };
+        net.trace.record(net.now_ns, &event);
+    }
+
+    fn poll_receive(&mut self, key: Key, waker: &Waker) -> Poll<(SocketAddrV4, Bytes)> {
+        let socket = self.sockets.get_mut(key).expect("a socket lives as long as its handle");
+        match socket.queue.pop_front() {
+            Some((from, datagram)) => {
+                socket.queued_bytes -= datagram.len();
+                Poll::Ready((from, datagram))
+            }
+            None => {
+                if !socket.readers.iter().any(|reader| reader.will_wake(waker)) {
+                    socket.readers.push(waker.clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A UDP socket of a simulated host.
+#[derive(Debug)]
+pub struct SimUdpSocket {
+    shared: Arc<Shared>,
+    key: Key,
+    local: SocketAddrV4,
+}
+
+impl SimUdpSocket {
+    pub(crate) fn bind(
+        shared: &Arc<Shared>,
+        host: HostId,
+        wanted: SocketAddrV4,
+    ) -> io::Result<Self> {
+        let (key, local) = shared.fabric().udp.bind(host, wanted)?;
+        Ok(Self { shared: Arc::clone(shared), key, local })
+    }
+}
+
+impl Drop for SimUdpSocket {
+    fn drop(&mut self) {
+        if let Some(mut fabric) = self.shared.fabric_unless_broken() {
+            fabric.udp.close(self.key);
+        }
+    }
+}
+
+impl UdpSocket for SimUdpSocket {
+    async fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
+        let target = address_v4(target)?;
+        let mut fabric = self.shared.fabric();
+        let super::Fabric { udp, net, .. } = &mut *fabric;
+        udp.send(net, self.key, datagram, target)?;
+        Ok(datagram.len())
+    }
+
+    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (from, datagram) =
+            poll_fn(|cx| self.shared.fabric().udp.poll_receive(self.key, cx.waker())).await;
+        let fits = datagram.len().min(buf.len());
+        buf[..fits].copy_from_slice(&datagram[..fits]);
+        Ok((fits, from.into()))
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        self.local.into()
+    }
+}

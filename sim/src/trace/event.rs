@@ -1,0 +1,196 @@
+//! What happens in a run, as typed events, and their encoding for the hash.
+
+use std::{fmt, net::SocketAddrV4};
+
+use crate::fabric::packet::Flags;
+
+/// One thing that happened. Addresses are those that the packet or socket bears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceEvent {
+    /// A socket sent a TCP segment.
+    SegmentSent {
+        /// Its source.
+        from: SocketAddrV4,
+        /// Its destination.
+        to: SocketAddrV4,
+        /// Its header flags.
+        flags: Flags,
+        /// Its first sequence number.
+        seq: u64,
+        /// Payload length.
+        bytes: u32,
+    },
+    /// A TCP segment reached its host.
+    SegmentDelivered {
+        /// Its source.
+        from: SocketAddrV4,
+        /// Its destination.
+        to: SocketAddrV4,
+        /// Its header flags.
+        flags: Flags,
+        /// Its first sequence number.
+        seq: u64,
+        /// Payload length.
+        bytes: u32,
+    },
+    /// A socket sent a UDP datagram.
+    DatagramSent {
+        /// Its source.
+        from: SocketAddrV4,
+        /// Its destination.
+        to: SocketAddrV4,
+        /// Payload length.
+        bytes: u32,
+    },
+    /// A UDP datagram was queued at a socket.
+    DatagramDelivered {
+        /// Its source.
+        from: SocketAddrV4,
+        /// Its destination.
+        to: SocketAddrV4,
+        /// Payload length.
+        bytes: u32,
+    },
+    /// A UDP datagram reached its host, but no socket, or one whose receive buffer was full.
+    DatagramDropped {
+        /// Its source.
+        from: SocketAddrV4,
+        /// Its destination.
+        to: SocketAddrV4,
+        /// Payload length.
+        bytes: u32,
+    },
+    /// A link's queue had no room for a packet.
+    LinkDropped {
+        /// The packet's source.
+        from: SocketAddrV4,
+        /// The packet's destination.
+        to: SocketAddrV4,
+        /// The packet's length on the wire.
+        bytes: u32,
+    },
+    /// A TCP socket became connected; each end tells for itself.
+    Opened {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+    },
+    /// A TCP socket was forgotten: closed, reset, or through with TIME_WAIT.
+    Closed {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+    },
+    /// A connection attempt was answered by RST.
+    Refused {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+    },
+    /// A connection was ended by the peer's RST.
+    Reset {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+    },
+    /// A client, scenario or oracle noted something.
+    App {
+        /// Who notes it.
+        who: String,
+        /// What it notes.
+        what: String,
+    },
+}
+
+impl TraceEvent {
+    /// Appends the event's bytes: a tag and the fields in order. Every recorded hash depends on
+    /// these bytes; tags are never used again for something else.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::SegmentSent { from, to, flags, seq, bytes } => {
+                segment(out, 1, from, to, *flags, *seq, *bytes);
+            }
+            Self::SegmentDelivered { from, to, flags, seq, bytes } => {
+                segment(out, 2, from, to, *flags, *seq, *bytes);
+            }
+            Self::DatagramSent { from, to, bytes } => packet(out, 3, from, to, *bytes),
+            Self::DatagramDelivered { from, to, bytes } => packet(out, 4, from, to, *bytes),
+            Self::DatagramDropped { from, to, bytes } => packet(out, 5, from, to, *bytes),
+            Self::LinkDropped { from, to, bytes } => packet(out, 6, from, to, *bytes),
+            Self::Opened { local, remote } => addresses(out, 7, local, remote),
+            Self::Closed { local, remote } => addresses(out, 8, local, remote),
+            Self::Refused { local, remote } => addresses(out, 9, local, remote),
+            Self::Reset { local, remote } => addresses(out, 10, local, remote),
+            Self::App { who, what } => {
+                out.push(11);
+                for text in [who, what] {
+                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+}
+
+fn addresses(out: &mut Vec<u8>, tag: u8, from: &SocketAddrV4, to: &SocketAddrV4) {
+    let mut bytes = [tag; 13];
+    bytes[1..5].copy_from_slice(&from.ip().octets());
+    bytes[5..7].copy_from_slice(&from.port().to_le_bytes());
+    bytes[7..11].copy_from_slice(&to.ip().octets());
+    bytes[11..13].copy_from_slice(&to.port().to_le_bytes());
+    out.extend_from_slice(&bytes);
+}
+
+fn packet(out: &mut Vec<u8>, tag: u8, from: &SocketAddrV4, to: &SocketAddrV4, bytes: u32) {
+    addresses(out, tag, from, to);
+    out.extend_from_slice(&bytes.to_le_bytes());
+}
+
+fn segment(
+    out: &mut Vec<u8>,
+    tag: u8,
+    from: &SocketAddrV4,
+    to: &SocketAddrV4,
+    flags: Flags,
+    seq: u64,
+    bytes: u32,
+) {
+    packet(out, tag, from, to, bytes);
+    out.extend_from_slice(&seq.to_le_bytes());
+    out.push(flags.bits());
+}
+
+impl fmt::Display for TraceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SegmentSent { from, to, flags, seq, bytes } => {
+                write!(f, "tcp sent {from} > {to} {flags} seq {seq} len {bytes}")
+            }
+            Self::SegmentDelivered { from, to, flags, seq, bytes } => {
+                write!(f, "tcp delivered {from} > {to} {flags} seq {seq} len {bytes}")
+            }
+            Self::DatagramSent { from, to, bytes } => {
+                write!(f, "udp sent {from} > {to} len {bytes}")
+            }
+            Self::DatagramDelivered { from, to, bytes } => {
+                write!(f, "udp delivered {from} > {to} len {bytes}")
+            }
+            Self::DatagramDropped { from, to, bytes } => {
+                write!(f, "udp dropped {from} > {to} len {bytes}")
+            }
+            Self::LinkDropped { from, to, bytes } => {
+                write!(f, "link dropped {from} > {to} len {bytes}")
+            }
+            Self::Opened { local, remote } => write!(f, "tcp opened {local} with {remote}"),
+            Self::Closed { local, remote } => write!(f, "tcp closed {local} with {remote}"),
+            Self::Refused { local, remote } => write!(f, "tcp refused {local} by {remote}"),
+            Self::Reset { local, remote } => write!(f, "tcp reset {local} by {remote}"),
+            Self::App { who, what } => write!(f, "{who}: {what}"),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The record of a run: every event counted and chained into one hash.
+//!
+//! Two runs are the same exactly when their hashes are. Checkpoints along the way show where two
+//! runs part; [`Trace::keep_all`] then shows the events around that place. Notes of clients and
+//! scenarios are always kept, as the text of golden files. The order in which tasks were polled is
+//! chained in too, so that a schedule that differs shows even when no packet does.
+
+mod event;
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use crate::fabric::packet::Flags;
+pub use event::TraceEvent;
+
+/// A checkpoint is kept every so many events.
+const CHECKPOINT_EVENTS: u64 = 10_000;
+
+/// The hash up to a place in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How many events came before.
+    pub index: u64,
+    /// Virtual time in nanoseconds.
+    pub at_ns: u64,
+    /// The hash of everything before.
+    pub hash: u64,
+}
+
+/// What a client, scenario or oracle noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Virtual time in nanoseconds.
+    pub at_ns: u64,
+    /// Who noted it.
+    pub who: String,
+    /// What it noted.
+    pub what: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = Duration::from_nanos(self.at_ns);
+        let (secs, micros) = (at.as_secs(), at.subsec_micros());
+        write!(f, "{secs:>4}.{micros:06} {}: {}", self.who, self.what)
+    }
+}
+
+/// One event with its place in the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// How many events came before.
+    pub index: u64,
+    /// Virtual time in nanoseconds.
+    pub at_ns: u64,
+    /// What happened.
+    pub event: TraceEvent,
+}
+
+/// How many events of each kind a run had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// TCP segments sent.
+    pub segments_sent: u64,
+    /// TCP segments that reached their host.
+    pub segments_delivered: u64,
+    /// UDP datagrams sent.
+    pub datagrams_sent: u64,
+    /// UDP datagrams queued at a socket.
+    pub datagrams_delivered: u64,
+    /// UDP datagrams that reached no socket or a full receive buffer.
+    pub datagrams_dropped: u64,
+    /// Packets that a link's queue had no room for.
+    pub link_dropped: u64,
+    /// TCP sockets that became connected.
+    pub opened: u64,
+    /// TCP sockets forgotten.
+    pub closed: u64,
+    /// Connection attempts refused.
+    pub refused: u64,
+    /// Connections reset by the peer.
+    pub reset: u64,
+    /// Notes.
+    pub notes: u64,
+}
+
+/// The record of a run so far.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    hash: u64,
+    events: u64,
+    counts: Counts,
+    checkpoints: Vec<Checkpoint>,
+    notes: Vec<Note>,
+    kept: VecDeque<Kept>,
+    keep_max: usize,
+    encoded: Vec<u8>,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Self {
+            hash: 0,
+            events: 0,
+            counts: Counts::default(),
+            checkpoints: Vec::new(),
+            notes: Vec::new(),
+            kept: VecDeque::new(),
+            keep_max: 0,
+            encoded: Vec::new(),
+        }
+    }
+
+    /// The hash of everything that happened: events with their times, and the order of polls.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How many events happened.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How many events of each kind happened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The hash at regular places along the run.
+    pub fn checkpoints(&self) -> &[Checkpoint] {
+        &self.checkpoints
+    }
+
+    /// What clients, scenarios and oracles noted, in order.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The last events, when [`Trace::keep_all`] asked for them.
+    pub fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter()
+    }
+
+    /// Keeps every event from now on, the last `events_max` of them.
+    pub fn keep_all(&mut self, events_max: usize) {
+        self.keep_max = events_max;
+    }
+
+    pub(crate) fn record(&mut self, at_ns: u64, event: &TraceEvent) {
+        self.encoded.clear();
+        self.encoded.extend_from_slice(&at_ns.to_le_bytes());
+        event.encode(&mut self.encoded);
+        self.hash = xxh3_64_with_seed(&self.encoded, self.hash);
+        *self.counts.of(event) += 1;
+        if let TraceEvent::App { who, what } = event {
+            self.notes.push(Note { at_ns, who: who.clone(), what: what.clone() });
+        }
+        if self.keep_max > 0 {
+            if self.kept.len() == self.keep_max {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(Kept { index: self.events, at_ns, event: event.clone() });
+        }
+        self.events += 1;
+        if self.events.is_multiple_of(CHECKPOINT_EVENTS) {
+            self.checkpoints.push(Checkpoint { index: self.events, at_ns, hash: self.hash });
+        }
+    }
+
+    /// Chains in the hash of the order in which tasks were polled.
+    pub(crate) fn record_polls(&mut self, polls_hash: u64) {
+        self.hash = (self.hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Counts {
+    fn of(&mut self, event: &TraceEvent) -> &mut u64 {
+        match event {
+            TraceEvent::SegmentSent { .. } => &mut self.segments_sent,
+            TraceEvent::SegmentDelivered { .. } => &mut self.segments_delivered,
+            TraceEvent::DatagramSent { .. } => &mut self.datagrams_sent,
+            TraceEvent::DatagramDelivered { .. } => &mut self.datagrams_delivered,
+            TraceEvent::DatagramDropped { .. } => &mut self.datagrams_dropped,
+            TraceEvent::LinkDropped { .. } => &mut self.link_dropped,
+            TraceEvent::Opened { .. } => &mut self.opened,
+            TraceEvent::Closed { .. } => &mut self.closed,
+            TraceEvent::Refused { .. } => &mut self.refused,
+            TraceEvent::Reset { .. } => &mut self.reset,
+            TraceEvent::App { .. } => &mut self.notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(what: &str) -> TraceEvent {
+        TraceEvent::App { who: "test".into(), what: what.into() }
+    }
+
+    #[test]
+    fn the_hash_knows_what_when_and_in_which_order() {
+        let hash = |events: &[(u64, &str)]| {
+            let mut trace = Trace::new();
+            for (at_ns, what) in events {
+                trace.record(*at_ns, &note(what));
+            }
+            trace.hash()
+        };
+        assert_eq!(hash(&[(1, "a"), (2, "b")]), hash(&[(1, "a"), (2, "b")]));
+        assert_ne!(hash(&[(1, "a"), (2, "b")]), hash(&[(1, "b"), (2, "a")]));
+        assert_ne!(hash(&[(1, "a")]), hash(&[(2, "a")]));
+    }
+
+    #[test]
+    fn notes_stay_and_the_ring_forgets_the_oldest() {
+        let mut trace = Trace::new();
+        trace.keep_all(2);
+        for what in ["a", "b", "c"] {
+            trace.record(1_500_000_000, &note(what));
+        }
+        assert_eq!(trace.notes()[0].to_string(), "   1.500000 test: a");
+        assert_eq!(trace.notes().len(), 3);
+        assert_eq!(trace.kept().map(|kept| kept.index).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(trace.counts().notes, 3);
+    }
+
+    #[test]
+    fn checkpoints_stand_at_regular_places() {
+        let mut trace = Trace::new();
+        for at_ns in 0..2 * CHECKPOINT_EVENTS {
+            trace.record(at_ns, &note("tick"));
+        }
+        let last = *trace.checkpoints().last().expect("two checkpoints");
+        assert_eq!((last.index, last.hash), (2 * CHECKPOINT_EVENTS, trace.hash()));
+    }
+}

@@ -1,0 +1,186 @@
+//! A world: hosts, one clock, one seed, and the call that runs it.
+
+use std::{
+    future::{Future, poll_fn},
+    ops::{Deref, DerefMut},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::coop::unconstrained,
+    time::Instant,
+};
+
+use crate::{
+    drive::{Driver, Halt},
+    env::SimEnv,
+    executor::Executor,
+    fabric::{Fabric, link::LinkConfig},
+    heap::{self, Scope},
+    trace::Trace,
+};
+
+/// Polls that one virtual instant may see before the run is taken to spin.
+pub const POLLS_PER_INSTANT_MAX: u64 = 1_000_000;
+
+/// Why a run ended before its main future did.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The limit of virtual time was reached. A run in which nothing will ever happen again gets
+    /// here too, at once.
+    #[error("the run's limit of {limit:?} is over and main is not done")]
+    OutOfTime {
+        /// The limit of this run.
+        limit: Duration,
+    },
+    /// [`POLLS_PER_INSTANT_MAX`] polls passed and time did not: some task wakes itself for ever.
+    #[error("{POLLS_PER_INSTANT_MAX} polls at {at:?}, the last one of {who}")]
+    TooManyPolls {
+        /// The instant, since the world began.
+        at: Duration,
+        /// The host whose task was polled last, or "main".
+        who: String,
+    },
+}
+
+/// What the tasks' side and the driver share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) executor: Arc<Executor>,
+    fabric: Mutex<Fabric>,
+}
+
+/// The fabric, locked; what it allocates meanwhile is the simulation's own.
+pub(crate) struct FabricGuard<'a> {
+    fabric: MutexGuard<'a, Fabric>,
+    _scope: heap::Guard,
+}
+
+impl Deref for FabricGuard<'_> {
+    type Target = Fabric;
+
+    fn deref(&self) -> &Fabric {
+        &self.fabric
+    }
+}
+
+impl DerefMut for FabricGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Fabric {
+        &mut self.fabric
+    }
+}
+
+impl Shared {
+    pub(crate) fn fabric(&self) -> FabricGuard<'_> {
+        let _scope = heap::enter(Scope::Sim);
+        FabricGuard { fabric: self.fabric.lock().expect("the fabric broke before"), _scope }
+    }
+
+    /// The fabric for a handle that is being dropped, which may be because the fabric panicked.
+    pub(crate) fn fabric_unless_broken(&self) -> Option<FabricGuard<'_>> {
+        let _scope = heap::enter(Scope::Sim);
+        self.fabric.lock().ok().map(|fabric| FabricGuard { fabric, _scope })
+    }
+}
+
+/// A simulated world. Dropping it ends every task in it.
+#[derive(Debug)]
+pub struct World {
+    seed: u64,
+    shared: Arc<Shared>,
+    hosts: Vec<SimEnv>,
+    runtime: Runtime,
+    start: Instant,
+}
+
+impl World {
+    /// An empty world whose every choice is fixed by `seed`.
+    ///
+    /// # Panics
+    /// Inside of a tokio runtime: a world brings its own.
+    pub fn new(seed: u64) -> Self {
+        let _scope = heap::enter(Scope::Sim);
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O needs nothing of the system");
+        let start = runtime.block_on(async { Instant::now() });
+        let shared = Shared {
+            executor: Arc::new(Executor::new(seed)),
+            fabric: Mutex::new(Fabric::new(seed)),
+        };
+        Self { seed, shared: Arc::new(shared), hosts: Vec::new(), runtime, start }
+    }
+
+    /// The seed this world was made with.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds a host and gives its handle. Addresses are given in order, from 10.0.0.1.
+    ///
+    /// # Panics
+    /// When a host has this name: names choose the streams of randomness.
+    pub fn add_host(&mut self, name: &str, link: LinkConfig) -> SimEnv {
+        let _scope = heap::enter(Scope::Sim);
+        assert!(self.hosts.iter().all(|host| host.name() != name), "two hosts are called {name}");
+        self.shared.executor.add_host();
+        let (host, ip) = self.shared.fabric().add_host(name, link);
+        let env = SimEnv::new(Arc::clone(&self.shared), self.seed, host, name, ip);
+        self.hosts.push(env.clone());
+        env
+    }
+
+    /// Every host, in the order they were added.
+    pub fn hosts(&self) -> &[SimEnv] {
+        &self.hosts
+    }
+
+    /// Virtual time since the world began.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.shared.fabric().net.now_ns)
+    }
+
+    /// Looks into the record of everything that happened so far. `look` must not touch the world.
+    pub fn trace<R>(&self, look: impl FnOnce(&mut Trace) -> R) -> R {
+        look(&mut self.shared.fabric().net.trace)
+    }
+
+    /// Runs the world until `main`, which runs on no host, is done; at most for `limit` of virtual
+    /// time, rounded up to a millisecond. A later run continues where this one ended.
+    ///
+    /// # Errors
+    /// [`RunError`], when `main` does not come to its end.
+    ///
+    /// # Panics
+    /// When a task or `main` panics.
+    pub fn run<T>(&self, limit: Duration, main: impl Future<Output = T>) -> Result<T, RunError> {
+        let main_scope = heap::current();
+        let _scope = heap::enter(Scope::Sim);
+        let outcome = self.runtime.block_on(async {
+            let mut main = pin!(main);
+            let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);
+            unconstrained(poll_fn(|cx| driver.poll(cx, main.as_mut()))).await
+        });
+        outcome.map_err(|halt| match halt {
+            Halt::OutOfTime => RunError::OutOfTime { limit },
+            Halt::TooManyPolls { last } => RunError::TooManyPolls {
+                at: self.now(),
+                who: last.map_or("main", |host| self.hosts[host.0 as usize].name()).to_owned(),
+            },
+        })
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // What tasks own may ask for the time as it goes.
+        let _context = self.runtime.enter();
+        let _scope = heap::enter(Scope::Sim);
+        self.shared.executor.close();
+    }
+}
