@@ -13,12 +13,8 @@ const LIMITS: ChunkLimits =
 /// A message on one of four chunk streams, its time anywhere, often near the extended boundary or the wrap.
 fn message() -> impl Strategy<Value = (u32, Message)> {
     let chunk_stream = prop_oneof![Just(3u32), Just(63), Just(64), Just(400)];
-    let time = prop_oneof![
-        0..200u32,
-        0x00ff_ff00..0x0100_0100u32,
-        0xffff_ff00..=u32::MAX,
-        any::<u32>(),
-    ];
+    let time =
+        prop_oneof![0..200u32, 0x00ff_ff00..0x0100_0100u32, 0xffff_ff00..=u32::MAX, any::<u32>(),];
     let body = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
         prop::collection::vec(any::<u8>(), 100..700),
@@ -42,7 +38,9 @@ fn read_cut(wire: &[u8], cuts: &[usize]) -> Result<Vec<Message>, String> {
     while at < wire.len() {
         let end = (at + cuts.next().expect("cycle")).min(wire.len());
         let mut piece = &wire[at..end];
-        while let Some(message) = reader.handle_input(&mut piece).map_err(|error| error.to_string())? {
+        while let Some(message) =
+            reader.handle_input(&mut piece).map_err(|error| error.to_string())?
+        {
             messages.push(message);
         }
         at = end;

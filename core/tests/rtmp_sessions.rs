@@ -110,13 +110,12 @@ impl Pair {
 
 #[test]
 fn publishing_works_in_every_form_encoding_and_segmentation() {
-    let forms = [
-        ClientForm::Simple,
-        ClientForm::Digest(Scheme::Zero),
-        ClientForm::Digest(Scheme::One),
-    ];
+    let forms =
+        [ClientForm::Simple, ClientForm::Digest(Scheme::Zero), ClientForm::Digest(Scheme::One)];
     for form in forms {
-        for (encoding, step) in [(Encoding::Amf0, 1), (Encoding::Amf3, 7), (Encoding::Amf0, 100_000)] {
+        for (encoding, step) in
+            [(Encoding::Amf0, 1), (Encoding::Amf3, 7), (Encoding::Amf0, 100_000)]
+        {
             let client = client(Intent::Publish, "cam?token=1", form, encoding);
             let mut pair = Pair::new(client, step);
             pair.drive();
@@ -145,7 +144,8 @@ fn publishing_works_in_every_form_encoding_and_segmentation() {
 
 #[test]
 fn a_taken_name_is_refused_as_bad_name() {
-    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    let mut pair =
+        Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
     pair.taken = Some("cam");
     pair.drive();
     let refused = ClientEvent::Refused {
@@ -177,7 +177,8 @@ fn a_player_starts_pauses_and_stops() {
 
 #[test]
 fn unpublishing_is_confirmed_once() {
-    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    let mut pair =
+        Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
     pair.drive();
     pair.server_events.clear();
     pair.client.send_close();
@@ -238,7 +239,8 @@ fn connected() -> (ServerSession, Link) {
     use rehearsal_core::amf::Object;
     let (mut server, mut link) = raw();
     let object = Object::new().with("app", "live");
-    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    let replies =
+        call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
     assert_eq!(replies[0].name, "_result");
     (server, link)
 }
@@ -284,7 +286,8 @@ fn enhanced_clients_are_told_what_passes_through() {
     let (mut server, mut link) = raw();
     let list = Value::StrictArray(vec!["hvc1".into()]);
     let object = Object::new().with("app", "live").with("fourCcList", list);
-    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    let replies =
+        call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
     let Some(Value::StrictArray(codecs)) = replies[0].object().unwrap().get("fourCcList") else {
         panic!("no fourCcList in {replies:?}");
     };
@@ -306,7 +309,8 @@ fn an_unusable_app_or_name_is_refused() {
     use rehearsal_core::amf::{Object, Value};
     let (mut server, mut link) = raw();
     let object = Object::new().with("app", "?x");
-    let replies = call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    let replies =
+        call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
     assert_eq!(replies[0].name, "_error");
 
     let (mut server, mut link) = connected();
@@ -334,7 +338,8 @@ fn deadlines_fire_when_due_and_not_before() {
     assert_eq!(server.handle_timeout(seconds(20) - almost), Ok(()));
     assert_eq!(server.handle_timeout(seconds(20)), expired(Awaited::Command));
 
-    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    let mut pair =
+        Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
     pair.drive();
     assert_eq!(pair.server.poll_timeout(), Some(seconds(15)));
     assert_eq!(pair.server.handle_timeout(seconds(15)), expired(Awaited::Media));
@@ -365,12 +370,17 @@ fn any_sign_of_life_answers_a_ping() {
     link.send_control(Control::User(UserControl::PingResponse(60_000)));
     let bytes = link.poll_output();
     server.handle_input(Duration::from_secs(61), &mut &bytes[..], &mut entropy).unwrap();
-    assert_eq!(server.poll_timeout(), Some(Duration::from_secs(20)), "the command deadline is left");
+    assert_eq!(
+        server.poll_timeout(),
+        Some(Duration::from_secs(20)),
+        "the command deadline is left"
+    );
 }
 
 /// What a publisher sends from the handshake on, up to and including some media.
 fn publisher_bytes() -> Vec<u8> {
-    let mut pair = Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 4096);
+    let mut pair =
+        Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 4096);
     let mut sent = Vec::new();
     for round in 0..8 {
         let up = pair.client.poll_output();
@@ -383,7 +393,9 @@ fn publisher_bytes() -> Vec<u8> {
         }
         let down = pair.server.poll_output();
         let mut input = &down[..];
-        while pair.client.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap().is_some() {}
+        while pair.client.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap().is_some()
+        {
+        }
         if round > 4 {
             pair.client.send_media(9, round * 40, Bytes::from(vec![0x17; 3000]));
         }

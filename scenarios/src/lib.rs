@@ -1,1 +1,12 @@
-//! scenarios
+//! Scenarios: what can happen to the gateway, as plans made from a seed, and the oracles that judge each run.
+//!
+//! A [`Scenario`](catalogue::Scenario) makes a [`Plan`](plan::Plan) from a seed; [`run`](run::run) carries it out in a
+//! simulated world; [`oracles`] judge what clients, network and gateway show; the [`Outcome`](run::Outcome) has the
+//! verdict, the trace hash and the text of the golden file.
+
+pub mod catalogue;
+mod live;
+pub mod oracles;
+pub mod plan;
+pub mod run;
+pub mod seed;

@@ -11,6 +11,7 @@
 //!
 //! Not simulated yet: loss, reordering, duplication, congestion control and retransmission.
 
+pub mod clients;
 mod disk;
 mod drive;
 mod env;
@@ -35,4 +36,4 @@ pub use fabric::{
     udp::{MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_RECEIVE_BUFFER_BYTES, UdpCounters},
 };
 pub use rng::Rng;
-pub use world::{POLLS_PER_INSTANT_MAX, RunError, World};
+pub use world::{POLLS_PER_INSTANT_MAX, RunError, World, virtual_time};

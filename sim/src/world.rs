@@ -1,6 +1,7 @@
 //! A world: hosts, one clock, one seed, and the call that runs it.
 
 use std::{
+    cell::Cell,
     future::{Future, poll_fn},
     ops::{Deref, DerefMut},
     pin::pin,
@@ -44,6 +45,32 @@ pub enum RunError {
         /// The host whose task was polled last, or "main".
         who: String,
     },
+}
+
+thread_local! {
+    /// When the world began that runs on this thread.
+    static RUNNING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Virtual time of the world that runs on this thread, for the lines of a log; `None` outside of a run.
+pub fn virtual_time() -> Option<Duration> {
+    RUNNING_SINCE.get().map(|start| start.elapsed())
+}
+
+/// Marks this thread as one that runs a world.
+struct Running;
+
+impl Running {
+    fn since(start: Instant) -> Self {
+        RUNNING_SINCE.set(Some(start));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING_SINCE.set(None);
+    }
 }
 
 /// What the tasks' side and the driver share.
@@ -161,6 +188,7 @@ impl World {
     pub fn run<T>(&self, limit: Duration, main: impl Future<Output = T>) -> Result<T, RunError> {
         let main_scope = heap::current();
         let _scope = heap::enter(Scope::Sim);
+        let _running = Running::since(self.start);
         let outcome = self.runtime.block_on(async {
             let mut main = pin!(main);
             let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);

@@ -237,6 +237,7 @@ impl Delivery {
                 Taken::Frames => return Poll::Ready(None),
                 Taken::Began => return Poll::Ready(Some(DeliveryEvent::Began)),
                 Taken::Ended => return Poll::Ready(Some(DeliveryEvent::Ended)),
+                Taken::Joined => continue,
                 Taken::Nothing => {}
             }
             let wait = changed.as_mut().as_pin_mut().expect("set above");

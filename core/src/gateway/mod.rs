@@ -110,9 +110,12 @@ impl<E: Env> Gateway<E> {
         shutdown: CancellationToken,
     ) -> Result<Self, BindError> {
         let bind = async |protocol, key, address| {
-            env.bind_tcp(address)
-                .await
-                .map_err(|source| BindError { protocol, key, address, source })
+            env.bind_tcp(address).await.map_err(|source| BindError {
+                protocol,
+                key,
+                address,
+                source,
+            })
         };
         let rtmp = bind("RTMP", "rtmp.listen", config.rtmp.listen).await?;
         let http = bind("HTTP", "http.listen", config.http.listen).await?;

@@ -292,7 +292,7 @@ impl<E: Env> Connection<E> {
     }
 
     /// Says good-bye as far as the peer still listens, and lets go of the streams.
-    async fn finish(mut self, end: End) {
+    async fn finish(&mut self, end: End) {
         for (_, publisher) in std::mem::take(&mut self.publishers) {
             self.log_unpublish(&publisher);
         }

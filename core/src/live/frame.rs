@@ -80,8 +80,11 @@ impl FlvEnvelope {
         let mut front = [0; SIZE_LINE_BYTES_MAX + TAG_HEADER_BYTES];
         let size_line_at = SIZE_LINE_BYTES_MAX - size_line.len();
         front[size_line_at..SIZE_LINE_BYTES_MAX].copy_from_slice(size_line.as_bytes());
-        front[SIZE_LINE_BYTES_MAX..]
-            .copy_from_slice(&flv::tag_header(kind, timestamp_ms, body_bytes));
+        front[SIZE_LINE_BYTES_MAX..].copy_from_slice(&flv::tag_header(
+            kind,
+            timestamp_ms,
+            body_bytes,
+        ));
         let mut back = *b"\0\0\0\0\r\n";
         back[..TAG_TRAILER_BYTES]
             .copy_from_slice(&flv::previous_tag_size(body_bytes).to_be_bytes());
@@ -127,8 +130,7 @@ impl Frame {
         headers: Arc<Headers>,
     ) -> Self {
         let (chunk_stream_id, type_id) = kind.rtmp();
-        let rtmp =
-            MessageHead::new(chunk_stream_id, type_id, timestamp_ms, payload.len() as u32);
+        let rtmp = MessageHead::new(chunk_stream_id, type_id, timestamp_ms, payload.len() as u32);
         let flv = FlvEnvelope::new(kind.flv(), timestamp_ms, payload.len());
         Self { kind, epoch, timestamp_ms, arrived_at, payload, headers, rtmp, flv }
     }

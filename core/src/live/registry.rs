@@ -73,8 +73,7 @@ pub(super) struct Stream {
 
 impl Stream {
     fn new(limits: &LiveLimits) -> Self {
-        let limits =
-            RingLimits { keep: limits.keep, gop: limits.gop, bytes: limits.ring_bytes };
+        let limits = RingLimits { keep: limits.keep, gop: limits.gop, bytes: limits.ring_bytes };
         Self {
             ring: Mutex::new(Ring::new(limits)),
             clock: Mutex::default(),

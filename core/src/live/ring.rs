@@ -1,10 +1,6 @@
 //! The ring: the newest frames of one epoch of a stream, oldest first, each with a position that never repeats.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -215,11 +211,8 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const LIMITS: RingLimits = RingLimits {
-        keep: Duration::from_secs(1),
-        gop: Duration::from_secs(5),
-        bytes: 1 << 20,
-    };
+    const LIMITS: RingLimits =
+        RingLimits { keep: Duration::from_secs(1), gop: Duration::from_secs(5), bytes: 1 << 20 };
 
     fn push(ring: &mut Ring, start: Instant, at_ms: u64, kind: FrameKind, bytes: usize) {
         let frame = Frame::new(

@@ -24,7 +24,9 @@ pub enum Taken {
     Nothing,
     /// Frames were given, or frames were skipped.
     Frames,
-    /// An epoch begins; frames of the one before must not be sent any more.
+    /// It reads an epoch that had begun before it came.
+    Joined,
+    /// The epoch it waited for begins; frames of the one before must not be sent any more.
     Began,
     /// The epoch is over, and all of it that could be given has been.
     Ended,
@@ -145,7 +147,7 @@ impl Subscriber {
                 // Whoever waited gets the epoch from its first frame on.
                 let whole = self.early && ring.is_whole();
                 self.enter(if whole { ring.start() } else { ring.entry() });
-                Taken::Began
+                if self.early { Taken::Began } else { Taken::Joined }
             }
             State::Reading(epoch) if ring.epoch != epoch => {
                 self.state = State::Waiting(epoch);

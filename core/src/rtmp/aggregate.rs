@@ -72,7 +72,8 @@ impl Parts {
             return Err(AggregateError { needed: HEADER_BYTES, left });
         }
         let header = self.rest.split_to(HEADER_BYTES);
-        let size = usize::from(header[1]) << 16 | usize::from(header[2]) << 8 | usize::from(header[3]);
+        let size =
+            usize::from(header[1]) << 16 | usize::from(header[2]) << 8 | usize::from(header[3]);
         let part_ms = u32::from_be_bytes([header[7], header[4], header[5], header[6]]);
         if self.rest.len() < size {
             return Err(AggregateError { needed: HEADER_BYTES + size, left });
@@ -111,7 +112,8 @@ mod tests {
     fn parts_are_rebased_to_the_time_of_the_aggregate() {
         let payload = [part(8, 0x0100_0000, b"a"), part(9, 0x0100_0028, b"video")].concat();
         let parts: Vec<_> = split(&aggregate(payload)).map(Result::unwrap).collect();
-        let seen: Vec<_> = parts.iter().map(|p| (p.type_id, p.timestamp_ms, &p.payload[..])).collect();
+        let seen: Vec<_> =
+            parts.iter().map(|p| (p.type_id, p.timestamp_ms, &p.payload[..])).collect();
         assert_eq!(seen, [(8, 5_000, &b"a"[..]), (9, 5_040, b"video")]);
         assert!(parts.iter().all(|part| part.stream_id == 1));
     }

@@ -268,8 +268,7 @@ impl ClientSession {
 /// The refusal in an `_error` or in an `onStatus` of level error.
 fn refused(command: &Command) -> ClientEvent {
     let information = command.argument(0).and_then(Value::as_object);
-    let text = |name| {
-        information.and_then(|object| object.get_str(name)).unwrap_or_default().to_owned()
-    };
+    let text =
+        |name| information.and_then(|object| object.get_str(name)).unwrap_or_default().to_owned();
     ClientEvent::Refused { code: text("code"), description: text("description") }
 }

@@ -138,7 +138,9 @@ mod tests {
     fn metadata_in_an_object_becomes_an_array() {
         let sent = data(18, &["onMetaData".into(), metadata().into()]);
         let array = data(18, &["onMetaData".into(), Value::EcmaArray(metadata())]);
-        assert!(matches!(parse(&sent), Ok(Data::Metadata { payload, .. }) if payload == array.payload));
+        assert!(
+            matches!(parse(&sent), Ok(Data::Metadata { payload, .. }) if payload == array.payload)
+        );
     }
 
     #[test]

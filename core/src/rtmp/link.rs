@@ -288,7 +288,9 @@ mod tests {
         sender.send_control(Control::User(UserControl::StreamDry(1)));
         let (incoming, _) = deliver(&mut receiver, &sender.poll_output());
         assert_eq!(incoming.len(), 3);
-        assert!(matches!(&incoming[1], Incoming::Message(m) if m.timestamp_ms == 40 && m.type_id == 8));
+        assert!(
+            matches!(&incoming[1], Incoming::Message(m) if m.timestamp_ms == 40 && m.type_id == 8)
+        );
         assert_eq!(incoming[2], Incoming::User(UserControl::StreamDry(1)));
     }
 }

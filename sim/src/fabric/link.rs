@@ -5,8 +5,10 @@
 //! Loss, jitter, duplication and reordering are not modelled yet: they are further fates of
 //! [`Direction`]'s packets.
 
+use serde::{Deserialize, Serialize};
+
 /// One direction of an access link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Direction {
     /// Propagation delay in nanoseconds.
     pub delay_ns: u64,
@@ -17,7 +19,7 @@ pub struct Direction {
 }
 
 /// A host's access link. A packet goes up the sender's link and down the receiver's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkConfig {
     /// From the host into the network.
     pub up: Direction,

@@ -33,13 +33,17 @@ pub struct ChunkLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// A header without length or type on a chunk stream that had none before.
-    #[error("chunk stream {0}: first chunk has a header of form {1}, which needs a message before it")]
+    #[error(
+        "chunk stream {0}: first chunk has a header of form {1}, which needs a message before it"
+    )]
     NoPreviousMessage(u32, u8),
     /// A header that starts a message while the previous one on the chunk stream is unfinished.
     #[error("chunk stream {0}: a new message starts inside an unfinished one")]
     MessageUnfinished(u32),
     /// A message, or all unfinished ones together, would be longer than the limit.
-    #[error("message of {length} bytes with {pending} bytes of others pending, the limit is {limit}")]
+    #[error(
+        "message of {length} bytes with {pending} bytes of others pending, the limit is {limit}"
+    )]
     MessageTooLong {
         /// Announced length of the message.
         length: u32,
@@ -214,7 +218,8 @@ impl ChunkReader {
         };
         let fields = bytes.get(at..at + [11, 7, 3, 0][usize::from(form)])?;
         at += fields.len();
-        let be24 = |from: usize| fields[from..from + 3].iter().fold(0, |n, &b| n << 8 | u32::from(b));
+        let be24 =
+            |from: usize| fields[from..from + 3].iter().fold(0, |n, &b| n << 8 | u32::from(b));
         let mut header = Header {
             consumed: at,
             form,
@@ -238,7 +243,9 @@ impl ChunkReader {
 
     /// How many bytes of `rest` repeat the extended timestamp of chunk stream `id`: 4, 0, or not known yet.
     fn repeated_timestamp(&self, id: u32, rest: &[u8]) -> Option<usize> {
-        let Some(stream) = self.streams.iter().find(|stream| stream.id == id) else { return Some(0) };
+        let Some(stream) = self.streams.iter().find(|stream| stream.id == id) else {
+            return Some(0);
+        };
         let Some(extended) = stream.extended else { return Some(0) };
         let seen = &rest[..rest.len().min(4)];
         let repeats = |value: u32| value.to_be_bytes().starts_with(seen);
@@ -399,12 +406,7 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            [
-                (8, 1, 100, &b"a"[..]),
-                (9, 1, 120, b"bc"),
-                (9, 1, 150, b"de"),
-                (9, 1, 180, b"fg")
-            ]
+            [(8, 1, 100, &b"a"[..]), (9, 1, 120, b"bc"), (9, 1, 150, b"de"), (9, 1, 180, b"fg")]
         );
     }
 
@@ -484,7 +486,9 @@ mod tests {
 
     #[test]
     fn a_body_that_begins_like_the_timestamp_is_not_lost() {
-        for (tail, next) in [(vec![1, 0, 0, 6], 0), (vec![1, 0], 1), (vec![1], 1), (vec![1, 0, 0], 1)] {
+        for (tail, next) in
+            [(vec![1, 0, 0, 6], 0), (vec![1, 0], 1), (vec![1], 1), (vec![1, 0, 0], 1)]
+        {
             let mut input = vec![0x04, 255, 255, 255, 0, 0, 128, 8, 1, 0, 0, 0, 1, 0, 0, 5];
             input[6] += tail.len() as u8;
             input.extend([9; 128]);
@@ -530,8 +534,7 @@ mod tests {
             let set = [&[0x02, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0][..], &size].concat();
             assert!(matches!(read(&set), Err(ChunkError::ChunkSize { .. })), "{size:?}");
         }
-        let many: Vec<u8> =
-            (3..8).flat_map(|id| [id, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0]).collect();
+        let many: Vec<u8> = (3..8).flat_map(|id| [id, 0, 0, 0, 0, 0, 0, 8, 1, 0, 0, 0]).collect();
         assert_eq!(read(&many), Err(ChunkError::TooManyChunkStreams(4)));
     }
 

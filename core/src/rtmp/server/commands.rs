@@ -40,7 +40,8 @@ impl ServerSession {
             "play" => self.play(now, stream_id, &command),
             "pause" | "pauseRaw" => self.pause(stream_id, &command),
             "seek" => {
-                let status = Status::error("NetStream.Seek.Failed", "A live stream cannot be sought.");
+                let status =
+                    Status::error("NetStream.Seek.Failed", "A live stream cannot be sought.");
                 self.send_status(stream_id, status);
                 None
             }
@@ -92,8 +93,7 @@ impl ServerSession {
                 self.streams.len() - 1
             }
             None => {
-                let status =
-                    Status::error("NetConnection.Call.Failed", "too many message streams");
+                let status = Status::error("NetConnection.Call.Failed", "too many message streams");
                 let error = Command {
                     name: "_error".to_owned(),
                     transaction: command.transaction,
@@ -115,12 +115,7 @@ impl ServerSession {
         allowed.then(|| name.to_owned())
     }
 
-    fn publish(
-        &mut self,
-        now: Duration,
-        stream_id: u32,
-        command: &Command,
-    ) -> Option<ServerEvent> {
+    fn publish(&mut self, now: Duration, stream_id: u32, command: &Command) -> Option<ServerEvent> {
         if self.stream(stream_id) != Some(&Use::Idle) {
             let status = Status::error(
                 "NetStream.Publish.BadConnection",
@@ -130,7 +125,8 @@ impl ServerSession {
             return None;
         }
         let Some(name) = self.stream_name(command) else {
-            let status = Status::error("NetStream.Publish.BadName", "The stream name is not usable.");
+            let status =
+                Status::error("NetStream.Publish.BadName", "The stream name is not usable.");
             self.send_status(stream_id, status);
             return None;
         };

@@ -307,8 +307,9 @@ impl ServerSession {
         let ping_at = quiet_since + self.config.ping;
         [
             self.deadline.map(|(at, awaited)| (at, Some(awaited))),
-            publishing
-                .then(|| (self.last_media_at + self.config.publisher_silence, Some(Awaited::Media))),
+            publishing.then(|| {
+                (self.last_media_at + self.config.publisher_silence, Some(Awaited::Media))
+            }),
             (self.phase == Phase::Connected).then_some(match self.pinged {
                 false => (ping_at, None),
                 true => (ping_at + self.config.ping_timeout, Some(Awaited::Ping)),

@@ -35,8 +35,7 @@ impl ServerSession {
             amf0::encode(&value, &mut body);
         }
         let payload = body.freeze();
-        let message =
-            Message { type_id: type_id::DATA_AMF0, stream_id, timestamp_ms: 0, payload };
+        let message = Message { type_id: type_id::DATA_AMF0, stream_id, timestamp_ms: 0, payload };
         self.link.send_message(chunk_stream::DATA, &message);
     }
 

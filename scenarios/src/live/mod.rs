@@ -1,0 +1,45 @@
+//! Family live: publishers and players of live streams.
+
+mod one_stream;
+mod tracks;
+mod unusual_players;
+
+pub use one_stream::{
+    LATE_JOINER, ONE_PUBLISHER_THREE_PLAYERS, PLAYER_FIRST, REAL_FILE, REPUBLISH,
+};
+pub use tracks::{AUDIO_ONLY, CHANGING_HEADERS, VIDEO_ONLY};
+pub use unusual_players::SLOW_PLAYER;
+
+use rehearsal_sim::clients::{
+    media::MediaPlan,
+    publisher::{Leave, PublishPlan, Source},
+    rtmp_player::PlayPlan,
+};
+
+use crate::oracles::Violation;
+
+/// The stream of most scenarios.
+const STREAM: &str = "live/cam";
+
+/// A publisher of generated media that begins at once and ends in order.
+fn publish(duration_ms: u64, media: MediaPlan) -> PublishPlan {
+    PublishPlan {
+        stream: STREAM.to_owned(),
+        epoch: 1,
+        start_ms: 0,
+        source: Source::Generated(media),
+        duration_ms,
+        leave: Leave::Orderly,
+        digest: false,
+    }
+}
+
+/// A subscriber from `start_ms` to `leave_ms`.
+fn play(start_ms: u64, leave_ms: u64) -> PlayPlan {
+    PlayPlan { stream: STREAM.to_owned(), start_ms, leave_ms, stall: None }
+}
+
+/// A violation of what a scenario is for.
+fn unless(holds: bool, what: impl FnOnce() -> String) -> Option<Violation> {
+    (!holds).then(|| Violation { oracle: "scenario", what: what() })
+}

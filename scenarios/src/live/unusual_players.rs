@@ -1,0 +1,50 @@
+//! Players who do not behave.
+
+use rehearsal_sim::{
+    LinkConfig, Rng,
+    clients::{
+        media::MediaPlan,
+        rtmp_player::{PlayPlan, Stall},
+    },
+};
+
+use super::{play, publish, unless};
+use crate::{
+    catalogue::Scenario,
+    plan::{Plan, Protocol},
+};
+
+/// Two players read nothing for a while.
+pub const SLOW_PLAYER: Scenario = Scenario {
+    name: "live/slow-player",
+    about: "players who stall go on at a keyframe with its headers; others do not notice",
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/stall");
+        let mut plan = Plan::empty();
+        plan.config.live.lag_resync_ms = 3_000;
+        plan.config.live.keep_ms = 4_000;
+        // Enough to fill what the sockets buffer within the stall.
+        let media =
+            MediaPlan { keyframe_bytes: 100_000, header_every_gops: 2, ..MediaPlan::default() };
+        plan.publisher("publisher", LinkConfig::lan(), publish(24_000, media));
+        for (host, protocol) in [("player", Protocol::Rtmp), ("viewer", Protocol::HttpFlv)] {
+            let from_ms = 3_000 + rng.below(1_000);
+            let stall = Some(Stall { from_ms, to_ms: from_ms + 9_000 + rng.below(3_000) });
+            let slow = PlayPlan { stall, ..play(500, 30_000) };
+            plan.player(&format!("{host}-slow"), LinkConfig::lan(), protocol, slow);
+            plan.player(&format!("{host}-fine"), LinkConfig::lan(), protocol, play(500, 30_000));
+        }
+        plan
+    },
+    check: |evidence| {
+        let hosts = evidence.plan.players.iter().zip(&evidence.players);
+        hosts
+            .filter_map(|(player, report)| {
+                let slow = player.plan.stall.is_some();
+                unless((report.gaps > 0) == slow, || {
+                    format!("{} has {} gaps", player.host, report.gaps)
+                })
+            })
+            .collect()
+    },
+};

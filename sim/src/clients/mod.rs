@@ -1,0 +1,14 @@
+//! Clients of the gateway, generic over [`Env`](rehearsal_core::env::Env): they run in the simulation and on
+//! real sockets alike.
+//!
+//! A [`publisher`] sends media whose every frame says what it is ([`media`]) or a real FLV file, and logs it. An
+//! [`rtmp_player`] and an [`flv_viewer`] check by themselves what they receive ([`verify`]) and log it too, so that
+//! oracles can compare both ends without asking the gateway.
+
+pub mod flv_viewer;
+pub mod media;
+pub mod publisher;
+pub mod rtmp_player;
+mod rtmp_socket;
+pub mod stamp;
+pub mod verify;

@@ -1,0 +1,142 @@
+//! An RTMP player: checks and logs what it receives.
+
+use std::{net::SocketAddr, time::Duration};
+
+use rehearsal_core::{
+    env::Env,
+    rtmp::{
+        client::{ClientEvent, Intent},
+        handshake::ClientForm,
+    },
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    publisher::Notes,
+    rtmp_socket::{RtmpSocket, SocketEnd},
+    verify::{Logged, Verifier},
+};
+
+/// Chunk size of players, who send little.
+const CHUNK_BYTES: u32 = 128;
+
+/// A time in which a subscriber reads nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stall {
+    /// When it stops, after the start of the run.
+    pub from_ms: u64,
+    /// When it reads again.
+    pub to_ms: u64,
+}
+
+/// What a subscriber does, over RTMP or HTTP-FLV.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayPlan {
+    /// Application and stream name.
+    pub stream: String,
+    /// When to connect, after the start of the run.
+    pub start_ms: u64,
+    /// When to go, after the start of the run.
+    pub leave_ms: u64,
+    /// When not to read.
+    pub stall: Option<Stall>,
+}
+
+/// How playing went.
+#[derive(Debug)]
+pub struct PlayReport {
+    /// Application and stream name.
+    pub stream: String,
+    /// Everything received.
+    pub received: Vec<Logged>,
+    /// What was wrong with it.
+    pub violations: Vec<String>,
+    /// Gaps in the numbers of frames.
+    pub gaps: u64,
+    /// How it ended.
+    pub end: String,
+}
+
+/// Carries out `plan`; times count from `origin`.
+pub async fn run<E: Env>(
+    env: E,
+    gateway: SocketAddr,
+    plan: PlayPlan,
+    origin: Instant,
+    notes: Notes,
+) -> PlayReport {
+    let at = |ms| origin + Duration::from_millis(ms);
+    let mut verifier = Verifier::new(&plan.stream);
+    sleep_until(at(plan.start_ms)).await;
+    let playing = play(&env, gateway, &plan, origin, &notes, &mut verifier);
+    let end = match timeout_at(at(plan.leave_ms), playing).await {
+        Ok(Ok(end)) => end.to_owned(),
+        Ok(Err(end)) => end.to_string(),
+        Err(_) => "left".to_owned(),
+    };
+    finish(plan.stream, verifier, end, &notes)
+}
+
+/// The report of a subscriber that ended with `end`.
+pub(super) fn finish(stream: String, verifier: Verifier, end: String, notes: &Notes) -> PlayReport {
+    let (received, violations, gaps) = verifier.finish();
+    notes(&format!("play ends after {} messages, {gaps} gaps: {end}", received.len()));
+    PlayReport { stream, received, violations, gaps, end }
+}
+
+/// Notes the first messages of a kind; the rest is in the log.
+pub(super) fn note_first(received: &[Logged], notes: &Notes) {
+    let Some((last, before)) = received.split_last() else { return };
+    if before.iter().all(|earlier| earlier.kind != last.kind) {
+        let index = last
+            .stamp
+            .map_or_else(String::new, |stamp| format!(" {} of epoch {}", stamp.index, stamp.epoch));
+        notes(&format!("first {:?}{index} at {} ms", last.kind, last.timestamp_ms));
+    }
+}
+
+async fn play<E: Env>(
+    env: &E,
+    gateway: SocketAddr,
+    plan: &PlayPlan,
+    origin: Instant,
+    notes: &Notes,
+    verifier: &mut Verifier,
+) -> Result<&'static str, SocketEnd> {
+    let form = ClientForm::Simple;
+    let connect = RtmpSocket::connect(env, gateway, &plan.stream, Intent::Play, form, CHUNK_BYTES);
+    let mut socket = connect.await?;
+    let mut stall = plan.stall;
+    loop {
+        if let Some(Stall { from_ms, to_ms }) = stall
+            && origin.elapsed() >= Duration::from_millis(from_ms)
+        {
+            stall = None;
+            notes("reads nothing for a while");
+            sleep_until(origin + Duration::from_millis(to_ms)).await;
+            notes("reads again");
+        }
+        match socket.event().await? {
+            ClientEvent::Started => notes("play starts"),
+            ClientEvent::Refused { code, .. } => {
+                notes(&format!("refused {code}"));
+                return Ok("refused");
+            }
+            ClientEvent::Status { code } => notes(&code),
+            ClientEvent::Media(message) => {
+                let sample_access = message.payload.starts_with(b"\x02\0\x11|RtmpSampleAccess");
+                if !sample_access {
+                    verifier.receive(
+                        message.type_id,
+                        message.timestamp_ms,
+                        &message.payload,
+                        origin.elapsed(),
+                    );
+                    note_first(verifier.received(), notes);
+                }
+            }
+            ClientEvent::User(_) => {}
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A client session on a socket.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use rehearsal_core::{
+    env::Env,
+    rtmp::{
+        chunk::ChunkLimits,
+        client::{ClientConfig, ClientError, ClientEvent, ClientSession, Intent},
+        command::Encoding,
+        handshake::ClientForm,
+    },
+};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
+
+const READ_BYTES: usize = 16 << 10;
+/// What a client puts up with: more than any server sends.
+const LIMITS: ChunkLimits =
+    ChunkLimits { message_bytes: 16 << 20, chunk_bytes: 16 << 20, chunk_streams: 64 };
+
+/// Why a client's connection is over.
+#[derive(Debug, Error)]
+pub(super) enum SocketEnd {
+    #[error("closed by the server")]
+    Closed,
+    #[error("{}", .0.kind())]
+    Io(#[from] io::Error),
+    #[error("the server's bytes make no sense: {0}")]
+    Protocol(#[from] ClientError),
+}
+
+/// One connection of an RTMP client.
+pub(super) struct RtmpSocket<E: Env> {
+    env: E,
+    stream: E::TcpStream,
+    session: ClientSession,
+    opened_at: Instant,
+    /// Bytes read and how many of them are used.
+    input: (Vec<u8>, usize),
+    /// Bytes to write and how many of them are written.
+    output: (Vec<u8>, usize),
+}
+
+impl<E: Env> RtmpSocket<E> {
+    /// Connects and starts the session for the stream called `name`, application and stream name.
+    pub(super) async fn connect(
+        env: &E,
+        gateway: SocketAddr,
+        name: &str,
+        intent: Intent,
+        form: ClientForm,
+        chunk_bytes: u32,
+    ) -> Result<Self, SocketEnd> {
+        let stream = env.connect_tcp(gateway).await?;
+        let (app, name) = name.rsplit_once('/').unwrap_or(("", name));
+        let config = ClientConfig {
+            form,
+            chunk_limits: LIMITS,
+            chunk_bytes,
+            encoding: Encoding::Amf0,
+            app: app.to_owned(),
+            name: name.to_owned(),
+            intent,
+        };
+        let now = Instant::now();
+        let session =
+            ClientSession::new(config, now.elapsed(), &mut |buf: &mut [u8]| env.fill_random(buf));
+        let (input, output) = ((Vec::new(), 0), (Vec::new(), 0));
+        Ok(Self { env: env.clone(), stream, session, opened_at: now, input, output })
+    }
+
+    pub(super) fn session(&mut self) -> &mut ClientSession {
+        &mut self.session
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.output.0.len() - self.output.1
+    }
+
+    /// Sends what is to be sent and waits for what the server does. Cancel safe.
+    pub(super) async fn event(&mut self) -> Result<ClientEvent, SocketEnd> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, SocketEnd>> {
+        loop {
+            let _ = self.poll_send(cx)?;
+            let (bytes, used) = &mut self.input;
+            if *used < bytes.len() {
+                let mut rest = &bytes[*used..];
+                let now = self.opened_at.elapsed();
+                let env = &self.env;
+                let event =
+                    self.session.handle_input(now, &mut rest, &mut |buf: &mut [u8]| {
+                        env.fill_random(buf);
+                    })?;
+                *used = bytes.len() - rest.len();
+                match event {
+                    Some(event) => return Poll::Ready(Ok(event)),
+                    None => continue,
+                }
+            }
+            bytes.resize(READ_BYTES, 0);
+            let mut buf = ReadBuf::new(bytes);
+            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
+            let filled = buf.filled().len();
+            bytes.truncate(filled);
+            *used = 0;
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Ok(())) if filled == 0 => return Poll::Ready(Err(SocketEnd::Closed)),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Writes until everything is out. Cancel safe.
+    pub(super) async fn send_all(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_send(cx)).await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.output.0.extend(self.session.poll_output());
+        let (bytes, written) = &mut self.output;
+        while *written < bytes.len() {
+            let write = Pin::new(&mut self.stream).poll_write(cx, &bytes[*written..]);
+            match write? {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(more) => *written += more,
+            }
+        }
+        bytes.clear();
+        *written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends FIN and reads until the server closes too.
+    pub(super) async fn close(mut self) -> Result<(), SocketEnd> {
+        self.send_all().await?;
+        self.stream.shutdown().await?;
+        loop {
+            match self.event().await {
+                Ok(_) => {}
+                Err(SocketEnd::Closed) => return Ok(()),
+                Err(end) => return Err(end),
+            }
+        }
+    }
+}
