@@ -8,6 +8,7 @@
 pub mod flv_viewer;
 pub mod media;
 pub mod publisher;
+pub mod raw;
 pub mod rtmp_player;
 mod rtmp_socket;
 pub mod stamp;
