@@ -64,7 +64,8 @@ pub(crate) fn packets(framemd5: &[String]) -> Vec<Packet> {
             assert!(timebase.ends_with(": 1/1000"), "times are not milliseconds: {line}");
         } else if !line.starts_with('#') {
             let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-            let &[index, dts, pts, _duration, bytes, md5] = fields.as_slice() else {
+            // Changed headers and the like follow.
+            let &[index, dts, pts, _duration, bytes, md5, ..] = fields.as_slice() else {
                 panic!("not a line of framemd5: {line}");
             };
             let number = |text: &str| text.parse().expect("a number of framemd5");
@@ -158,6 +159,13 @@ impl Player {
         let sought = format!("packet of {at_ms} ms");
         self.process.wait_for_line(&self.process.stdout, &sought, |lines| {
             packets(lines).iter().any(|packet| packet.dts_ms >= at_ms).then_some(())
+        });
+    }
+
+    /// Waits until it has listed `count` packets.
+    pub(crate) fn wait_until_listed(&self, count: usize) {
+        self.process.wait_for_line(&self.process.stdout, &format!("{count} packets"), |lines| {
+            (packets(lines).len() >= count).then_some(())
         });
     }
 

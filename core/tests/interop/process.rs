@@ -6,7 +6,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -46,7 +46,8 @@ impl Lines {
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        self.shared.0.lock().expect("no reader panics")
+        // A test that fails while it looks at the lines leaves them as they are.
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The lines so far.
@@ -70,7 +71,12 @@ impl Lines {
             if content.is_over || left.is_zero() {
                 return None;
             }
-            content = self.shared.1.wait_timeout(content, left).expect("no reader panics").0;
+            content = self
+                .shared
+                .1
+                .wait_timeout(content, left)
+                .expect("the thread that reads does not panic")
+                .0;
         }
     }
 }

@@ -78,3 +78,45 @@ fn a_second_publisher_is_refused_and_the_first_untouched() {
     first.wait_success();
     ffmpeg::assert_same(&url, &viewer.wait_for_packets(), &ffmpeg::published(&selection));
 }
+
+/// `published` at the times at which the first packets of `got` have it; that they are the same is left to others.
+fn shifted_to(got: &[Packet], published: &[Packet]) -> Vec<Packet> {
+    let shift_ms = got[0].dts_ms - published[0].dts_ms;
+    let shifted = published.iter().cloned().map(|mut packet| {
+        packet.dts_ms += shift_ms;
+        packet.pts_ms += shift_ms;
+        packet
+    });
+    shifted.collect()
+}
+
+#[test]
+fn a_player_that_is_not_told_stays_and_sees_one_clock_across_publishes() {
+    if ffmpeg::is_missing() {
+        return;
+    }
+    let selection = ["-t", "2"];
+    let gateway = Gateway::start_with("live.notify_unpublish = false");
+    let url = gateway.rtmp_url("live/stays");
+    let mut player = Player::start(url.clone());
+    gateway.wait_for_log("play", "live/stays", 1);
+    for _ in 0..2 {
+        ffmpeg::publish(&url, &selection).wait_success();
+    }
+    // Once something of a third publish is there, the two before it are complete.
+    let mut third = ffmpeg::publish(&url, &[]);
+    let published = ffmpeg::published(&selection);
+    player.wait_until_listed(2 * published.len() + 10);
+    third.kill();
+    gateway.process.terminate();
+
+    // What ffmpeg takes for other packets is a subject of `late_joiners`.
+    let mut got = player.wait_for_packets();
+    got.retain(|packet| packet.track != Track::Other);
+    let (first, rest) = got.split_at(published.len());
+    ffmpeg::assert_same("first publish", first, &published);
+    let second = shifted_to(rest, &published);
+    ffmpeg::assert_same("second publish", &rest[..published.len()], &second);
+    let pause_ms = second[0].dts_ms - first[first.len() - 1].dts_ms;
+    assert!((1..10_000).contains(&pause_ms), "the clock goes on by {pause_ms} ms");
+}
