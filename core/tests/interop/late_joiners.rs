@@ -49,8 +49,8 @@ fn late_joiners_start_at_a_keyframe_and_get_all_that_follows() {
     }
 }
 
-/// ffmpeg takes `onMetaData` for metadata at time 0 only; at any other time it makes a subtitle track of it, which
-/// recorders then cannot store.
+/// ffmpeg takes `onMetaData` for metadata at time 0 only. At any other time it makes a subtitle track of it: in a
+/// recording as Matroska there is one more track, and one as MP4 with all tracks (`-map 0`) fails.
 #[test]
 fn metadata_for_late_joiners_is_no_track_of_its_own() {
     if ffmpeg::is_missing() {
