@@ -13,7 +13,7 @@ use rehearsal_sim::{LinkConfig, SimEnv, World};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
-    time::interval,
+    time::{interval, sleep},
 };
 
 const MESSAGE_BYTES: usize = 1_000;
@@ -72,12 +72,12 @@ fn measure(subscribers: usize, hosts: usize, rate_bps: u64, virtual_secs: u64) -
             let client = &clients[index % hosts];
             client.spawn(subscribe(client.clone(), server.clone()))
         }));
-        world.run(limit, tokio::time::sleep(Duration::from_millis(100))).expect("connects");
+        world.run(limit, async { sleep(Duration::from_millis(100)).await }).expect("connects");
     }
     let sent = world.trace(|trace| trace.counts().segments_sent);
     let begin = Instant::now();
     world
-        .run(limit, tokio::time::sleep(Duration::from_secs(virtual_secs)))
+        .run(limit, async { sleep(Duration::from_secs(virtual_secs)).await })
         .expect("runs for its time");
     let real = begin.elapsed();
     let segments = world.trace(|trace| trace.counts().segments_sent) - sent;

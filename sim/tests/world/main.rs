@@ -1,0 +1,11 @@
+//! The simulated world, seen through the seam: what a program on a simulated host can observe.
+
+mod heap;
+mod order;
+mod pair;
+mod tcp;
+mod time;
+mod udp;
+
+#[global_allocator]
+static ALLOCATOR: rehearsal_sim::heap::CountingAllocator = rehearsal_sim::heap::CountingAllocator;
