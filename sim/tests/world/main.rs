@@ -1,8 +1,10 @@
 //! The simulated world, seen through the seam: what a program on a simulated host can observe.
 
 mod heap;
+mod link;
 mod order;
 mod pair;
+mod ports;
 mod tcp;
 mod time;
 mod udp;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::pair::{LIMIT, address, pair, wait_ms};
-use rehearsal_core::env::{Env, TcpListener};
+use rehearsal_core::env::{Env, TcpListener, UdpSocket};
 use rehearsal_sim::{LinkConfig, SimEnv, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -90,6 +90,33 @@ fn the_order_of_ready_tasks_is_the_seeds() {
     hashes.dedup();
     // Not the same number: where the main future came among the tasks is in the hash as well.
     assert!(hashes.len() >= orders.len(), "the order of polls is in the hash");
+}
+
+#[test]
+fn what_one_instant_wakes_runs_in_every_order() {
+    // The two datagrams arrive at the same nanosecond, off tokio's ticks.
+    let order = |seed| {
+        let (world, _, server) = pair(seed);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let outcome = world.run(LIMIT, async {
+            let mut tasks = Vec::new();
+            for port in [5060, 5062] {
+                let socket = server.bind_udp(([0, 0, 0, 0], port).into()).await.expect("free");
+                socket.send_to(b"x", (server.ip(), port).into()).await.expect("there is a route");
+                let order = Arc::clone(&order);
+                tasks.push(server.spawn(async move {
+                    socket.recv_from(&mut [0]).await.expect("arrives");
+                    order.lock().expect("unbroken").push(port);
+                }));
+            }
+            wait_ms(1).await;
+        });
+        assert_eq!(outcome, Ok(()));
+        order.lock().expect("unbroken").clone()
+    };
+    let orders: Vec<Vec<u16>> = (0..20).map(order).collect();
+    assert!(orders.contains(&vec![5060, 5062]), "{orders:?}");
+    assert!(orders.contains(&vec![5062, 5060]), "{orders:?}");
 }
 
 #[test]

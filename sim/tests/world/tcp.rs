@@ -2,16 +2,15 @@
 
 use std::{io, time::Duration};
 
-use crate::pair::{LIMIT, PORT, address, connected, pair, wait_ms};
+use crate::pair::{LIMIT, address, connected, pair, wait_ms};
 use proptest::prelude::*;
 use rehearsal_core::env::{Env, TcpListener};
 use rehearsal_sim::{
-    LISTEN_BACKLOG, LinkConfig, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, SimEnv, SocketState,
-    TIME_WAIT, World,
+    LinkConfig, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, SimEnv, SocketState, TIME_WAIT, World,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 /// Whether `operation` is still waiting after a while.
@@ -215,23 +214,6 @@ fn bytes_before_a_reset_are_read_before_its_error() {
 }
 
 #[test]
-fn nobody_listening_refuses_and_nobody_there_is_unreachable() {
-    let (world, client, server) = pair(1);
-    let outcome = world.run(LIMIT, async {
-        let begin = Instant::now();
-        let error = client.connect_tcp(address(&server)).await.expect_err("no listener");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(begin.elapsed(), Duration::from_millis(40));
-        let nobody = ([10, 0, 0, 77], PORT).into();
-        let error = client.connect_tcp(nobody).await.expect_err("no host");
-        assert_eq!(error.kind(), io::ErrorKind::HostUnreachable);
-        assert_eq!(client.netstat().rows, []);
-        assert_eq!(world.trace(|trace| trace.counts().refused), 1);
-    });
-    assert_eq!(outcome, Ok(()));
-}
-
-#[test]
 fn giving_up_a_connection_attempt_leaves_nothing() {
     let (world, client, server) = pair(1);
     let outcome = world.run(LIMIT, async {
@@ -244,144 +226,4 @@ fn giving_up_a_connection_attempt_leaves_nothing() {
         assert_eq!(server.netstat().rows.len(), 1, "only the listener: {}", server.netstat());
     });
     assert_eq!(outcome, Ok(()));
-}
-
-#[test]
-fn a_full_backlog_refuses_and_dropping_the_listener_resets_who_waits_in_it() {
-    let (world, client, server) = pair(1);
-    let outcome = world.run(LIMIT, async {
-        let listener = server.bind_tcp(address(&server)).await.expect("free");
-        let mut waiting = Vec::new();
-        for _ in 0..LISTEN_BACKLOG {
-            waiting.push(client.connect_tcp(address(&server)).await.expect("room in the backlog"));
-        }
-        let error = client.connect_tcp(address(&server)).await.expect_err("no room");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-        drop(listener);
-        assert_eq!(server.netstat().rows, []);
-        let error = waiting[0].read_u8().await.expect_err("reset");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        server.bind_tcp(address(&server)).await.expect("free again");
-    });
-    assert_eq!(outcome, Ok(()));
-}
-
-#[test]
-fn a_port_is_bound_once_and_free_after_its_listener() {
-    let (world, _, server) = pair(1);
-    let outcome = world.run(LIMIT, async {
-        let listener = server.bind_tcp(address(&server)).await.expect("free");
-        let every = ([0, 0, 0, 0], PORT).into();
-        let error = server.bind_tcp(every).await.expect_err("overlaps");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        server.bind_tcp(([127, 0, 0, 1], PORT).into()).await.expect("another address");
-        let error = server.bind_tcp(([10, 9, 9, 9], PORT).into()).await.expect_err("not ours");
-        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-        drop(listener);
-        server.bind_tcp(every).await.expect("free again");
-    });
-    assert_eq!(outcome, Ok(()));
-}
-
-#[test]
-fn ephemeral_ports_in_use_or_in_time_wait_are_skipped_until_none_is_left() {
-    let (world, client, server) = pair(1);
-    let outcome = world.run(LIMIT, async {
-        let mut held = Vec::new();
-        for _ in 32_768..=60_999 {
-            held.push(client.bind_tcp(([10, 0, 0, 1], 0).into()).await.expect("a port is left"));
-        }
-        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
-        let error = client.connect_tcp(address(&server)).await.expect_err("no port is left");
-        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-        let freed = held.pop().expect("many").local_addr();
-        let near = client.connect_tcp(address(&server)).await.expect("one port is left");
-        assert_eq!(near.local_addr(), freed);
-        let (far, _) = listener.accept().await.expect("connected");
-        drop(near);
-        wait_ms(50).await;
-        drop(far);
-        wait_ms(50).await;
-        assert_eq!(count(&client, SocketState::TimeWait), 1);
-        let error = client.connect_tcp(address(&server)).await.expect_err("in TIME_WAIT");
-        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-        tokio::time::sleep(TIME_WAIT).await;
-        client.connect_tcp(address(&server)).await.expect("free again");
-    });
-    assert_eq!(outcome, Ok(()));
-}
-
-#[test]
-fn a_host_reaches_itself_over_loopback() {
-    let (world, _, server) = pair(1);
-    let outcome = world.run(LIMIT, async {
-        let every = ([0, 0, 0, 0], PORT).into();
-        let mut listener = server.bind_tcp(every).await.expect("free");
-        let begin = Instant::now();
-        let near = server.connect_tcp(([127, 0, 0, 1], PORT).into()).await.expect("listens");
-        assert_eq!(begin.elapsed(), Duration::from_micros(20));
-        let (_far, peer) = listener.accept().await.expect("connected");
-        assert!(peer.ip().is_loopback() && near.peer_addr().ip().is_loopback());
-    });
-    assert_eq!(outcome, Ok(()));
-}
-
-#[test]
-fn the_links_rate_is_honoured() {
-    const BYTES: usize = 5_000_000;
-    const RATE_BPS: u64 = 10_000_000;
-    let mut world = World::new(1);
-    let client = world.add_host("client", LinkConfig::lan().with_rate_bps(RATE_BPS));
-    let server = world.add_host("server", LinkConfig::lan());
-    let took = world.run(LIMIT, async {
-        let (mut near, mut far) = connected(&client, &server).await;
-        let _writer = client.spawn(async move {
-            near.write_all(&vec![0; BYTES]).await.expect("read");
-        });
-        let begin = Instant::now();
-        let mut received = Vec::new();
-        far.read_to_end(&mut received).await.expect("ends in order");
-        assert_eq!(received.len(), BYTES);
-        begin.elapsed()
-    });
-    let wire_bits = (BYTES + BYTES.div_ceil(1_460) * 40) as u64 * 8;
-    let expected_us = wire_bits * 1_000_000 / RATE_BPS;
-    let took_us = took.expect("ends").as_micros() as u64;
-    assert!(took_us.abs_diff(expected_us) < expected_us / 100, "{took_us} for {expected_us} µs");
-    assert_eq!(client.link_dropped_packets(), 0);
-}
-
-#[test]
-fn a_full_link_queue_drops_and_counts() {
-    let mut world = World::new(1);
-    let slow = LinkConfig::lan().with_rate_bps(1_000_000).with_queue_bytes(20_000);
-    let client = world.add_host("client", slow);
-    let server = world.add_host("server", LinkConfig::lan());
-    let outcome = world.run(LIMIT, async {
-        let (mut near, _far) = connected(&client, &server).await;
-        near.write_all(&[0; 100_000]).await.expect("fits into the send buffer");
-    });
-    assert_eq!(outcome, Ok(()));
-    assert!(client.link_dropped_packets() > 40, "{}", client.link_dropped_packets());
-}
-
-#[test]
-fn netstat_is_a_table_by_address() {
-    let (world, client, server) = pair(1);
-    let table = world.run(LIMIT, async {
-        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
-        let _udp = server.bind_udp(([0, 0, 0, 0], 5060).into()).await.expect("free");
-        let mut near = client.connect_tcp(address(&server)).await.expect("listens");
-        near.write_all(b"hello").await.expect("open");
-        let (_far, peer) = listener.accept().await.expect("connected");
-        wait_ms(50).await;
-        server.netstat().to_string().replace(&peer.port().to_string(), "PORT")
-    });
-    let expected = "\
-proto  rx-queue  tx-queue  local                  remote                 state
-tcp           0         0  10.0.0.2:1935          *                      LISTEN
-tcp           5         0  10.0.0.2:1935          10.0.0.1:PORT         ESTABLISHED
-udp           0         0  0.0.0.0:5060           *                      -
-";
-    assert_eq!(table.expect("ends"), expected);
 }
