@@ -13,7 +13,7 @@ use rehearsal_sim::{LinkConfig, SimEnv, World};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
-    time::interval,
+    time::{interval, sleep},
 };
 
 const MESSAGE_BYTES: usize = 1_000;
@@ -54,9 +54,10 @@ async fn subscribe(env: SimEnv, server: SimEnv) {
     while stream.read(&mut buf).await.expect("the server stays") > 0 {}
 }
 
-/// Virtual seconds per real second with `subscribers` spread over `hosts`.
+/// Prints the speed with `subscribers` spread over `hosts`, and the run's trace hash, which is the
+/// same whenever the same code runs.
 #[allow(clippy::disallowed_methods, reason = "real time is what this measures")]
-fn measure(subscribers: usize, hosts: usize, rate_bps: u64, virtual_secs: u64) -> f64 {
+fn measure(subscribers: usize, hosts: usize, rate_bps: u64, virtual_secs: u64) {
     let mut world = World::new(1);
     let server = world
         .add_host("server", LinkConfig::ideal().with_rate_bps(rate_bps).with_queue_bytes(1 << 30));
@@ -72,24 +73,25 @@ fn measure(subscribers: usize, hosts: usize, rate_bps: u64, virtual_secs: u64) -
             let client = &clients[index % hosts];
             client.spawn(subscribe(client.clone(), server.clone()))
         }));
-        world.run(limit, tokio::time::sleep(Duration::from_millis(100))).expect("connects");
+        world.run(limit, async { sleep(Duration::from_millis(100)).await }).expect("connects");
     }
     let sent = world.trace(|trace| trace.counts().segments_sent);
     let begin = Instant::now();
     world
-        .run(limit, tokio::time::sleep(Duration::from_secs(virtual_secs)))
+        .run(limit, async { sleep(Duration::from_secs(virtual_secs)).await })
         .expect("runs for its time");
     let real = begin.elapsed();
     let segments = world.trace(|trace| trace.counts().segments_sent) - sent;
+    let speed = virtual_secs as f64 / real.as_secs_f64();
+    let segment_ns = real.as_nanos() as f64 / segments as f64;
     println!(
-        "{subscribers:>5} subscribers on {hosts:>4} hosts, uplink {rate_bps:>11} bit/s: {:>7.1} virtual s per real s, {:>4.0} ns per segment",
-        virtual_secs as f64 / real.as_secs_f64(),
-        real.as_nanos() as f64 / segments as f64,
+        "{subscribers:>11} {hosts:>5} {rate_bps:>15} {speed:>13.1} {segment_ns:>10.0}  {:016x}",
+        world.trace(|trace| trace.hash()),
     );
-    virtual_secs as f64 / real.as_secs_f64()
 }
 
 fn main() {
+    println!("subscribers hosts uplink bits/s virtual s / s ns/segment  trace hash");
     for (subscribers, virtual_secs) in [(100, 100), (1_000, 20), (7_500, 3)] {
         measure(subscribers, 1, 0, virtual_secs);
         measure(subscribers, subscribers.min(1000), 0, virtual_secs);

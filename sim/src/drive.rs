@@ -11,8 +11,8 @@
 //!    before the next event: tokio then jumps to its earliest timer, which is this sleep or an
 //!    earlier one of a task.
 //!
-//! At a tick, timers fire first and events of the same instant are taken before any task runs, so
-//! that what both have woken is ordered by the seed alone.
+//! All events of one instant are taken before any task runs, and at a tick timers fire before them,
+//! so that the order of what they have woken is the seed's alone.
 
 use std::{
     future::Future,
@@ -88,11 +88,8 @@ impl<'w> Driver<'w> {
         mut main: Pin<&mut impl Future<Output = T>>,
     ) -> Poll<Result<T, Halt>> {
         let now_ns = self.catch_up();
-        if now_ns != self.instant_ns {
-            (self.polls, self.instant_ns) = (0, now_ns);
-        }
         if !self.shared.executor.is_idle() {
-            self.move_clock(now_ns);
+            self.stand_at(now_ns);
         }
         loop {
             match self.poll_ready(main.as_mut()) {
@@ -157,7 +154,8 @@ impl<'w> Driver<'w> {
         self.shared.fabric().net.trace.record_polls(self.shared.executor.polls_hash());
     }
 
-    /// Takes events before the next tick until one has woken a task; false if none has.
+    /// Takes events before the next tick until the events of one instant have woken tasks; false
+    /// if none has.
     fn step_events(&mut self) -> bool {
         if self.owes_turn {
             self.record_polls();
@@ -165,21 +163,28 @@ impl<'w> Driver<'w> {
         let mut fabric = self.shared.fabric();
         loop {
             let now_ns = fabric.net.now_ns;
-            // Tasks that yielded at this instant run before time moves.
-            let horizon_ns = if self.owes_turn { now_ns } else { next_tick(now_ns) - 1 };
-            if fabric.next_event_ns().is_none_or(|at_ns| at_ns > horizon_ns) {
+            let is_idle = self.shared.executor.is_idle();
+            // Tasks that were woken, or that yielded, run at this instant: time does not move.
+            let may_move = is_idle && !self.owes_turn;
+            let horizon_ns = if may_move { next_tick(now_ns) - 1 } else { now_ns };
+            if fabric.next_event_ns().is_some_and(|at_ns| at_ns <= horizon_ns) {
+                fabric.step();
+                continue;
+            }
+            if is_idle {
                 return false;
             }
-            fabric.step();
-            if !self.shared.executor.is_idle() {
-                let now_ns = fabric.net.now_ns;
-                drop(fabric);
-                self.move_clock(now_ns);
-                if now_ns != self.instant_ns {
-                    (self.polls, self.instant_ns) = (0, now_ns);
-                }
-                return true;
-            }
+            drop(fabric);
+            self.stand_at(now_ns);
+            return true;
+        }
+    }
+
+    /// Makes `now_ns` the instant at which tasks are polled.
+    fn stand_at(&mut self, now_ns: u64) {
+        self.move_clock(now_ns);
+        if now_ns != self.instant_ns {
+            (self.polls, self.instant_ns) = (0, now_ns);
         }
     }
 

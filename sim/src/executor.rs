@@ -276,29 +276,30 @@ impl Executor {
 
     /// Ends every task of `host`, those included that the ending of others spawns.
     pub(crate) fn end_host(&self, host: HostId) {
-        loop {
-            let found = self.lock().tasks.iter().find(|(_, task)| task.host == host).map(|t| t.0);
-            match found {
-                Some(key) => self.end(key),
-                None => return,
-            }
-        }
+        self.end_all(|task| task.host == host);
     }
 
     /// Ends everything and ignores wake-ups from now on.
     pub(crate) fn close(&self) {
-        loop {
-            let found = self.lock().tasks.iter().next().map(|(key, _)| key);
-            match found {
-                Some(key) => self.end(key),
-                None => break,
-            }
-        }
+        self.end_all(|_| true);
         let mut inner = self.lock();
         inner.closed = true;
         let ready = mem::take(&mut inner.ready);
         drop(inner);
         drop(ready);
+    }
+
+    fn end_all(&self, is_meant: impl Fn(&Task) -> bool) {
+        loop {
+            let inner = self.lock();
+            let meant = inner.tasks.iter().filter(|(_, task)| is_meant(task));
+            let keys: Vec<Key> = meant.map(|(key, _)| key).collect();
+            drop(inner);
+            if keys.is_empty() {
+                return;
+            }
+            keys.into_iter().for_each(|key| self.end(key));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -96,8 +96,8 @@ mod tests {
     }
 
     /// Drawn once when the derivation was fixed; every capsule ever written depends on it.
-    const FIRST: u64 = 0;
-    const SECOND: u64 = 0;
+    const FIRST: u64 = 3_777_869_715_259_326_135;
+    const SECOND: u64 = 18_425_423_657_834_300_166;
 
     #[test]
     fn streams_differ_by_name_and_by_seed() {

@@ -139,3 +139,22 @@ fn sent(packet: &Packet) -> TraceEvent {
         Body::Udp(datagram) => TraceEvent::DatagramSent { from, to, bytes: datagram.len() as u32 },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_given_in_order_and_lead_back_to_their_hosts() {
+        let mut net = Network::new(1);
+        let hosts: Vec<_> = (0..600).map(|_| net.add_host(LinkConfig::ideal())).collect();
+        let given = [0, 1, 253, 254, 508].map(|index| hosts[index].1.to_string());
+        assert_eq!(given, ["10.0.0.1", "10.0.0.2", "10.0.0.254", "10.0.1.1", "10.0.2.1"]);
+        for (host, ip) in &hosts {
+            assert_eq!(net.route(HostId(0), *ip), Some(*host));
+        }
+        for nobody in [[10, 0, 0, 0], [10, 0, 0, 255], [10, 0, 9, 1], [10, 1, 0, 1]] {
+            assert_eq!(net.route(HostId(0), nobody.into()), None);
+        }
+    }
+}
