@@ -49,7 +49,10 @@ fn main() -> ExitCode {
             || arguments.scenarios.iter().any(|name| name == scenario.name)
     });
     let width = CATALOGUE.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
-    println!("{:<width$}  {:>9}  {:>14}  {:>14}", "scenario", "result", "blocks/cycle", "bytes/cycle");
+    println!(
+        "{:<width$}  {:>9}  {:>14}  {:>14}",
+        "scenario", "result", "blocks/cycle", "bytes/cycle"
+    );
     let mut leaks = 0;
     for scenario in selected {
         let growth = Growth::measure(arguments.cycles, || drop(run::run(scenario, 1)));

@@ -149,9 +149,9 @@ impl<E: Env> Gateway<E> {
             accept(&shared, &connections, rtmp, rtmp_connection::serve),
             accept(&shared, &connections, http, http::serve),
         );
-        let within = Duration::from_millis(shared.config.limits.shutdown_ms);
-        info!(connections = connections.len(), within_ms = within.as_millis(), "shutting down");
-        let _ = tokio::time::timeout(within, connections.idle()).await;
+        let within_ms = shared.config.limits.shutdown_ms;
+        info!(connections = connections.len(), within_ms, "shutting down");
+        let _ = tokio::time::timeout(Duration::from_millis(within_ms), connections.idle()).await;
         let cut_connections = connections.len();
         if cut_connections > 0 {
             warn!(cut_connections, "connections did not end in time and were cut");

@@ -42,33 +42,67 @@ enum Stage {
     HeadOut(LiveResponse),
 }
 
+/// How far the answer to the current request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// No request is there, or its answer is on the wire.
+    None,
+    /// The service works on it.
+    Made,
+    /// hyper has it.
+    Written,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    answer: Answer,
+    progress_at: Instant,
+}
+
 /// What the service, the body and the tap of one connection share.
 #[derive(Debug)]
 pub(super) struct Handover {
-    state: Mutex<(Stage, Instant)>,
+    state: Mutex<State>,
 }
 
 impl Handover {
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: Mutex::new((Stage::None, now)) }
+        let state = State { stage: Stage::None, answer: Answer::None, progress_at: now };
+        Self { state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, (Stage, Instant)> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("the lock is not held across a panic")
+    }
+
+    /// A request has come.
+    pub(super) fn begin_request(&self) {
+        self.state().answer = Answer::Made;
+    }
+
+    /// The service has its answer.
+    pub(super) fn end_request(&self) {
+        self.state().answer = Answer::Written;
+    }
+
+    /// True while a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.state().answer != Answer::None
     }
 
     /// The service answers with `response`.
     pub(super) fn answer(&self, response: LiveResponse) {
-        self.state().0 = Stage::Answered(response);
+        self.state().stage = Stage::Answered(response);
     }
 
     /// The response, once its head is on the wire.
     pub(super) fn take_if_head_is_out(&self) -> Option<LiveResponse> {
         let mut state = self.state();
-        match std::mem::replace(&mut state.0, Stage::None) {
+        match std::mem::replace(&mut state.stage, Stage::None) {
             Stage::HeadOut(response) => Some(response),
             other => {
-                state.0 = other;
+                state.stage = other;
                 None
             }
         }
@@ -76,16 +110,16 @@ impl Handover {
 
     /// When the socket last took or gave anything.
     pub(super) fn progress_at(&self) -> Instant {
-        self.state().1
+        self.state().progress_at
     }
 
     fn note_progress(&self) {
-        self.state().1 = Instant::now();
+        self.state().progress_at = Instant::now();
     }
 
     fn body_asked(&self) {
         let mut state = self.state();
-        state.0 = match std::mem::replace(&mut state.0, Stage::None) {
+        state.stage = match std::mem::replace(&mut state.stage, Stage::None) {
             Stage::Answered(response) => Stage::HeadBuffered(response),
             other => other,
         };
@@ -93,7 +127,10 @@ impl Handover {
 
     fn flushed(&self) {
         let mut state = self.state();
-        state.0 = match std::mem::replace(&mut state.0, Stage::None) {
+        if state.answer == Answer::Written {
+            state.answer = Answer::None;
+        }
+        state.stage = match std::mem::replace(&mut state.stage, Stage::None) {
             Stage::HeadBuffered(response) => Stage::HeadOut(response),
             other => other,
         };

@@ -66,6 +66,10 @@ async fn answer<E: Env>(
         if let Poll::Ready(result) = polled {
             return Poll::Ready(result.map(|()| None).map_err(|error| error.to_string()));
         }
+        // An idle connection, or half a request, is not worth waiting for.
+        if shutting_down && !handover.is_answering() {
+            return Poll::Ready(Ok(None));
+        }
         while idle_timer.as_mut().poll(cx).is_ready() {
             let due = handover.progress_at() + idle;
             if due <= Instant::now() {

@@ -46,8 +46,10 @@ impl<E: Env> hyper::service::Service<Request<Incoming>> for Service<E> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (shared, handover) = (Arc::clone(&self.shared), Arc::clone(&self.handover));
+        handover.begin_request();
         Box::pin(async move {
-            let mut answer = route(&shared, handover, &request).await;
+            let mut answer = route(&shared, Arc::clone(&handover), &request).await;
+            handover.end_request();
             debug!(
                 method = %request.method(),
                 path = request.uri().path(),
@@ -74,13 +76,20 @@ async fn route<E: Env>(
     handover: Arc<Handover>,
     request: &Request<Incoming>,
 ) -> Answer {
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
+        return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header (RFC 9112, 3.2)");
+    }
     let stream = match live_stream(request.uri().path(), shared.config.live.max_name_bytes) {
         Ok(stream) => stream,
         Err(reason) => return text(StatusCode::NOT_FOUND, reason),
     };
     match *request.method() {
         Method::GET => live(shared, handover, &stream, request.version()).await,
-        Method::HEAD => flv_head(Either::Left(Full::default())),
+        // Without waiting: whoever asks for the head alone wants to know how things are now.
+        Method::HEAD if shared.live.is_published(&stream) => {
+            flv_head(Either::Left(Full::default()))
+        }
+        Method::HEAD => text(StatusCode::NOT_FOUND, "nobody publishes the stream"),
         Method::OPTIONS => options(),
         _ => {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "use GET, HEAD or OPTIONS");

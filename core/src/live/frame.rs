@@ -120,7 +120,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame with its wire headers; `payload` has less than 2^24 bytes.
+    /// A frame with its wire headers; `payload` has less than 2^24 bytes. Metadata is always at time 0: at any
+    /// other, ffmpeg takes it for a track of subtitles.
     pub fn new(
         kind: FrameKind,
         epoch: u64,
@@ -129,6 +130,7 @@ impl Frame {
         payload: Bytes,
         headers: Arc<Headers>,
     ) -> Self {
+        let timestamp_ms = if kind == FrameKind::Metadata { 0 } else { timestamp_ms };
         let (chunk_stream_id, type_id) = kind.rtmp();
         let rtmp = MessageHead::new(chunk_stream_id, type_id, timestamp_ms, payload.len() as u32);
         let flv = FlvEnvelope::new(kind.flv(), timestamp_ms, payload.len());

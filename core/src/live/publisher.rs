@@ -110,12 +110,11 @@ impl Publisher {
         payload: Bytes,
         now: Instant,
     ) {
-        let timestamp_ms = self
-            .stream
-            .clock
-            .lock()
-            .expect("a clock's lock is not held across a panic")
-            .stamp(timestamp_ms, now);
+        let timestamp_ms = match kind {
+            // It has no time, and must not fix the epoch's shift before the first medium does.
+            FrameKind::Metadata => 0,
+            _ => self.stream.clock().stamp(timestamp_ms, now),
+        };
         // This publisher is the ring's only writer, so the headers cannot change in between.
         let headers = Arc::clone(self.stream.ring().headers());
         let frame = Frame::new(kind, self.epoch, timestamp_ms, now, payload, headers);

@@ -64,7 +64,7 @@ pub enum PublishError {
 #[derive(Debug)]
 pub(super) struct Stream {
     ring: Mutex<Ring>,
-    pub(super) clock: Mutex<EpochClock>,
+    clock: Mutex<EpochClock>,
     /// Wakes subscribers when the ring has changed.
     pub(super) changed: Arc<Notify>,
     /// The ring's epoch, to be read without its lock.
@@ -86,12 +86,16 @@ impl Stream {
         self.ring.lock().expect("a ring's lock is not held across a panic")
     }
 
+    pub(super) fn clock(&self) -> MutexGuard<'_, EpochClock> {
+        self.clock.lock().expect("a clock's lock is not held across a panic")
+    }
+
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
     fn begin_epoch(&self) {
-        self.clock.lock().expect("a clock's lock is not held across a panic").begin_epoch();
+        self.clock().begin_epoch();
         let mut ring = self.ring();
         ring.begin_epoch();
         self.epoch.store(ring.epoch, Ordering::Release);
@@ -147,6 +151,11 @@ impl Registry {
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.shared.entries.lock().expect("the registry's lock is not held across a panic")
+    }
+
+    /// True when somebody publishes `name`.
+    pub fn is_published(&self, name: &str) -> bool {
+        self.entries().get(name).is_some_and(|entry| entry.published)
     }
 
     /// Becomes the publisher of `name`, the application and the stream name joined by a slash. Begins an epoch.

@@ -55,17 +55,24 @@ fn other_methods_are_told_which_are_allowed() {
 }
 
 #[test]
-fn head_has_the_headers_of_a_stream_and_no_body() {
+fn head_tells_that_nobody_publishes() {
     let gateway = Gateway::start();
     let mut client = Client::connect(gateway.http);
     client.send("HEAD /live/cam.flv HTTP/1.1\r\nHost: x\r\n\r\n");
-    let head = client.read_head();
-    assert_eq!(head.status, "HTTP/1.1 200 OK");
-    assert_eq!(head.header("content-type"), Some("video/x-flv"));
-    assert_eq!(head.header("access-control-allow-origin"), Some("*"));
-    // A live stream has no length, and 0 would be a wrong one.
-    assert_eq!(head.header("content-length"), None);
-    assert_eq!(client.read_to_end(), b"");
+    assert_eq!(client.read_head().status, "HTTP/1.1 404 Not Found");
+}
+
+#[test]
+fn http_1_1_without_a_host_is_a_bad_request() {
+    let gateway = Gateway::start();
+    for (request, status) in [
+        ("GET /x HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request"),
+        ("GET /x HTTP/1.0\r\n\r\n", "HTTP/1.0 404 Not Found"),
+    ] {
+        let mut client = Client::connect(gateway.http);
+        client.send(request);
+        assert_eq!(client.read_head().status, status, "{request:?}");
+    }
 }
 
 #[test]

@@ -109,3 +109,22 @@ fn requests_behind_a_live_one_change_nothing_of_it() {
     assert_complete(&client.read_chunks().concat(), &ffmpeg::published(&SELECTION));
     assert_eq!(client.read_to_end(), b"", "the connection ends with the stream");
 }
+
+#[test]
+fn head_of_a_published_stream_has_its_headers_and_no_body() {
+    if ffmpeg::is_missing() {
+        return;
+    }
+    let gateway = Gateway::start();
+    let _publisher = ffmpeg::publish(&gateway.rtmp_url("live/head"), &SELECTION);
+    gateway.wait_for_log("publish", "live/head", 1);
+    let mut client = Client::connect(gateway.http);
+    client.send("HEAD /live/head.flv HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = client.read_head();
+    assert_eq!(head.status, "HTTP/1.1 200 OK");
+    assert_eq!(head.header("content-type"), Some("video/x-flv"));
+    assert_eq!(head.header("access-control-allow-origin"), Some("*"));
+    // A live stream has no length, and 0 would be a wrong one.
+    assert_eq!(head.header("content-length"), None);
+    assert_eq!(client.read_to_end(), b"");
+}

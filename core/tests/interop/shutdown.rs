@@ -48,7 +48,9 @@ fn sigterm_ends_those_who_wait_and_those_who_are_silent() {
         return;
     }
     let mut gateway = Gateway::start();
-    let mut silent = [Client::connect(gateway.rtmp), Client::connect(gateway.http)];
+    let mut silent =
+        [gateway.rtmp, gateway.http, gateway.http].map(|address| Client::connect(address));
+    silent[2].send("GET /half/a/request HTTP/1.1\r\nHo");
     let mut viewer = Client::connect(gateway.http);
     viewer.send("GET /live/never.flv HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut idle = Client::connect(gateway.http);
