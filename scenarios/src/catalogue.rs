@@ -16,13 +16,14 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 9] = [
+pub const CATALOGUE: [Scenario; 10] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
     live::PLAYER_FIRST,
     live::REAL_FILE,
     live::SLOW_PLAYER,
+    live::NARROW_LINK,
     live::AUDIO_ONLY,
     live::VIDEO_ONLY,
     live::CHANGING_HEADERS,
