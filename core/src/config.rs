@@ -5,6 +5,7 @@
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::de::DeTable;
@@ -19,7 +20,7 @@ use crate::{
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The whole configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// RTMP: publishers and players.
@@ -35,7 +36,7 @@ pub struct Config {
 }
 
 /// RTMP: publishers and players.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rtmp {
     /// Address to listen on; port 0 takes a free one.
@@ -87,7 +88,7 @@ impl Default for Rtmp {
 }
 
 /// HTTP: viewers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Address to listen on; port 0 takes a free one.
@@ -115,7 +116,7 @@ impl Default for Http {
 }
 
 /// Live streams and their subscribers.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Live {
     /// Streams that are published or waited for at a time.
@@ -164,7 +165,7 @@ impl Default for Live {
 }
 
 /// What the process as a whole takes on.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Connections of all kinds at a time; one more is closed at once.
@@ -180,7 +181,7 @@ impl Default for Limits {
 }
 
 /// Logging.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Form of a line.
@@ -271,6 +272,33 @@ impl Config {
                 Err(refused(key_line(text, key), Some(key.to_owned()), problem))
             }
         }
+    }
+
+    /// The configuration as a file that explains itself: every key with what it means.
+    pub fn to_commented_toml(&self) -> String {
+        let plain = toml::to_string(self).expect("every configuration can be written");
+        let mut commented = String::new();
+        let mut section = String::new();
+        for line in plain.lines() {
+            let doc = if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+                Self::get_field_docs(&section)
+            } else {
+                let key = line.split(" =").next().unwrap_or_default();
+                match section.as_str() {
+                    "rtmp" => Rtmp::get_field_docs(key),
+                    "http" => Http::get_field_docs(key),
+                    "live" => Live::get_field_docs(key),
+                    "limits" => Limits::get_field_docs(key),
+                    _ => Log::get_field_docs(key),
+                }
+            };
+            for comment in doc.iter().flat_map(|doc| doc.lines()) {
+                commented.push_str(&format!("# {comment}\n"));
+            }
+            commented.push_str(&format!("{line}\n"));
+        }
+        commented
     }
 
     /// The first value that cannot be used, by its key.
@@ -388,9 +416,15 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_survive_being_written_and_read() {
-        let text = toml::to_string(&Config::default()).unwrap();
+    fn the_defaults_survive_being_written_and_read_and_every_key_is_explained() {
+        let text = Config::default().to_commented_toml();
         assert_eq!(Config::parse(Path::new("x"), &text), Ok(Config::default()));
+        let lines: Vec<_> = text.lines().collect();
+        let unexplained = lines.windows(2).find(|pair| {
+            let is_entry = pair[1].contains(" = ") || pair[1].starts_with('[');
+            is_entry && !pair[0].starts_with("# ")
+        });
+        assert_eq!(unexplained, None);
     }
 
     #[test]

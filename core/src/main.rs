@@ -37,7 +37,7 @@ struct Arguments {
     /// Say whether the configuration is right, and end
     #[arg(long)]
     check: bool,
-    /// Print the configuration with all defaults, and end
+    /// Print the configuration with all defaults and what each key means, and end
     #[arg(long)]
     print_config: bool,
 }
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             }
         };
         if arguments.print_config {
-            print!("{}", toml::to_string(&config).expect("every configuration can be written"));
+            print!("{}", config.to_commented_toml());
             return ExitCode::SUCCESS;
         }
         if arguments.check {
