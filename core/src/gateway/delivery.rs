@@ -172,9 +172,7 @@ impl Delivery {
             changed.set(None);
         }
         loop {
-            if self.subscriber.as_ref().is_some_and(Subscriber::is_outdated) {
-                self.skipped_frames += self.outbox.drop_frames(|_| true);
-            }
+            self.drop_outdated();
             let mut waiting = false;
             if self.outbox.first_frame().is_none() {
                 match self.fill(cx, changed.as_mut(), now) {
@@ -201,6 +199,15 @@ impl Delivery {
                 }
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// Drops frames that are queued when the next epoch begins.
+    fn drop_outdated(&mut self) {
+        let Some(first) = self.outbox.first_frame() else { return };
+        let Some(newest) = self.subscriber.as_ref().map(Subscriber::newest_epoch) else { return };
+        if first.epoch != newest {
+            self.skipped_frames += self.outbox.drop_frames(|frame| frame.epoch != newest);
         }
     }
 

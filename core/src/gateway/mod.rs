@@ -167,6 +167,7 @@ async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
     mut listener: E::TcpListener,
     serve: impl Fn(Arc<Shared<E>>, E::TcpStream, Peer) -> F,
 ) {
+    let mut refusing = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -176,9 +177,16 @@ async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
         match accepted {
             Ok((_, address)) if connections.len() >= shared.config.limits.max_connections => {
                 count(&shared.counters.connections_refused, 1);
-                warn!(peer = %address, "refused: limits.max_connections is reached");
+                // Once for each time it comes to this, however many try.
+                if !std::mem::replace(&mut refusing, true) {
+                    warn!(peer = %address, "connections are refused: limits.max_connections is reached");
+                }
             }
             Ok((stream, address)) => {
+                if std::mem::take(&mut refusing) {
+                    let refused = shared.counters.connections_refused.load(Ordering::Relaxed);
+                    info!(refused, "connections are accepted again");
+                }
                 count(&shared.counters.connections, 1);
                 let id = shared.counters.connections.load(Ordering::Relaxed);
                 connections.spawn(serve(Arc::clone(shared), stream, Peer { id, address }));

@@ -103,9 +103,9 @@ impl Subscriber {
         Notify::notified_owned(Arc::clone(&self.stream.changed))
     }
 
-    /// True when a newer epoch than that of the frames given so far has begun.
-    pub fn is_outdated(&self) -> bool {
-        matches!(self.state, State::Reading(epoch) if epoch != self.stream.epoch())
+    /// The stream's newest epoch. Frames of another must not be sent any more.
+    pub fn newest_epoch(&self) -> u64 {
+        self.stream.epoch()
     }
 
     /// The tracks of the epoch, once they can be told.
