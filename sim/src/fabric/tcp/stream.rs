@@ -77,7 +77,9 @@ impl Tcp {
         }
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
         let taken = wanted.min(socket.send.free_bytes());
-        if taken == 0 && wanted > 0 {
+        // A writer that waits stays blocked until it is woken, which takes more than a byte of room: on
+        // Linux neither epoll nor tokio would let it try before.
+        if wanted > 0 && (taken == 0 || socket.writer.is_some()) {
             store(&mut socket.writer, waker);
             return Poll::Pending;
         }
