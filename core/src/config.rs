@@ -74,7 +74,7 @@ impl Default for Rtmp {
             chunk_bytes: 60_000,
             window_ack_bytes: 2_500_000,
             max_message_bytes: 8 << 20,
-            max_chunk_bytes: 0x00ff_ffff,
+            max_chunk_bytes: 0x7fff_ffff,
             max_chunk_streams: 64,
             max_message_streams: 16,
             handshake_ms: 10_000,
@@ -129,6 +129,8 @@ pub struct Live {
     pub gop_ms: u64,
     /// Bytes that the frames of one stream may hold.
     pub ring_bytes: usize,
+    /// Bytes of headers, metadata included, that one stream may have.
+    pub max_headers_bytes: usize,
     /// A subscriber further behind than this goes on at the last keyframe.
     pub lag_resync_ms: u64,
     /// A subscriber with more unread bytes than this goes on at the last keyframe.
@@ -153,6 +155,7 @@ impl Default for Live {
             keep_ms: 10_000,
             gop_ms: 60_000,
             ring_bytes: 64 << 20,
+            max_headers_bytes: 1 << 20,
             lag_resync_ms: 5_000,
             lag_resync_bytes: 32 << 20,
             lag_close_ms: 30_000,
@@ -306,7 +309,7 @@ impl Config {
         let Self { rtmp, http, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 26] = [
+        let ranges: [(&str, u64, u64, u64); 27] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -328,6 +331,7 @@ impl Config {
             ("live.keep_ms", live.keep_ms, 0, day_ms),
             ("live.gop_ms", live.gop_ms, 1, day_ms),
             ("live.ring_bytes", live.ring_bytes as u64, 1 << 16, 1 << 40),
+            ("live.max_headers_bytes", live.max_headers_bytes as u64, 4_096, 1 << 30),
             ("live.lag_resync_ms", live.lag_resync_ms, 1, live.lag_close_ms),
             ("live.lag_resync_bytes", live.lag_resync_bytes, 1, 1 << 40),
             ("live.player_stall_ms", live.player_stall_ms, 1, day_ms),
@@ -370,6 +374,7 @@ impl Config {
             keep: Duration::from_millis(live.keep_ms),
             gop: Duration::from_millis(live.gop_ms),
             ring_bytes: live.ring_bytes,
+            headers_bytes: live.max_headers_bytes,
             lag_resync: Duration::from_millis(live.lag_resync_ms),
             lag_resync_bytes: live.lag_resync_bytes,
             lag_close: Duration::from_millis(live.lag_close_ms),

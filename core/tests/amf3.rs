@@ -332,3 +332,10 @@ proptest! {
         let _ = amf3::decode(&mut &bytes[..]);
     }
 }
+
+#[test]
+fn numbers_in_vectors_count_as_values() {
+    let of = |items: usize| encoded(&Value::VectorInt { fixed: false, items: vec![1; items] });
+    assert!(one(&of(MAX_NODES - 1)).is_ok());
+    assert_eq!(one(&of(MAX_NODES)), Err(DecodeError::TooManyNodes));
+}

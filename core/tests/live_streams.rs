@@ -13,6 +13,7 @@ const LIMITS: LiveLimits = LiveLimits {
     keep: Duration::from_secs(10),
     gop: Duration::from_secs(60),
     ring_bytes: 1 << 20,
+    headers_bytes: 10_000,
     lag_resync: Duration::from_secs(3),
     lag_resync_bytes: 100_000,
     lag_close: Duration::from_secs(10),
@@ -305,15 +306,19 @@ fn a_frame_is_too_late_ten_seconds_after_it_came_or_the_player_did() {
 }
 
 #[test]
-fn rejoining_starts_at_the_last_keyframe() {
+fn a_pause_ends_at_the_last_keyframe_or_where_it_began() {
     let mut stage = Stage::new(LIMITS);
     stage.gops(0, 1);
     let mut player = stage.subscribe(0);
     stage.take(&mut player, 900);
     stage.gops(1, 5);
-    player.rejoin(stage.at(4_950));
+    player.resume(stage.at(4_950));
     let (frames, _) = stage.take(&mut player, 4_950);
     assert_eq!(seen(&frames)[0], (Keyframe, 4_000));
+    player.resume(stage.at(4_960));
+    assert!(stage.take(&mut player, 4_960).0.is_empty(), "nothing is given again");
+    stage.inter(4_970);
+    assert_eq!(seen(&stage.take(&mut player, 4_970).0), [(Inter, 4_970)]);
     assert_eq!(player.resyncs(), 0);
 }
 
@@ -345,4 +350,126 @@ fn there_are_no_more_streams_than_the_limit() {
     assert!(registry.publish("a").is_ok(), "a stream that exists is no further one");
     drop(held);
     assert!(registry.publish("d").is_ok());
+}
+
+/// An Opus header for one track of an Enhanced RTMP multitrack stream.
+fn track_header(track: u8, content: &[u8]) -> Vec<u8> {
+    [&[0x95, 0x00, b'O', b'p', b'u', b's', track], content].concat()
+}
+
+fn try_push(stage: &mut Stage, type_id: u8, payload: Vec<u8>) -> bool {
+    let message = Message { type_id, stream_id: 1, timestamp_ms: 0, payload: payload.into() };
+    stage.publisher.push(message, stage.start).is_ok()
+}
+
+#[test]
+fn headers_are_bounded_in_number_and_in_bytes() {
+    let mut stage = Stage::new(LIMITS);
+    let taken = (0..100).filter(|&track| try_push(&mut stage, 8, track_header(track, b""))).count();
+    assert_eq!(taken, 32);
+    assert!(try_push(&mut stage, 8, track_header(5, b"newer")), "one that replaces another fits");
+
+    let mut stage = Stage::new(LIMITS);
+    assert!(try_push(&mut stage, 8, track_header(0, &[0; 6_000])));
+    assert!(!try_push(&mut stage, 8, track_header(1, &[0; 6_000])), "the limit is 10,000 bytes");
+    assert!(try_push(&mut stage, 8, track_header(0, &[0; 9_000])));
+}
+
+#[test]
+fn headers_that_come_again_unchanged_do_not_fill_the_ring() {
+    let mut stage = Stage::new(LiveLimits { ring_bytes: 8 << 20, ..LIMITS });
+    stage.key(0);
+    for round in 0..300 {
+        for track in 0..30 {
+            assert!(try_push(&mut stage, 8, track_header(track, b"")), "round {round}");
+        }
+    }
+    // Frames alone fit; a version of all headers for each would be twice the ring.
+    let mut player = stage.subscribe(0);
+    assert_eq!(stage.take(&mut player, 0).0.len(), 1 + 9_000);
+}
+
+#[test]
+fn a_newer_header_for_more_tracks_replaces_those_of_each() {
+    let many = |version| {
+        let track = |id| [id, 0, 0, 1, version];
+        [&[0x95, 0x10, b'O', b'p', b'u', b's'][..], &track(0), &track(1)].concat()
+    };
+    let mut stage = Stage::new(LIMITS);
+    for header in [many(1), track_header(1, &[2]), many(3)] {
+        stage.push(0, type_id::AUDIO, header);
+    }
+    stage.key(10);
+    let mut player = stage.subscribe(10);
+    let (frames, _) = stage.take(&mut player, 10);
+    let versions: Vec<_> = frames.iter().map(|frame| *frame.payload.last().unwrap()).collect();
+    assert_eq!(versions, [3, 9]);
+}
+
+#[test]
+fn a_keyframe_of_another_track_is_no_place_to_start() {
+    let mut stage = Stage::new(LIMITS);
+    stage.key(0);
+    let other = [&[0x96, 0x01][..], b"avc1", &[1, 0, 0, 0, 7]].concat();
+    stage.push(0, type_id::VIDEO, other);
+    stage.inter(40);
+    let mut player = stage.subscribe(50);
+    let (frames, _) = stage.take(&mut player, 50);
+    assert_eq!(seen(&frames), [(Keyframe, 0), (Inter, 0), (Inter, 40)]);
+}
+
+#[test]
+fn tracks_are_told_of_the_living_epoch_only() {
+    let mut stage = Stage::new(LIMITS);
+    stage.audio(0);
+    stage.key(0);
+    let mut viewer = stage.subscribe(0);
+    let Stage { registry, publisher, start } = stage;
+    drop(publisher);
+    assert_eq!(viewer.join_settled(start), None);
+    let publisher = registry.publish("live/cam").unwrap();
+    let mut stage = Stage { registry, publisher, start };
+    stage.audio(0);
+    assert_eq!(viewer.join_settled(stage.at(499)), None, "a second track may come");
+    let tracks = viewer.join_settled(stage.at(500)).expect("it has not");
+    assert!(tracks.audio && !tracks.video);
+    // It has joined: if the publisher goes now, it is told.
+    drop(stage.publisher);
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        events.push(viewer.take(stage.start, |_| true));
+    }
+    assert_eq!(events, [Taken::Frames, Taken::Ended, Taken::Nothing]);
+}
+
+#[test]
+fn silence_is_no_audio_track() {
+    let mut stage = Stage::new(LIMITS);
+    stage.push(0, type_id::AUDIO, vec![]);
+    stage.key(0);
+    let mut viewer = stage.subscribe(0);
+    let tracks = viewer.join_settled(stage.at(500)).unwrap();
+    assert!(tracks.video && !tracks.audio);
+}
+
+#[test]
+fn a_paused_player_hears_of_epochs_and_gets_no_frames() {
+    let mut stage = Stage::new(LIMITS);
+    stage.key(0);
+    let mut player = stage.subscribe(0);
+    stage.take(&mut player, 0);
+    stage.inter(40);
+    assert_eq!(player.watch(stage.at(50)), Taken::Nothing);
+    let Stage { registry, publisher, start } = stage;
+    drop(publisher);
+    assert_eq!(player.watch(start), Taken::Ended);
+    assert_eq!(player.watch(start), Taken::Nothing);
+    let publisher = registry.publish("live/cam").unwrap();
+    let mut stage = Stage { registry, publisher, start };
+    assert_eq!(player.watch(start), Taken::Began);
+    stage.gops(1, 3);
+    assert_eq!(player.watch(stage.at(2_950)), Taken::Nothing);
+    player.resume(stage.at(2_960));
+    let (frames, _) = stage.take(&mut player, 2_960);
+    assert_eq!((frames[0].kind, frames.len()), (Keyframe, 10));
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use rehearsal_core::rtmp::{
-    chunk::ChunkLimits,
+    chunk::{ChunkLimits, MessageHead},
     client::{ClientConfig, ClientEvent, ClientSession, Intent},
     command::{Command, Encoding, Status},
     handshake::{ClientForm, Scheme},
     link::{Incoming, Link},
-    message::{Control, UserControl},
+    message::{Control, Message, UserControl, chunk_stream, type_id},
     server::{Awaited, ServerEvent, ServerSession, SessionConfig, SessionError},
 };
 
@@ -215,6 +215,9 @@ fn call(
             ServerEvent::Play { stream_id, name } => {
                 server.accept_play(Duration::ZERO, stream_id, &name);
             }
+            ServerEvent::Publish { stream_id, name } => {
+                server.accept_publish(Duration::ZERO, stream_id, &name);
+            }
             _ => {}
         }
     }
@@ -364,17 +367,169 @@ fn deadlines_fire_when_due_and_not_before() {
 }
 
 #[test]
-fn any_sign_of_life_answers_a_ping() {
+fn a_player_that_answers_its_pings_is_pinged_for_ever() {
+    let seconds = Duration::from_secs;
     let (mut server, mut link) = connected();
-    server.handle_timeout(Duration::from_secs(60)).ok();
-    link.send_control(Control::User(UserControl::PingResponse(60_000)));
+    use_stream(&mut server, &mut link, "play", "cam");
+    for minute in 1..5 {
+        let at = seconds(minute * 60);
+        assert_eq!(server.poll_timeout(), Some(at));
+        assert_eq!(server.handle_timeout(at), Ok(()));
+        assert!(!server.poll_output().is_empty(), "a ping");
+        assert_eq!(server.poll_timeout(), Some(at + seconds(30)));
+        link.send_control(Control::User(UserControl::PingResponse(0)));
+        let bytes = link.poll_output();
+        server.handle_input(at, &mut &bytes[..], &mut entropy).unwrap();
+    }
+}
+
+/// Creates a stream and publishes or plays on it.
+fn use_stream(server: &mut ServerSession, link: &mut Link, what: &str, name: &str) -> u32 {
+    use rehearsal_core::amf::Value;
+    let create = command("createStream", 2.0, &[Value::Null]);
+    let stream_id = call(server, link, 0, create).unwrap()[0].number(0).unwrap() as u32;
+    call(server, link, stream_id, command(what, 3.0, &[Value::Null, name.into()])).unwrap();
+    stream_id
+}
+
+/// Codes of the statuses among replies.
+fn codes(replies: &[Command]) -> Vec<&str> {
+    let statuses = replies.iter().filter(|reply| reply.name == "onStatus");
+    statuses
+        .map(|status| status.argument(0).unwrap().as_object().unwrap().get_str("code").unwrap())
+        .collect()
+}
+
+#[test]
+fn streams_are_used_again_and_again() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = connected();
+    let stream_id = use_stream(&mut server, &mut link, "publish", "a");
+    let mut send = |name: &str, values: &[Value]| {
+        let replies = call(&mut server, &mut link, stream_id, command(name, 0.0, values)).unwrap();
+        codes(&replies).join(" ").replace("NetStream.", "")
+    };
+    let named = |name: &str| [Value::Null, name.into()];
+    // As FMLE does, as Flash does, and as Flowplayer does.
+    assert_eq!(send("FCUnpublish", &named("a")), "Unpublish.Success");
+    assert_eq!(send("publish", &named("b")), "Publish.Start");
+    assert_eq!(send("publish", &[Value::Null, false.into()]), "Unpublish.Success");
+    assert_eq!(send("play", &named("c")), "Play.Reset Play.Start");
+    assert_eq!(send("closeStream", &[Value::Null]), "Play.Stop");
+    assert_eq!(send("closeStream", &[Value::Null]), "");
+    assert_eq!(send("play", &named("d")), "Play.Reset Play.Start");
+    assert_eq!(send("play", &named("e")), "Play.Reset Play.Start");
+    assert_eq!(send("pauseRaw", &[Value::Null, true.into(), 0.0.into()]), "Pause.Notify");
+    assert_eq!(send("seek", &[Value::Null, 5.0.into()]), "Seek.Failed");
+    assert_eq!(send("play", &[Value::Null, false.into()]), "Play.Stop");
+}
+
+#[test]
+fn one_connection_publishes_and_plays() {
+    let (mut server, mut link) = connected();
+    let published = use_stream(&mut server, &mut link, "publish", "local");
+    let played = use_stream(&mut server, &mut link, "play", "remote");
+    assert_ne!(published, played);
+    link.send_message(6, &audio(published));
+    link.send_message(6, &audio(played));
     let bytes = link.poll_output();
-    server.handle_input(Duration::from_secs(61), &mut &bytes[..], &mut entropy).unwrap();
-    assert_eq!(
-        server.poll_timeout(),
-        Some(Duration::from_secs(20)),
-        "the command deadline is left"
-    );
+    let mut input = &bytes[..];
+    let mut streams = Vec::new();
+    while let Some(event) = server.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap() {
+        if let ServerEvent::Media { stream_id, .. } = event {
+            streams.push(stream_id);
+        }
+    }
+    assert_eq!(streams, [published], "media on a played stream is nobody's");
+}
+
+fn audio(stream_id: u32) -> Message {
+    let payload = Bytes::from_static(&[0xaf, 1, 0]);
+    Message { type_id: type_id::AUDIO, stream_id, timestamp_ms: 0, payload }
+}
+
+#[test]
+fn each_publisher_of_a_connection_has_its_own_silence() {
+    let (mut server, mut link) = connected();
+    let busy = use_stream(&mut server, &mut link, "publish", "busy");
+    use_stream(&mut server, &mut link, "publish", "silent");
+    for second in 1..15 {
+        link.send_message(6, &audio(busy));
+        let bytes = link.poll_output();
+        let now = Duration::from_secs(second);
+        server.handle_input(now, &mut &bytes[..], &mut entropy).unwrap();
+    }
+    let expired = Err(SessionError::Timeout(Awaited::Media));
+    assert_eq!(server.handle_timeout(Duration::from_secs(15)), expired);
+}
+
+#[test]
+fn a_refused_name_does_not_prolong_the_wait_for_a_good_one() {
+    let mut pair =
+        Pair::new(client(Intent::Publish, "cam", ClientForm::Simple, Encoding::Amf0), 999);
+    pair.taken = Some("cam");
+    pair.drive();
+    let expired = Err(SessionError::Timeout(Awaited::Command));
+    assert_eq!(pair.server.handle_timeout(Duration::from_secs(20)), expired);
+}
+
+#[test]
+fn playing_again_keeps_the_chunk_streams_in_step_with_the_owners_frames() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = connected();
+    let mut wire = server.poll_output();
+    let create = command("createStream", 2.0, &[Value::Null]);
+    call(&mut server, &mut link, 0, create).unwrap();
+    for _ in 0..3 {
+        link.send_command(1, &command("play", 3.0, &[Value::Null, "cam".into()]), Encoding::Amf0);
+        let bytes = link.poll_output();
+        let mut input = &bytes[..];
+        while let Some(event) =
+            server.handle_input(Duration::ZERO, &mut input, &mut entropy).unwrap()
+        {
+            if let ServerEvent::Play { stream_id, name } = event {
+                server.accept_play(Duration::ZERO, stream_id, &name);
+            }
+        }
+        wire.extend(server.poll_output());
+        // A frame as the owner writes it, between what the session writes.
+        let head = MessageHead::new(chunk_stream::DATA, type_id::DATA_AMF0, 0, 300);
+        wire.extend(head.first());
+        wire.extend([9; 300]);
+    }
+    let mut input = &wire[..];
+    let mut lengths = Vec::new();
+    while let Some(incoming) = link.handle_input(Duration::ZERO, &mut input).unwrap() {
+        if let Incoming::Message(message) = incoming
+            && message.type_id == type_id::DATA_AMF0
+        {
+            lengths.push(message.payload.len());
+        }
+    }
+    assert_eq!(lengths, [24, 300, 24, 300, 24, 300]);
+}
+
+#[test]
+fn what_a_peer_calls_its_stream_is_not_repeated_without_bound() {
+    use rehearsal_core::amf::Value;
+    let (mut server, mut link) = connected();
+    for name in ["FCPublish", "FCUnpublish", "FCSubscribe"] {
+        let long = "\u{fffd}".repeat(300_000);
+        let sent = command(name, 4.0, &[Value::Null, long.into()]);
+        let replies = call(&mut server, &mut link, 0, sent).unwrap();
+        let length: usize = replies.iter().map(|reply| reply.encode(Encoding::Amf0).1.len()).sum();
+        assert!(length < 400, "{name}: {length} bytes");
+    }
+}
+
+#[test]
+fn control_characters_are_in_no_name() {
+    use rehearsal_core::amf::Object;
+    let (mut server, mut link) = raw();
+    let object = Object::new().with("app", "li\nve");
+    let replies =
+        call(&mut server, &mut link, 0, command("connect", 1.0, &[object.into()])).unwrap();
+    assert_eq!(replies[0].name, "_error");
 }
 
 /// What a publisher sends from the handshake on, up to and including some media.

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use thiserror::Error;
 use tokio::{io::AsyncWrite, sync::futures::OwnedNotified, time::Instant};
 
@@ -103,8 +102,8 @@ impl Delivery {
     }
 
     /// Queues bytes that are not a frame.
-    pub fn push_bytes(&mut self, bytes: impl Into<Bytes>) {
-        self.outbox.push_bytes(bytes.into());
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.outbox.push_bytes(bytes);
     }
 
     /// Starts to deliver a stream.
@@ -124,13 +123,11 @@ impl Delivery {
         self.resubscribed = true;
     }
 
-    /// Holds the stream, or goes on with it where it is by then.
+    /// Holds the stream after what is queued, or goes on with it where it is by then.
     pub fn pause(&mut self, paused: bool, now: Instant) {
-        self.paused = paused;
-        if paused {
-            self.outbox.drop_frames(|_| true);
-        } else if let Some(subscriber) = &mut self.subscriber {
-            subscriber.rejoin(now);
+        let resumed = std::mem::replace(&mut self.paused, paused) && !paused;
+        if let Some(subscriber) = self.subscriber.as_mut().filter(|_| resumed) {
+            subscriber.resume(now);
         }
     }
 
@@ -227,7 +224,7 @@ impl Delivery {
         mut changed: Pin<&mut Option<OwnedNotified>>,
         now: Instant,
     ) -> Poll<Option<DeliveryEvent>> {
-        let Some(subscriber) = self.subscriber.as_mut().filter(|_| !self.paused) else {
+        let Some(subscriber) = self.subscriber.as_mut() else {
             changed.set(None);
             return Poll::Pending;
         };
@@ -236,10 +233,13 @@ impl Delivery {
             if changed.is_none() {
                 changed.set(Some(subscriber.changed()));
             }
-            let taken = subscriber.take(now, |frame| {
-                outbox.push_frame(frame, stream_id);
-                outbox.len() < BATCH_FRAMES && outbox.queued_bytes() < limit
-            });
+            let taken = match self.paused {
+                true => subscriber.watch(now),
+                false => subscriber.take(now, |frame| {
+                    outbox.push_frame(frame, stream_id);
+                    outbox.len() < BATCH_FRAMES && outbox.queued_bytes() < limit
+                }),
+            };
             match taken {
                 Taken::Frames => return Poll::Ready(None),
                 Taken::Began => return Poll::Ready(Some(DeliveryEvent::Began)),

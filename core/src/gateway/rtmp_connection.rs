@@ -113,10 +113,9 @@ impl<E: Env> Connection<E> {
     ) -> Result<(), End> {
         let now = Instant::now();
         loop {
+            let backed_up = self.delivery.is_backed_up();
             let mut progressed = self.poll_read(cx, now)?;
-            // Without spare capacity: answers that pile up must not hold more than they are counted for.
-            let output = self.session.poll_output().into_boxed_slice();
-            self.delivery.push_bytes(output);
+            self.delivery.push_bytes(&self.session.poll_output());
             match self.delivery.poll(cx, &mut self.socket, changed.as_mut(), now) {
                 Poll::Ready(event) => {
                     self.handle_delivery(event?);
@@ -124,6 +123,8 @@ impl<E: Env> Connection<E> {
                 }
                 Poll::Pending => {}
             }
+            // Nothing waits for the socket to be readable until it has been read again.
+            progressed |= backed_up && !self.delivery.is_backed_up();
             progressed |= self.poll_timer(cx, timer.as_mut(), now)?;
             if !progressed {
                 return Ok(());
@@ -314,7 +315,7 @@ impl<E: Env> Connection<E> {
             End::Shutdown | End::Session(_) => self.session.poll_output(),
             End::ClosedByPeer | End::Read(_) | End::Delivery(_) => return,
         };
-        self.delivery.push_bytes(farewell);
+        self.delivery.push_bytes(&farewell);
         // Bounded by the stall deadline: a peer that takes nothing is not waited for longer.
         let flush = poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket));
         let within = Duration::from_millis(self.shared.config.live.player_stall_ms);

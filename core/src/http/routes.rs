@@ -10,7 +10,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use percent_encoding::percent_decode_str;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::handover::{Handover, LiveBody, LiveResponse};
@@ -107,10 +107,12 @@ fn live_stream(path: &str, max_name_bytes: usize) -> Result<String, &'static str
     let name = path.strip_prefix('/').and_then(|path| path.strip_suffix(".flv")).ok_or(not_here)?;
     let name = percent_decode_str(name).decode_utf8().map_err(|_| "the name is not UTF-8")?;
     let (app, stream) = name.rsplit_once('/').ok_or(not_here)?;
-    let usable = |part: &str| {
-        !part.is_empty() && part.len() <= max_name_bytes && !part.chars().any(char::is_control)
-    };
-    match usable(app) && usable(stream) {
+    // RTMP may put the slashes of a name on either side, so that only the whole has a length.
+    let usable = !app.is_empty()
+        && !stream.is_empty()
+        && name.len() <= 2 * max_name_bytes + 1
+        && !name.chars().any(char::is_control);
+    match usable {
         true => Ok(name.into_owned()),
         false => Err("the name is empty, too long or has control characters"),
     }
@@ -154,7 +156,7 @@ async fn live<E: Env>(
     version: Version,
 ) -> Answer {
     let now = Instant::now();
-    let subscriber = match shared.live.subscribe(stream, now) {
+    let mut subscriber = match shared.live.subscribe(stream, now) {
         Ok(subscriber) => subscriber,
         Err(error) => {
             info!(stream, %error, "HTTP-FLV refused");
@@ -164,7 +166,8 @@ async fn live<E: Env>(
         }
     };
     let patience = Duration::from_millis(shared.config.http.wait_publisher_ms);
-    let settled = timeout_at(now + patience, settled_tracks(&subscriber));
+    let settled =
+        timeout_at(now + patience, settled_tracks(&mut subscriber, shared.live.limits().probe));
     let tracks = tokio::select! {
         biased;
         () = shared.shutdown.cancelled() => {
@@ -191,13 +194,14 @@ async fn live<E: Env>(
 }
 
 /// Waits until the tracks of the stream can be told.
-async fn settled_tracks(subscriber: &Subscriber) -> Tracks {
+async fn settled_tracks(subscriber: &mut Subscriber, probe: Duration) -> Tracks {
     loop {
         let changed = subscriber.changed();
-        if let Some(tracks) = subscriber.settled_tracks(Instant::now()) {
+        if let Some(tracks) = subscriber.join_settled(Instant::now()) {
             return tracks;
         }
-        changed.await;
+        // Time alone settles a stream with one track, too.
+        let _ = timeout(probe, changed).await;
     }
 }
 
@@ -215,6 +219,6 @@ mod tests {
         }
         assert!(live_stream("/live/%ff.flv", 10).is_err());
         assert!(live_stream("/live/a%0ab.flv", 10).is_err());
-        assert!(live_stream("/live/01234567890.flv", 10).is_err());
+        assert!(live_stream("/live/01234567890123456.flv", 10).is_err());
     }
 }

@@ -62,11 +62,11 @@ pub(super) async fn serve<E: Env>(
 
     let header = flv::encode_header(tracks.audio, tracks.video);
     if chunked {
-        delivery.push_bytes(format!("{:x}\r\n", header.len()).into_bytes());
+        delivery.push_bytes(format!("{:x}\r\n", header.len()).as_bytes());
     }
-    delivery.push_bytes(header.to_vec());
+    delivery.push_bytes(&header);
     if chunked {
-        delivery.push_bytes(&b"\r\n"[..]);
+        delivery.push_bytes(b"\r\n");
     }
     delivery.start(subscriber, 0);
 
@@ -112,7 +112,7 @@ pub(super) async fn serve<E: Env>(
     count(&shared.counters.frames_skipped, delivery.skipped_frames());
     if matches!(end, End::Unpublished | End::Shutdown) {
         if chunked {
-            delivery.push_bytes(&b"0\r\n\r\n"[..]);
+            delivery.push_bytes(b"0\r\n\r\n");
         }
         let flush = poll_fn(|cx| delivery.poll_flush(cx, &mut socket));
         if let Ok(Ok(())) = tokio::time::timeout(stall, flush).await {

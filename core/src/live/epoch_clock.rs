@@ -23,16 +23,26 @@ impl EpochClock {
         self.shift_ms = None;
     }
 
-    /// The stream's time for a frame that the publisher stamped `timestamp_ms` and that came at `now`.
-    pub(super) fn stamp(&mut self, timestamp_ms: u32, now: Instant) -> u32 {
-        let shift_ms = *self.shift_ms.get_or_insert_with(|| match self.newest {
+    /// The stream's time for a header, which does not fix the shift of its epoch.
+    pub(super) fn stamp_header(&self, timestamp_ms: u32, now: Instant) -> u32 {
+        timestamp_ms.wrapping_add(self.shift_for(timestamp_ms, now))
+    }
+
+    fn shift_for(&self, timestamp_ms: u32, now: Instant) -> u32 {
+        self.shift_ms.unwrap_or_else(|| match self.newest {
             // The first epoch keeps the publisher's times.
             None => 0,
             Some((newest_ms, at)) => {
                 let passed_ms = now.duration_since(at).as_millis().max(1) as u32;
                 newest_ms.wrapping_add(passed_ms).wrapping_sub(timestamp_ms)
             }
-        });
+        })
+    }
+
+    /// The stream's time for a frame that the publisher stamped `timestamp_ms` and that came at `now`.
+    pub(super) fn stamp(&mut self, timestamp_ms: u32, now: Instant) -> u32 {
+        let shift_ms = self.shift_for(timestamp_ms, now);
+        self.shift_ms = Some(shift_ms);
         let stamped = timestamp_ms.wrapping_add(shift_ms);
         if self.newest.is_none_or(|(newest_ms, _)| !wrapping_after(newest_ms, stamped)) {
             self.newest = Some((stamped, now));
@@ -61,6 +71,20 @@ mod tests {
         assert_eq!(clock.stamp(40, at(2_050)), 2_580);
         clock.begin_epoch();
         assert_eq!(clock.stamp(9_000, at(2_050)), 2_581, "never at the same time");
+    }
+
+    #[test]
+    fn a_header_at_time_0_does_not_shift_the_media_after_it() {
+        let start = Instant::now();
+        let mut clock = EpochClock::default();
+        clock.begin_epoch();
+        assert_eq!(clock.stamp_header(0, start), 0);
+        assert_eq!(clock.stamp(3_600_000, start), 3_600_000);
+        clock.begin_epoch();
+        let later = start + Duration::from_secs(10);
+        assert_eq!(clock.stamp_header(0, later), 3_610_000);
+        assert_eq!(clock.stamp(3_700_000, later), 3_610_000);
+        assert_eq!(clock.stamp_header(3_700_040, later), 3_610_040);
     }
 
     #[test]

@@ -12,12 +12,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
 use super::frame::Frame;
 use crate::rtmp::chunk::MessageHead;
 
+/// Bytes that are joined to one item: runs of small answers must not cost an item each.
+const RUN_BYTES: usize = 64 << 10;
 /// Pieces gathered for one write.
 const PIECES_MAX: usize = 64;
 
@@ -85,7 +86,7 @@ impl Wire {
 
 #[derive(Debug)]
 enum Item {
-    Bytes(Bytes),
+    Bytes(Vec<u8>),
     Frame(Addressed),
 }
 
@@ -107,10 +108,14 @@ impl Outbox {
     }
 
     /// Queues bytes that are not a frame; they go between whole frames.
-    pub fn push_bytes(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.queued_bytes += bytes.len();
-            self.items.push_back(Item::Bytes(bytes));
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.queued_bytes += bytes.len();
+        match self.items.back_mut() {
+            Some(Item::Bytes(run)) if run.len() + bytes.len() <= RUN_BYTES => run.extend(bytes),
+            _ => self.items.push_back(Item::Bytes(bytes.to_vec())),
         }
     }
 
@@ -312,10 +317,10 @@ mod tests {
             let mut all = Vec::new();
             for step in [usize::MAX, 1, 3, 17, 100] {
                 let mut outbox = Outbox::new(wire);
-                outbox.push_bytes(Bytes::from_static(b"control"));
+                outbox.push_bytes(b"control");
                 outbox.push_frame(frame(1, 0x00ff_fff0, 300), 1);
                 outbox.push_frame(frame(1, 0x0100_0000, 300), 1);
-                outbox.push_bytes(Bytes::from_static(b"more"));
+                outbox.push_bytes(b"more");
                 outbox.push_frame(frame(1, 0x0100_0001, 0), 1);
                 all.push(written(&mut outbox, step).await);
             }
@@ -346,11 +351,23 @@ mod tests {
         for epoch in [1, 1, 2] {
             outbox.push_frame(frame(epoch, 0, 100), 1);
         }
-        outbox.push_bytes(Bytes::from_static(b"status"));
+        outbox.push_bytes(b"status");
         outbox.advance(20);
         assert_eq!(outbox.drop_frames(|frame| frame.epoch == 1), 1);
         assert_eq!(outbox.queued_bytes(), 206);
         assert_eq!(written(&mut outbox, 1000).await.len(), 115 - 20 + 115 + 6);
+    }
+
+    #[tokio::test]
+    async fn small_answers_are_joined_and_frames_stay_between_them() {
+        let mut outbox = Outbox::new(Wire::Flv { chunked: false });
+        (0..50_000).for_each(|_| outbox.push_bytes(b"small"));
+        assert!(outbox.len() < 5);
+        outbox.push_frame(frame(1, 0, 10), 1);
+        outbox.push_bytes(b"after");
+        let bytes = written(&mut outbox, usize::MAX).await;
+        assert_eq!(bytes.len(), 250_000 + 25 + 5);
+        assert!(bytes.ends_with(b"after") && bytes.starts_with(b"smallsmall"));
     }
 
     #[tokio::test]

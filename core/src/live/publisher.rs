@@ -32,6 +32,11 @@ pub enum PushError {
     /// The data message makes no sense.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The stream has too many headers, or too long ones; nobody who joins later could be given this one.
+    #[error(
+        "a header of {0} bytes is more than live.max_headers_bytes or the number of headers allows"
+    )]
+    TooManyHeaders(usize),
     /// The body does not fit an FLV tag.
     #[error("a message of {0} bytes does not fit an FLV tag")]
     TooLong(usize),
@@ -45,12 +50,14 @@ pub struct Publisher {
     stream: Arc<Stream>,
     epoch: u64,
     frames: u64,
+    /// The lowest number of a video track so far: the one that players show.
+    main_video_track: u8,
 }
 
 impl Publisher {
     pub(super) fn new(registry: Registry, name: Arc<str>, stream: Arc<Stream>) -> Self {
         let epoch = stream.epoch();
-        Self { registry, name, stream, epoch, frames: 0 }
+        Self { registry, name, stream, epoch, frames: 0, main_video_track: u8::MAX }
     }
 
     /// Name of the stream.
@@ -80,7 +87,7 @@ impl Publisher {
                 (kind, slot, message.payload)
             }
             type_id::VIDEO => {
-                let (kind, slot) = recognise_video(&message.payload)?;
+                let (kind, slot) = self.recognise_video(&message.payload)?;
                 (kind, slot, message.payload)
             }
             _ => match data::parse(&message)? {
@@ -98,8 +105,36 @@ impl Publisher {
         if payload.len() > crate::media::flv::BODY_BYTES_MAX {
             return Err(PushError::TooLong(payload.len()));
         }
+        if let Some(slot) = slot {
+            let limit_bytes = self.registry.limits().headers_bytes;
+            if !self.stream.ring().headers().has_room(slot, payload.len(), limit_bytes) {
+                return Err(PushError::TooManyHeaders(payload.len()));
+            }
+        }
         self.append(kind, slot, timestamp_ms, payload, now);
         Ok(())
+    }
+
+    fn recognise_video(
+        &mut self,
+        payload: &[u8],
+    ) -> Result<(FrameKind, Option<HeaderSlot>), ClassifyError> {
+        let info = video::classify(payload)?;
+        let tracks = info.track_ids;
+        self.main_video_track = self.main_video_track.min(tracks.iter().next().unwrap_or(u8::MAX));
+        Ok(match info.kind {
+            VideoKind::SequenceHeader => (FrameKind::VideoHeader, Some(HeaderSlot::Video(tracks))),
+            VideoKind::Metadata => (FrameKind::VideoHeader, Some(HeaderSlot::VideoColor(tracks))),
+            // Whoever starts at a keyframe of another track would miss that of the main one.
+            VideoKind::Keyframe if tracks.contains(self.main_video_track) => {
+                (FrameKind::Keyframe, None)
+            }
+            VideoKind::Keyframe
+            | VideoKind::Inter
+            | VideoKind::Disposable
+            | VideoKind::EndOfSequence
+            | VideoKind::Command => (FrameKind::Inter, None),
+        })
     }
 
     fn append(
@@ -111,9 +146,11 @@ impl Publisher {
         now: Instant,
     ) {
         let timestamp_ms = match kind {
-            // It has no time, and must not fix the epoch's shift before the first medium does.
-            FrameKind::Metadata => 0,
-            _ => self.stream.clock().stamp(timestamp_ms, now),
+            FrameKind::Audio | FrameKind::Keyframe | FrameKind::Inter => {
+                self.stream.clock().stamp(timestamp_ms, now)
+            }
+            // Headers are often sent at time 0, whatever the time of what follows.
+            _ => self.stream.clock().stamp_header(timestamp_ms, now),
         };
         // This publisher is the ring's only writer, so the headers cannot change in between.
         let headers = Arc::clone(self.stream.ring().headers());
@@ -142,22 +179,5 @@ fn recognise_audio(payload: &[u8]) -> Result<(FrameKind, Option<HeaderSlot>), Cl
         AudioKind::Frame | AudioKind::EndOfSequence | AudioKind::Silence => {
             (FrameKind::Audio, None)
         }
-    })
-}
-
-fn recognise_video(payload: &[u8]) -> Result<(FrameKind, Option<HeaderSlot>), ClassifyError> {
-    let info = video::classify(payload)?;
-    Ok(match info.kind {
-        VideoKind::SequenceHeader => {
-            (FrameKind::VideoHeader, Some(HeaderSlot::Video(info.track_ids)))
-        }
-        VideoKind::Metadata => {
-            (FrameKind::VideoHeader, Some(HeaderSlot::VideoColor(info.track_ids)))
-        }
-        VideoKind::Keyframe => (FrameKind::Keyframe, None),
-        VideoKind::Inter
-        | VideoKind::Disposable
-        | VideoKind::EndOfSequence
-        | VideoKind::Command => (FrameKind::Inter, None),
     })
 }

@@ -32,6 +32,8 @@ pub struct LiveLimits {
     pub gop: Duration,
     /// Bytes that the frames of one stream may hold.
     pub ring_bytes: usize,
+    /// Bytes of headers that are kept for those who join one stream.
+    pub headers_bytes: usize,
     /// A subscriber further behind than this goes on at the last keyframe.
     pub lag_resync: Duration,
     /// A subscriber with more unread bytes than this goes on at the last keyframe.

@@ -36,6 +36,8 @@ struct Held {
     frame: Arc<Frame>,
     /// Payload bytes of the epoch before it.
     bytes_before: u64,
+    /// What it and the version of the headers that it made cost.
+    held_bytes: usize,
 }
 
 /// The frames of one epoch that are still held.
@@ -143,6 +145,8 @@ impl Ring {
     pub(super) fn push(&mut self, frame: Arc<Frame>, slot: Option<HeaderSlot>) {
         match frame.kind {
             FrameKind::Keyframe => self.last_keyframe = Some(self.end()),
+            // Silence is sent by publishers that have no audio track, too.
+            FrameKind::Audio if frame.payload.is_empty() => {}
             FrameKind::Audio | FrameKind::AudioHeader => self.tracks.audio = true,
             _ => {}
         }
@@ -155,14 +159,16 @@ impl Ring {
         if !matches!(frame.kind, FrameKind::Metadata | FrameKind::Data) {
             self.first_media_at.get_or_insert(frame.arrived_at);
         }
-        if let Some(slot) = slot {
+        let mut held_bytes = frame.held_bytes();
+        if let Some(slot) = slot.filter(|slot| !self.headers.has(*slot, &frame)) {
             self.headers = Arc::new(self.headers.with(slot, &frame));
+            held_bytes += self.headers.own_bytes();
         }
-        self.held_bytes += frame.held_bytes();
+        self.held_bytes += held_bytes;
         let now = frame.arrived_at;
         let bytes_before = self.total_bytes;
         self.total_bytes += frame.payload.len() as u64;
-        self.frames.push_back(Held { frame, bytes_before });
+        self.frames.push_back(Held { frame, bytes_before, held_bytes });
         self.trim(now);
     }
 
@@ -178,7 +184,7 @@ impl Ring {
 
     fn trim(&mut self, now: Instant) {
         let entry = self.entry();
-        while let Some(Held { frame: oldest, .. }) = self.frames.front() {
+        while let Some(Held { frame: oldest, held_bytes, .. }) = self.frames.front() {
             let age = now.duration_since(oldest.arrived_at);
             let spare = self.start < entry && age > self.limits.keep;
             // The newest frame stays whatever its size: somebody has to be able to send it.
@@ -187,7 +193,7 @@ impl Ring {
             if !spare && !excess {
                 return;
             }
-            self.held_bytes -= oldest.held_bytes();
+            self.held_bytes -= held_bytes;
             self.held_pictures -= usize::from(oldest.kind.is_picture());
             self.frames.pop_front();
             self.start += 1;
@@ -197,12 +203,13 @@ impl Ring {
 
     /// The epoch's tracks, once they can be told at `now`: both have come, or all that the metadata announces, or
     /// `probe` has passed since the first media.
+    /// Nothing can be told of an epoch that is over.
     pub(super) fn settled_tracks(&self, now: Instant, probe: Duration) -> Option<Tracks> {
         let Tracks { audio, video } = self.tracks;
         let announced = self.declared.audio.is_some_and(|declared| !declared || audio)
             && self.declared.video.is_some_and(|declared| !declared || video);
         let probed = self.first_media_at.is_some_and(|first| now.duration_since(first) >= probe);
-        let settled = (audio || video) && (audio && video || announced || probed || !self.live);
+        let settled = self.live && (audio || video) && (audio && video || announced || probed);
         settled.then_some(self.tracks)
     }
 }

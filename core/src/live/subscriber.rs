@@ -53,8 +53,8 @@ pub struct Subscriber {
     in_gop: bool,
     /// When it joined or last went on at a keyframe; waiting before that is not its fault.
     since: Instant,
-    /// Was there before the epoch began.
-    early: bool,
+    /// The epoch it came into, if one was there.
+    came_into: Option<u64>,
     skipped_frames: u64,
     resyncs: u64,
 }
@@ -66,7 +66,10 @@ impl Subscriber {
         stream: Arc<Stream>,
         now: Instant,
     ) -> Self {
-        let early = !stream.ring().live;
+        let came_into = {
+            let ring = stream.ring();
+            ring.live.then_some(ring.epoch)
+        };
         Self {
             registry,
             name,
@@ -76,7 +79,7 @@ impl Subscriber {
             headers_due: false,
             in_gop: false,
             since: now,
-            early,
+            came_into,
             skipped_frames: 0,
             resyncs: 0,
         }
@@ -108,9 +111,15 @@ impl Subscriber {
         self.stream.epoch()
     }
 
-    /// The tracks of the epoch, once they can be told.
-    pub fn settled_tracks(&self, now: Instant) -> Option<Tracks> {
-        self.stream.ring().settled_tracks(now, self.registry.limits().probe)
+    /// Joins the epoch once its tracks can be told, and gives them.
+    pub fn join_settled(&mut self, now: Instant) -> Option<Tracks> {
+        let stream = Arc::clone(&self.stream);
+        let ring = stream.ring();
+        let tracks = ring.settled_tracks(now, self.registry.limits().probe)?;
+        if self.state != State::Reading(ring.epoch) {
+            self.join(&ring, now);
+        }
+        Some(tracks)
     }
 
     /// When a frame given by [`Self::take`] makes its subscriber too slow, if it is still unsent.
@@ -118,15 +127,29 @@ impl Subscriber {
         frame.arrived_at.max(self.since) + self.registry.limits().lag_close
     }
 
-    /// Leaves the current place; the next [`Self::take`] starts as if it had just joined.
-    pub fn rejoin(&mut self, now: Instant) {
+    /// Goes on after a pause: at the last keyframe if it has not been given yet, or else where it stopped.
+    pub fn resume(&mut self, now: Instant) {
         self.since = now;
-        if let State::Reading(epoch) = self.state {
-            let stream = Arc::clone(&self.stream);
-            let ring = stream.ring();
-            if ring.epoch == epoch {
-                self.enter(ring.entry());
-            }
+        let stream = Arc::clone(&self.stream);
+        let ring = stream.ring();
+        if self.state == State::Reading(ring.epoch) && ring.entry() > self.next {
+            self.enter(ring.entry());
+        }
+    }
+
+    /// As [`Self::take`] during a pause: frames are passed over, epochs come and go.
+    pub fn watch(&mut self, now: Instant) -> Taken {
+        let over = {
+            let ring = self.stream.ring();
+            !ring.live && self.state == State::Reading(ring.epoch)
+        };
+        if over {
+            self.state = State::Waiting(self.stream.epoch());
+            return Taken::Ended;
+        }
+        match self.state {
+            State::Reading(epoch) if epoch == self.stream.epoch() => Taken::Nothing,
+            _ => self.take(now, |_| false),
         }
     }
 
@@ -142,16 +165,11 @@ impl Subscriber {
                 Taken::Nothing
             }
             State::Waiting(_) => {
-                self.state = State::Reading(ring.epoch);
-                self.since = now;
-                // Whoever waited gets the epoch from its first frame on.
-                let whole = self.early && ring.is_whole();
-                self.enter(if whole { ring.start() } else { ring.entry() });
-                if self.early { Taken::Began } else { Taken::Joined }
+                self.join(&ring, now);
+                if self.came_into == Some(ring.epoch) { Taken::Joined } else { Taken::Began }
             }
             State::Reading(epoch) if ring.epoch != epoch => {
                 self.state = State::Waiting(epoch);
-                self.early = true;
                 Taken::Ended
             }
             State::Reading(epoch) => {
@@ -161,13 +179,20 @@ impl Subscriber {
                     Taken::Frames
                 } else if !ring.live && self.next == ring.end() {
                     self.state = State::Waiting(epoch);
-                    self.early = true;
                     Taken::Ended
                 } else {
                     Taken::Nothing
                 }
             }
         }
+    }
+
+    fn join(&mut self, ring: &Ring, now: Instant) {
+        self.state = State::Reading(ring.epoch);
+        self.since = now;
+        // Whoever waited gets the epoch from its first frame on.
+        let whole = self.came_into != Some(ring.epoch) && ring.is_whole();
+        self.enter(if whole { ring.start() } else { ring.entry() });
     }
 
     fn enter(&mut self, position: u64) {

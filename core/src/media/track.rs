@@ -32,6 +32,11 @@ impl TrackIds {
         self.0[usize::from(id / 64)] >> (id % 64) & 1 == 1
     }
 
+    /// Whether every track of this set is in `other`.
+    pub fn is_within(self, other: Self) -> bool {
+        self.0.iter().zip(other.0).all(|(own, other)| own & !other == 0)
+    }
+
     /// The ids in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..=u8::MAX).filter(move |&id| self.contains(id))

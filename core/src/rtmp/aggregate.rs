@@ -23,7 +23,7 @@ pub struct AggregateError {
     pub left: usize,
 }
 
-/// The parts of an aggregate, in order; they share its memory.
+/// The parts of an aggregate, in order.
 #[derive(Debug)]
 pub struct Parts {
     rest: Bytes,
@@ -78,7 +78,8 @@ impl Parts {
         if self.rest.len() < size {
             return Err(AggregateError { needed: HEADER_BYTES + size, left });
         }
-        let payload = self.rest.split_to(size);
+        // Copied: a small part that is kept would keep the whole aggregate.
+        let payload = Bytes::copy_from_slice(&self.rest.split_to(size));
         // The last part's back-pointer is sometimes left out.
         let _back_pointer = self.rest.split_to(self.rest.len().min(BACK_POINTER_BYTES));
         let first_ms = *self.first_ms.get_or_insert(part_ms);
@@ -126,6 +127,14 @@ mod tests {
         assert_eq!(parts.len(), 2);
         assert!(parts[0].is_ok());
         assert_eq!(parts[1], Err(AggregateError { needed: 16, left: 14 }));
+    }
+
+    #[test]
+    fn a_part_does_not_keep_its_aggregate() {
+        let aggregate = aggregate(part(8, 0, b"a"));
+        let part = split(&aggregate).next().unwrap().unwrap();
+        let whole = aggregate.payload.as_ptr_range();
+        assert!(!whole.contains(&part.payload.as_ptr()));
     }
 
     #[test]

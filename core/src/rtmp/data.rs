@@ -81,7 +81,8 @@ pub fn parse(message: &Message) -> Result<Data, DataError> {
     })
 }
 
-/// Reads `hasAudio` and `hasVideo`, or else takes a codec id for a track.
+/// Reads `hasAudio` and `hasVideo`, or else takes a codec id for a track. That a codec is not named says nothing: some
+/// encoders name one and describe the other in other words.
 fn declared_tracks(metadata: Option<&Value>) -> DeclaredTracks {
     let Some(metadata) = metadata.and_then(Value::as_object) else {
         return DeclaredTracks::default();
@@ -90,16 +91,10 @@ fn declared_tracks(metadata: Option<&Value>) -> DeclaredTracks {
         let flag = metadata.get(flag).and_then(Value::as_bool);
         flag.or(metadata.get(codec).map(|_| true))
     };
-    let mut tracks = DeclaredTracks {
+    DeclaredTracks {
         audio: declared("hasAudio", "audiocodecid"),
         video: declared("hasVideo", "videocodecid"),
-    };
-    // Metadata that names the codec of one track and says nothing of the other has only that one.
-    if tracks.audio.is_some() || tracks.video.is_some() {
-        tracks.audio.get_or_insert(false);
-        tracks.video.get_or_insert(false);
     }
-    tracks
 }
 
 #[cfg(test)]
@@ -128,7 +123,7 @@ mod tests {
                 type_id,
                 &["@setDataFrame".into(), "onMetaData".into(), Value::EcmaArray(metadata())],
             );
-            let declared = DeclaredTracks { audio: Some(false), video: Some(true) };
+            let declared = DeclaredTracks { audio: None, video: Some(true) };
             let payload = inner.payload.clone();
             assert_eq!(parse(&wrapped), Ok(Data::Metadata { payload, declared }));
         }

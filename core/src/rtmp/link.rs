@@ -17,6 +17,9 @@ use super::{
 /// encoders wait for acknowledgements of a size they never told.
 const UNTOLD_WINDOW_BYTES: u32 = 1_000_000;
 
+/// Least window that is taken at its word: a smaller one would ask for more acknowledgements than it sends data.
+const LEAST_WINDOW_BYTES: u32 = 1_024;
+
 /// Why a link is broken. Nothing more can be read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LinkError {
@@ -122,7 +125,7 @@ impl Link {
     fn count_received(&mut self, bytes: u32) {
         self.received_bytes = self.received_bytes.wrapping_add(bytes);
         let unacknowledged = self.received_bytes.wrapping_sub(self.acknowledged_bytes);
-        if unacknowledged >= (self.peer_window_bytes / 2).max(1) {
+        if unacknowledged >= self.peer_window_bytes / 2 {
             self.acknowledged_bytes = self.received_bytes;
             self.send_control(Control::Acknowledgement(self.received_bytes));
         }
@@ -133,7 +136,7 @@ impl Link {
             // How far the peer is behind shows in the socket, which is what the server acts on.
             Control::Acknowledgement(_) => None,
             Control::WindowAckSize(bytes) => {
-                self.peer_window_bytes = bytes;
+                self.peer_window_bytes = bytes.max(LEAST_WINDOW_BYTES);
                 None
             }
             // Section 5.4.5: answer with a window size unless it is the one sent last.
@@ -236,13 +239,13 @@ mod tests {
     #[test]
     fn every_half_window_is_acknowledged_with_the_bytes_received_so_far() {
         let (mut sender, mut receiver) = (link(), link());
-        sender.send_window_ack_size(1000);
+        sender.send_window_ack_size(2_000);
         let announced = sender.poll_output();
         deliver(&mut receiver, &announced);
         let mut sent = announced.len();
         let mut acknowledged = Vec::new();
         for _ in 0..10 {
-            let payload = Bytes::from(vec![0; 88]);
+            let payload = Bytes::from(vec![0; 118]);
             let message = Message { type_id: 8, stream_id: 1, timestamp_ms: 0, payload };
             sender.send_message(6, &message);
             let bytes = sender.poll_output();
@@ -252,7 +255,7 @@ mod tests {
                 acknowledged.push(sent);
             }
         }
-        assert_eq!(acknowledged.len(), 1, "{sent} bytes hold one half window of 500");
+        assert_eq!(acknowledged.len(), 1, "{sent} bytes hold one half window of 1000");
     }
 
     #[test]

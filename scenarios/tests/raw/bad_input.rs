@@ -16,7 +16,8 @@ use rehearsal_core::{
 use rehearsal_sim::clients::raw::RawPlan;
 
 use crate::world::{
-    HTTP, RTMP, Seen, assert_unharmed, cut, handshake, link, publisher_bytes, raw_media, run, send,
+    HTTP, RTMP, Seen, assert_unharmed, cut, handshake, link, opening, publisher_bytes, raw_media,
+    run, send,
 };
 
 /// What the gateway logs in this process, whatever test runs.
@@ -156,6 +157,22 @@ fn messages_up_to_the_limit_are_taken_and_longer_ones_refused() {
         let closed = seen.raw[0].closed_at.unwrap();
         assert_eq!(closed < Duration::from_secs(2), refused, "closed at {closed:?}");
     }
+}
+
+#[test]
+fn a_peer_that_reads_late_gets_every_answer() {
+    let mut link = link();
+    let calls = 100_000;
+    for index in 0..calls {
+        let values = vec![Value::Null];
+        let call = Command { name: "_checkbw".into(), transaction: f64::from(index + 10), values };
+        link.send_command(0, &call, Encoding::Amf0);
+    }
+    let bytes = [opening("play", "nothing"), link.poll_output()].concat();
+    let plan = RawPlan { read_from_ms: 10_000, ..send(vec![bytes], false) };
+    let seen = run(vec![(RTMP, plan)]);
+    let answers = seen.raw[0].received.windows(7).filter(|bytes| bytes == b"_result").count();
+    assert_eq!(answers, calls as usize + 2, "with those to connect and createStream");
 }
 
 #[test]

@@ -181,6 +181,9 @@ impl Decoder<'_, '_> {
         from_be_bytes: fn([u8; N]) -> T,
     ) -> Result<Vec<T>, DecodeError> {
         self.expect_bytes(count, N)?;
+        for _ in 0..count {
+            self.input.node()?;
+        }
         let (numbers, _) = self.input.take(count * N)?.as_chunks();
         Ok(numbers.iter().map(|&number| from_be_bytes(number)).collect())
     }

@@ -273,9 +273,14 @@ impl ChunkReader {
         };
         let stream = &mut self.streams[index];
         if header.form < 3 && stream.unfinished {
-            return Err(ChunkError::MessageUnfinished(header.id));
-        }
-        if let Some(time) = header.time {
+            // Some senders repeat the header of a message on its continuations.
+            let repeated = header.form > 0
+                && header.length.is_none_or(|length| length == stream.length)
+                && header.type_id.is_none_or(|type_id| type_id == stream.type_id);
+            if !repeated {
+                return Err(ChunkError::MessageUnfinished(header.id));
+            }
+        } else if let Some(time) = header.time {
             stream.extended = header.extended.then_some(time);
             // Section 5.3.1.2.4: after an absolute time, a header without one adds that time again.
             stream.delta_ms = time;
@@ -299,8 +304,15 @@ impl ChunkReader {
                 });
             }
         }
-        let left = stream.length - stream.body.len() as u32;
-        self.current = (left > 0).then(|| (index, left.min(self.chunk_bytes)));
+        let left = (stream.length - stream.body.len() as u32).min(self.chunk_bytes);
+        if u64::from(left) + u64::from(self.pending_bytes) > u64::from(self.limits.message_bytes) {
+            return Err(ChunkError::MessageTooLong {
+                length: stream.length,
+                pending: self.pending_bytes - stream.body.len() as u32,
+                limit: self.limits.message_bytes,
+            });
+        }
+        self.current = (left > 0).then_some((index, left));
         Ok(())
     }
 
@@ -327,7 +339,8 @@ impl ChunkReader {
                 if size == 0 || size > self.limits.chunk_bytes {
                     return Err(ChunkError::ChunkSize { size, limit: self.limits.chunk_bytes });
                 }
-                self.chunk_bytes = size;
+                // No message is longer than 2^24 - 1 bytes: larger sizes all mean the same (section 5.4.1).
+                self.chunk_bytes = size.min(EXTENDED);
                 Ok(None)
             }
             type_id::ABORT => {
@@ -544,6 +557,45 @@ mod tests {
         input.extend([1; 128]);
         input.extend(form0([0, 0, 0]));
         assert_eq!(read(&input), Err(ChunkError::MessageUnfinished(4)));
+    }
+
+    #[test]
+    fn unfinished_messages_together_stay_below_the_limit() {
+        let mut reader = ChunkReader::new(LIMITS);
+        let mut refused = false;
+        for round in 0..20_000 {
+            for id in 3..7 {
+                let header = [id, 0, 0, 0, 0x0f, 0, 0, 8, 1, 0, 0, 0];
+                let header: &[u8] = if round == 0 { &header } else { &[0xc0 | id] };
+                let chunk = [header, &[0; 128]].concat();
+                refused |= reader.handle_input(&mut &chunk[..]).is_err();
+            }
+            if refused {
+                break;
+            }
+        }
+        assert!(refused && reader.pending_bytes <= LIMITS.message_bytes);
+    }
+
+    #[test]
+    fn a_header_that_is_repeated_inside_its_message_is_a_continuation() {
+        for again in [vec![0x44, 0, 0, 9, 0, 0, 200, 8], vec![0x84, 0, 0, 9]] {
+            let mut input = vec![0x04, 0, 0, 7, 0, 0, 200, 8, 1, 0, 0, 0];
+            input.extend([1; 128]);
+            input.extend(again);
+            input.extend([2; 72]);
+            let messages = read(&input).unwrap();
+            assert_eq!((messages[0].timestamp_ms, messages[0].payload.len()), (7, 200));
+        }
+    }
+
+    #[test]
+    fn the_largest_chunk_size_is_as_good_as_any_above_every_message() {
+        let limits = ChunkLimits { chunk_bytes: 0x7fff_ffff, ..LIMITS };
+        let mut reader = ChunkReader::new(limits);
+        let set = [0x02, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff];
+        assert_eq!(reader.handle_input(&mut &set[..]), Ok(None));
+        assert_eq!(reader.chunk_bytes(), 0x00ff_ffff);
     }
 
     #[test]

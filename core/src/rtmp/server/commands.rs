@@ -106,16 +106,23 @@ impl ServerSession {
         self.reply(command, vec![Value::Null, ((index + 1) as f64).into()]);
     }
 
+    /// Whether an application or a stream may have this name.
+    pub(super) fn is_usable_name(&self, name: &str) -> bool {
+        !name.is_empty()
+            && name.len() <= self.config.name_bytes
+            && !name.chars().any(char::is_control)
+    }
+
     /// The stream name of publish and play, if it can be used.
     fn stream_name(&self, command: &Command) -> Option<String> {
         let name = plain_name(command.text(0)?);
-        let allowed = !name.is_empty()
-            && name.len() <= self.config.name_bytes
-            && !name.chars().any(char::is_control);
-        allowed.then(|| name.to_owned())
+        self.is_usable_name(name).then(|| name.to_owned())
     }
 
     fn publish(&mut self, now: Duration, stream_id: u32, command: &Command) -> Option<ServerEvent> {
+        if is_false(command) {
+            return self.close_stream(now, stream_id);
+        }
         if self.stream(stream_id) != Some(&Use::Idle) {
             let status = Status::error(
                 "NetStream.Publish.BadConnection",
@@ -135,6 +142,9 @@ impl ServerSession {
     }
 
     fn play(&mut self, now: Duration, stream_id: u32, command: &Command) -> Option<ServerEvent> {
+        if is_false(command) {
+            return self.close_stream(now, stream_id);
+        }
         // A player that plays again on its stream leaves what it played.
         if !matches!(self.stream(stream_id), Some(Use::Idle | Use::Playing)) {
             let status = Status::error(
@@ -175,7 +185,7 @@ impl ServerSession {
         let status = match self.stream(stream_id)? {
             Use::Idle => return None,
             Use::Pending => None,
-            Use::Publishing(_) => {
+            Use::Publishing { .. } => {
                 Some(Status::ok("NetStream.Unpublish.Success", "Publishing has ended."))
             }
             Use::Playing => Some(Status::ok("NetStream.Play.Stop", "Playing has ended.")),
@@ -202,9 +212,13 @@ impl ServerSession {
         self.reply(command, vec![Value::Null]);
         self.send_fc_notice("onFCUnpublish", "NetStream.Unpublish.Success", command);
         let name = plain_name(command.text(0)?);
-        let published =
-            |used: &Option<Use>| matches!(used, Some(Use::Publishing(known)) if known == name);
+        let published = |used: &Option<Use>| matches!(used, Some(Use::Publishing { name: known, .. }) if known == name);
         let index = self.streams.iter().position(published)?;
         self.close_stream(now, index as u32 + 1)
     }
+}
+
+/// Flash ends a stream by publishing or playing `false`.
+fn is_false(command: &Command) -> bool {
+    command.argument(0).and_then(Value::as_bool) == Some(false)
 }

@@ -61,8 +61,10 @@ impl ServerSession {
             self.reject_connect("objectEncoding must be 0 (AMF0) or 3 (AMF3)");
             return Ok(None);
         }
-        if request.app.is_empty() || request.app.len() > self.config.name_bytes {
-            self.reject_connect("the application name is missing or too long");
+        if !self.is_usable_name(&request.app) {
+            self.reject_connect(
+                "the application name is missing, too long or has control characters",
+            );
             return Ok(None);
         }
         Ok(Some(ServerEvent::Connect(request)))

@@ -170,7 +170,10 @@ enum Use {
     Idle,
     /// Publish or play has been asked for and not answered.
     Pending,
-    Publishing(String),
+    Publishing {
+        name: String,
+        last_media_at: Duration,
+    },
     Playing,
 }
 
@@ -189,8 +192,8 @@ pub struct ServerSession {
     streams: Vec<Option<Use>>,
     /// When a session without a stream ends, and what it then waited for.
     deadline: Option<(Duration, Awaited)>,
-    last_media_at: Duration,
-    pinged: bool,
+    /// When the ping was sent that nothing has answered yet.
+    pinged_at: Option<Duration>,
 }
 
 impl ServerSession {
@@ -207,8 +210,7 @@ impl ServerSession {
             enhanced: false,
             streams: Vec::new(),
             deadline: Some((now + config.handshake, Awaited::Handshake)),
-            last_media_at: now,
-            pinged: false,
+            pinged_at: None,
         }
     }
 
@@ -236,7 +238,6 @@ impl ServerSession {
             self.deadline = Some((now + self.config.command, Awaited::Command));
         }
         while let Some(incoming) = self.link.handle_input(now, input)? {
-            self.pinged = false;
             // How much a player buffers, or a client's view of its streams, changes nothing here.
             let Incoming::Message(message) = incoming else { continue };
             let event = match message.type_id {
@@ -244,16 +245,13 @@ impl ServerSession {
                     self.handle_command(now, message.stream_id, Command::parse(&message)?)?
                 }
                 type_id::AUDIO | type_id::VIDEO | type_id::DATA_AMF0 | type_id::DATA_AMF3 => {
-                    self.is_publishing(message.stream_id).then(|| {
-                        self.last_media_at = now;
-                        ServerEvent::Media {
-                            stream_id: message.stream_id,
-                            media: Media {
-                                type_id: message.type_id,
-                                timestamp_ms: message.timestamp_ms,
-                                payload: message.payload,
-                            },
-                        }
+                    self.note_media(now, message.stream_id).then_some(ServerEvent::Media {
+                        stream_id: message.stream_id,
+                        media: Media {
+                            type_id: message.type_id,
+                            timestamp_ms: message.timestamp_ms,
+                            payload: message.payload,
+                        },
                     })
                 }
                 // Shared objects and what the future brings.
@@ -266,8 +264,15 @@ impl ServerSession {
         Ok(None)
     }
 
-    fn is_publishing(&self, stream_id: u32) -> bool {
-        matches!(self.stream(stream_id), Some(Use::Publishing(_)))
+    /// Notes media on a stream; false when it is not being published.
+    fn note_media(&mut self, now: Duration, stream_id: u32) -> bool {
+        match self.stream_mut(stream_id) {
+            Some(Use::Publishing { last_media_at, .. }) => {
+                *last_media_at = now;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn stream(&self, stream_id: u32) -> Option<&Use> {
@@ -278,16 +283,17 @@ impl ServerSession {
         self.streams.get_mut((stream_id as usize).checked_sub(1)?)?.as_mut()
     }
 
-    /// Sets what a stream is used for and restarts the deadlines that depend on it.
+    /// Sets what a stream is used for. The session's deadline rests while any is in use, and is a new one after that.
     fn set_use(&mut self, now: Duration, stream_id: u32, new: Use) {
+        let in_use = |used: &Use| matches!(used, Use::Publishing { .. } | Use::Playing);
         let Some(stream) = self.stream_mut(stream_id) else { return };
+        let was_in_use = in_use(stream);
         *stream = new;
-        let active = |stream: &Option<Use>| stream.as_ref().is_some_and(|used| *used != Use::Idle);
-        self.deadline = match self.streams.iter().any(active) {
-            true => None,
-            false => Some((now + self.config.idle, Awaited::NextStream)),
-        };
-        self.last_media_at = now;
+        if self.streams.iter().flatten().any(in_use) {
+            self.deadline = None;
+        } else if was_in_use {
+            self.deadline = Some((now + self.config.idle, Awaited::NextStream));
+        }
     }
 
     /// Takes the bytes to send, whole messages only; empty when there is nothing.
@@ -302,18 +308,23 @@ impl ServerSession {
 
     /// Every deadline that runs; no awaited thing means that a ping is due.
     fn timers(&self) -> [Option<(Duration, Option<Awaited>)>; 3] {
-        let publishing = self.streams.iter().any(|s| matches!(s, Some(Use::Publishing(_))));
+        let last_media_at = self.streams.iter().flatten().filter_map(|used| match used {
+            Use::Publishing { last_media_at, .. } => Some(*last_media_at),
+            _ => None,
+        });
         let quiet_since = self.link.last_received_at();
         let ping_at = quiet_since + self.config.ping;
         [
             self.deadline.map(|(at, awaited)| (at, Some(awaited))),
-            publishing.then(|| {
-                (self.last_media_at + self.config.publisher_silence, Some(Awaited::Media))
-            }),
-            (self.phase == Phase::Connected).then_some(match self.pinged {
-                false => (ping_at, None),
-                true => (ping_at + self.config.ping_timeout, Some(Awaited::Ping)),
-            }),
+            last_media_at
+                .min()
+                .map(|at| (at + self.config.publisher_silence, Some(Awaited::Media))),
+            (self.phase == Phase::Connected).then_some(
+                match self.pinged_at.filter(|&at| at > quiet_since) {
+                    None => (ping_at, None),
+                    Some(at) => (at + self.config.ping_timeout, Some(Awaited::Ping)),
+                },
+            ),
         ]
     }
 
@@ -327,7 +338,7 @@ impl ServerSession {
             None => Ok(()),
             Some((_, Some(awaited))) => Err(SessionError::Timeout(awaited)),
             Some((_, None)) => {
-                self.pinged = true;
+                self.pinged_at = Some(now);
                 let time_ms = now.as_millis() as u32;
                 self.link.send_control(Control::User(UserControl::PingRequest(time_ms)));
                 Ok(())

@@ -16,7 +16,7 @@ use crate::{
 impl ServerSession {
     /// Answers publish: the stream is the peer's.
     pub fn accept_publish(&mut self, now: Duration, stream_id: u32, name: &str) {
-        self.set_use(now, stream_id, Use::Publishing(name.to_owned()));
+        self.set_use(now, stream_id, Use::Publishing { name: name.to_owned(), last_media_at: now });
         self.send_user(UserControl::StreamBegin(stream_id));
         let text = format!("{name} is now published.");
         self.send_status(stream_id, Status::ok("NetStream.Publish.Start", &text));
@@ -36,7 +36,8 @@ impl ServerSession {
         }
         let payload = body.freeze();
         let message = Message { type_id: type_id::DATA_AMF0, stream_id, timestamp_ms: 0, payload };
-        self.link.send_message(chunk_stream::DATA, &message);
+        // Not on the chunk stream of data, on which the owner's frames go out.
+        self.link.send_message(chunk_stream::COMMAND, &message);
     }
 
     /// Answers publish or play: not possible. The peer may try another name.
@@ -64,7 +65,7 @@ impl ServerSession {
         for index in 0..self.streams.len() {
             let stream_id = index as u32 + 1;
             match self.stream(stream_id) {
-                Some(Use::Publishing(_)) => {
+                Some(Use::Publishing { .. }) => {
                     let status =
                         Status::ok("NetStream.Unpublish.Success", "The server is shutting down.");
                     self.send_status(stream_id, status);
@@ -92,7 +93,10 @@ impl ServerSession {
 
     /// FMLE waits for these besides the replies to its FC calls.
     pub(super) fn send_fc_notice(&mut self, notice: &str, code: &str, command: &Command) {
-        let status = Status::ok(code, command.text(0).unwrap_or_default());
+        // The peer's own words, and no more of them than a name may have.
+        let name = command.text(0).unwrap_or_default();
+        let name = &name[..name.floor_char_boundary(self.config.name_bytes)];
+        let status = Status::ok(code, name);
         let notice = Command::notice(notice, vec![Value::Null, status.to_object().into()]);
         self.link.send_command(0, &notice, self.encoding);
     }
