@@ -175,11 +175,13 @@ pub struct Limits {
     pub max_connections: usize,
     /// From the signal to end until connections are cut that have not ended by themselves.
     pub shutdown_ms: u64,
+    /// How long a peer may take for the last bytes of a connection that the gateway ends.
+    pub farewell_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 10_000, shutdown_ms: 5_000 }
+        Self { max_connections: 10_000, shutdown_ms: 5_000, farewell_ms: 2_000 }
     }
 }
 
@@ -269,7 +271,7 @@ impl Config {
             let line = error_line(text, error.inner());
             refused(line, key, one_line(error.inner().message()))
         })?;
-        match config.problem() {
+        match config.problem(text) {
             None => Ok(config),
             Some((key, problem)) => {
                 Err(refused(key_line(text, key), Some(key.to_owned()), problem))
@@ -305,11 +307,11 @@ impl Config {
     }
 
     /// The first value that cannot be used, by its key.
-    fn problem(&self) -> Option<(&'static str, String)> {
+    fn problem(&self, text: &str) -> Option<(&'static str, String)> {
         let Self { rtmp, http, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 27] = [
+        let ranges: [(&str, u64, u64, u64); 31] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -325,23 +327,38 @@ impl Config {
             // Below 8 KiB hyper cannot hold a request head.
             ("http.max_head_bytes", http.max_head_bytes as u64, 8_192, 1 << 20),
             ("http.head_ms", http.head_ms, 1, day_ms),
-            ("http.idle_ms", http.idle_ms, http.wait_publisher_ms + 1, day_ms),
+            ("http.idle_ms", http.idle_ms, 1, day_ms),
+            ("http.wait_publisher_ms", http.wait_publisher_ms, 0, day_ms),
             ("live.max_streams", live.max_streams as u64, 1, 1 << 24),
             ("live.max_name_bytes", live.max_name_bytes as u64, 1, 4_096),
             ("live.keep_ms", live.keep_ms, 0, day_ms),
             ("live.gop_ms", live.gop_ms, 1, day_ms),
             ("live.ring_bytes", live.ring_bytes as u64, 1 << 16, 1 << 40),
             ("live.max_headers_bytes", live.max_headers_bytes as u64, 4_096, 1 << 30),
-            ("live.lag_resync_ms", live.lag_resync_ms, 1, live.lag_close_ms),
+            ("live.lag_resync_ms", live.lag_resync_ms, 1, day_ms),
+            ("live.lag_close_ms", live.lag_close_ms, 1, day_ms),
+            ("live.flv_probe_ms", live.flv_probe_ms, 1, day_ms),
             ("live.lag_resync_bytes", live.lag_resync_bytes, 1, 1 << 40),
             ("live.player_stall_ms", live.player_stall_ms, 1, day_ms),
             ("live.in_flight_bytes", live.in_flight_bytes as u64, 4_096, 1 << 32),
             ("limits.max_connections", limits.max_connections as u64, 1, 1 << 24),
             ("limits.shutdown_ms", limits.shutdown_ms, 1, day_ms),
+            ("limits.farewell_ms", limits.farewell_ms, 1, day_ms),
         ];
-        let (key, value, least, most) =
-            ranges.into_iter().find(|&(_, value, least, most)| value < least || value > most)?;
-        Some((key, format!("{value} is out of range, allowed are {least} to {most}")))
+        let outside =
+            ranges.into_iter().find(|&(_, value, least, most)| value < least || value > most);
+        if let Some((key, value, least, most)) = outside {
+            return Some((key, format!("{value} is out of range, allowed are {least} to {most}")));
+        }
+        let orders = [
+            ("http.wait_publisher_ms", http.wait_publisher_ms, "http.idle_ms", http.idle_ms),
+            ("live.lag_resync_ms", live.lag_resync_ms, "live.lag_close_ms", live.lag_close_ms),
+            ("limits.farewell_ms", limits.farewell_ms, "limits.shutdown_ms", limits.shutdown_ms),
+        ];
+        let (less, value, more, bound) = orders.into_iter().find(|order| order.1 >= order.3)?;
+        let problem = format!("{less} ({value}) must be less than {more} ({bound})");
+        // The one that stands in the file is the one to change.
+        Some((if key_line(text, less).is_some() { less } else { more }, problem))
     }
 
     /// The session's part.
@@ -454,8 +471,18 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_that_contradict_each_other_are_refused() {
-        let refusal = refusal("[http]\nwait_publisher_ms = 60000\nidle_ms = 60000\n");
-        assert!(refusal.starts_with("gateway.toml:3: http.idle_ms: "), "{refusal}");
+    fn deadlines_that_contradict_each_other_are_refused_where_they_stand() {
+        let cases = [
+            (
+                "[http]\nwait_publisher_ms = 30000\n",
+                "gateway.toml:2: http.wait_publisher_ms: http.wait_publisher_ms (30000) must be less",
+            ),
+            ("[live]\n\nlag_close_ms = 3000\n", "gateway.toml:3: live.lag_close_ms: "),
+            ("[limits]\nshutdown_ms = 100\n", "gateway.toml:2: limits.shutdown_ms: "),
+        ];
+        for (text, expected) in cases {
+            let refusal = refusal(text);
+            assert!(refusal.starts_with(expected), "{text:?} gave {refusal}");
+        }
     }
 }

@@ -283,14 +283,23 @@ fn nothing_of_an_epoch_is_given_once_the_next_has_begun() {
 }
 
 #[test]
-fn an_epoch_that_came_and_went_unseen_gives_nothing() {
+fn an_epoch_that_came_and_went_between_two_looks_is_given_to_who_waited() {
     let registry = Registry::new(LIMITS);
     let start = Instant::now();
-    let mut player = registry.subscribe("live/cam", start).unwrap();
-    drop(registry.publish("live/cam").unwrap());
-    assert_eq!(player.take(start, |_| true), Taken::Nothing);
-    let _publisher = registry.publish("live/cam").unwrap();
-    assert_eq!(player.take(start, |_| true), Taken::Began);
+    let mut early = registry.subscribe("live/cam", start).unwrap();
+    let publisher = registry.publish("live/cam").unwrap();
+    let mut stage = Stage { registry, publisher, start };
+    stage.key(0);
+    let Stage { registry, publisher, .. } = stage;
+    drop(publisher);
+    let mut late = registry.subscribe("live/cam", start).unwrap();
+    let all = |player: &mut Subscriber| {
+        let mut taken = [Taken::Nothing; 4];
+        taken.iter_mut().for_each(|taken| *taken = player.take(start, |_| true));
+        taken
+    };
+    assert_eq!(all(&mut early), [Taken::Began, Taken::Frames, Taken::Ended, Taken::Nothing]);
+    assert_eq!(all(&mut late), [Taken::Nothing; 4]);
 }
 
 #[test]

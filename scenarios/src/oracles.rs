@@ -4,12 +4,15 @@
 //! |---|---|
 //! | O1 epoch isolation, O2 decodable start, O3 integrity, O10 timestamps | what each subscriber found by itself in its bytes |
 //! | O3 stream integrity | each subscriber's log against its publishers' logs |
-//! | O8 bounded liveness | first frames in time; tasks, sockets and streams at rest and after the shutdown |
+//! | O3 no loss | nobody who keeps up has a gap |
+//! | O5 | publishers end as planned, or are refused because the name is taken |
+//! | O8 bounded liveness | first frames and ends in time; tasks, sockets and streams at rest and after the shutdown |
+//! | O14 time hygiene | tasks that are polled although nothing happens |
 
 use std::{fmt, time::Duration};
 
 use rehearsal_sim::clients::{
-    publisher::PublishReport,
+    publisher::{Leave, PublishPlan, PublishReport},
     rtmp_player::PlayReport,
     verify::{Kind, Logged},
 };
@@ -23,6 +26,11 @@ use crate::{
 const FIRST_FRAME: Duration = Duration::from_secs(2);
 /// Somebody who was there this long must have received something.
 const OVERLAP: Duration = Duration::from_secs(3);
+
+/// The end of an epoch is told within this, also to those behind on a narrow link.
+const END_NOTICE: Duration = Duration::from_secs(3);
+/// Polls of the gateway's tasks in a second in which nothing happens.
+const POLLS_AT_REST_MAX: u64 = 10;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +62,22 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
         for what in first_frame(player, report, &evidence.publishers) {
             violate("O8 bounded liveness", format!("{host}: {what}"));
         }
-        if !is_expected(&report.end) {
-            violate("O8 bounded liveness", format!("{host} ended with: {}", report.end));
+        if report.gaps > 0 && player.plan.stall.is_none() {
+            let what = format!("{host} kept up and has {} gaps", report.gaps);
+            violate("O3 stream integrity", what);
+        }
+        for what in end_of_playing(player, report, &evidence.publishers) {
+            violate("O8 bounded liveness", format!("{host}: {what}"));
         }
     }
     for (publisher, report) in evidence.plan.publishers.iter().zip(&evidence.publishers) {
-        let expected = ["closed in order", "refused", "killed", "closed by the server"];
-        if !expected.contains(&report.end.as_str()) {
-            let what = format!("{} ended with: {}", publisher.host, report.end);
-            violate("O8 bounded liveness", what);
+        if let Some(what) = end_of_publishing(&publisher.plan, report, &evidence.publishers) {
+            violate("O5, O8 publishing", format!("{}: {what}", publisher.host));
         }
+    }
+    if evidence.polls_at_rest > POLLS_AT_REST_MAX {
+        let what = format!("{} polls in a second of rest", evidence.polls_at_rest);
+        violate("O14 time hygiene", what);
     }
     let serving = Rest { tasks: 1, time_wait: evidence.at_rest.time_wait, ..Rest::default() };
     if evidence.at_rest != serving {
@@ -79,9 +93,82 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
     violations
 }
 
-/// Ends that need no explanation.
-fn is_expected(end: &str) -> bool {
-    ["left", "end of the response", "closed by the server", "status 404"].contains(&end)
+/// A publisher ends as planned, or is refused because somebody else has the name.
+fn end_of_publishing(
+    plan: &PublishPlan,
+    report: &PublishReport,
+    all: &[PublishReport],
+) -> Option<String> {
+    let planned = match plan.leave {
+        Leave::Orderly => "closed in order",
+        Leave::Killed => "killed",
+        Leave::Silent => "closed by the server",
+    };
+    let came = Duration::from_millis(plan.start_ms);
+    let taken = all.iter().any(|other| {
+        let times = other.sent.first().zip(other.sent.last());
+        other.stream == report.stream
+            && times.is_some_and(|(first, last)| first.at <= came && came <= last.at)
+    });
+    match (&report.refused, taken) {
+        (None, _) if report.end == planned => None,
+        (Some(code), true) if code == "NetStream.Publish.BadName" => None,
+        (refused, _) => Some(format!("ended with {}, refused: {refused:?}", report.end)),
+    }
+}
+
+/// A player stays until it leaves and is told of each epoch's end; a viewer's response ends with its epoch.
+fn end_of_playing(
+    player: &Player,
+    report: &PlayReport,
+    publishers: &[PublishReport],
+) -> Vec<String> {
+    let mut violations = Vec::new();
+    let leaves = Duration::from_millis(player.plan.leave_ms);
+    let mut ends: Vec<_> = publishers
+        .iter()
+        .filter(|p| p.stream == report.stream && received_of(report, p).next().is_some())
+        .filter_map(|p| p.sent.last())
+        .map(|last| last.at)
+        .collect();
+    ends.sort_unstable();
+    let told: Vec<_> = match player.protocol {
+        Protocol::Rtmp => {
+            if report.end != "left" {
+                violations.push(format!("ended with: {}", report.end));
+            }
+            let told = report.statuses.iter();
+            told.filter(|(_, code)| code == "NetStream.Play.UnpublishNotify")
+                .map(|(at, _)| *at)
+                .collect()
+        }
+        Protocol::HttpFlv => match report.end.as_str() {
+            "left" => Vec::new(),
+            "end of the response" => vec![report.ended_at],
+            other => {
+                violations.push(format!("ended with: {other}"));
+                Vec::new()
+            }
+        },
+    };
+    for (index, end) in ends.iter().enumerate().filter(|(_, end)| **end + END_NOTICE < leaves) {
+        match told.get(index) {
+            Some(at) if (*end..*end + END_NOTICE).contains(at) => {}
+            at => violations.push(format!("the end of its stream at {end:?} was told at {at:?}")),
+        }
+    }
+    violations
+}
+
+/// What a subscriber has of the media of one publish.
+fn received_of<'a>(
+    report: &'a PlayReport,
+    publisher: &'a PublishReport,
+) -> impl Iterator<Item = &'a Logged> {
+    report.received.iter().filter(|seen| {
+        matches!(seen.kind, Kind::Keyframe | Kind::Inter | Kind::Audio)
+            && seen.stamp.is_none_or(|stamp| stamp.epoch == publisher.epoch)
+    })
 }
 
 fn media(log: &[Logged]) -> Vec<&Logged> {
@@ -155,11 +242,7 @@ fn first_frame(player: &Player, report: &PlayReport, publishers: &[PublishReport
         if other_epoch || to.min(last.at) < since + OVERLAP {
             continue;
         }
-        let of_epoch = |seen: &&Logged| {
-            matches!(seen.kind, Kind::Keyframe | Kind::Inter | Kind::Audio)
-                && seen.stamp.is_none_or(|stamp| stamp.epoch == publisher.epoch)
-        };
-        match report.received.iter().find(of_epoch) {
+        match received_of(report, publisher).next() {
             Some(seen) if seen.at <= since + FIRST_FRAME => {}
             Some(seen) => violations.push(format!("waited {:?} for a frame", seen.at - since)),
             None => violations.push(format!("nothing of epoch {} came", publisher.epoch)),

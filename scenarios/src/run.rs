@@ -58,6 +58,8 @@ pub struct Evidence {
     pub players: Vec<PlayReport>,
     /// A while after the last client went.
     pub at_rest: Rest,
+    /// Polls of the gateway's tasks in a second of rest.
+    pub polls_at_rest: u64,
     /// After the gateway has shut down.
     pub after_shutdown: Rest,
     /// Connections that the shutdown had to cut.
@@ -226,12 +228,15 @@ async fn drive(
     sleep(REST).await;
     let rest = || rest_of(&gateway_env, live.len());
     let at_rest = rest();
+    let polls = gateway_env.polls();
+    sleep(Duration::from_secs(1)).await;
+    let polls_at_rest = gateway_env.polls() - polls;
     shutdown.cancel();
     let ended = ended.all().await;
     sleep(TIME_WAIT + REST).await;
     let after_shutdown = rest();
     let cut_connections = ended[0].cut_connections;
-    Evidence { plan, publishers, players, at_rest, after_shutdown, cut_connections }
+    Evidence { plan, publishers, players, at_rest, polls_at_rest, after_shutdown, cut_connections }
 }
 
 fn rest_of(gateway: &SimEnv, streams: usize) -> Rest {

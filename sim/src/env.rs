@@ -104,6 +104,11 @@ impl SimEnv {
         self.shared.executor.task_count(self.host.id)
     }
 
+    /// How often tasks of the host have been polled.
+    pub fn polls(&self) -> u64 {
+        self.shared.executor.polls(self.host.id)
+    }
+
     /// Ends every task of the host, as killing its processes would: what they own is dropped, and
     /// their sockets close.
     pub fn end_tasks(&self) {

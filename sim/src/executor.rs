@@ -70,6 +70,7 @@ struct Task {
 
 struct HostTasks {
     live: usize,
+    polls: u64,
     spawned: u32,
     scope: Scope,
 }
@@ -158,7 +159,7 @@ impl Executor {
 
     /// Makes room for one more host's tasks; hosts are counted from 0.
     pub(crate) fn add_host(&self) {
-        self.lock().hosts.push(HostTasks { live: 0, spawned: 0, scope: Scope::Other });
+        self.lock().hosts.push(HostTasks { live: 0, polls: 0, spawned: 0, scope: Scope::Other });
     }
 
     /// Sets whose heap account the host's tasks are polled and dropped on.
@@ -242,6 +243,7 @@ impl Executor {
             let future = task.future.take().expect("one task is polled at a time");
             let (host, sequence) = (task.host, task.sequence);
             inner.mix(host.0, sequence);
+            inner.hosts[host.0 as usize].polls += 1;
             return Some(Runnable::Task(TaskTurn {
                 executor: Arc::clone(self),
                 key,
@@ -261,6 +263,11 @@ impl Executor {
     /// Tasks of `host` that have not ended.
     pub(crate) fn task_count(&self, host: HostId) -> usize {
         self.lock().hosts[host.0 as usize].live
+    }
+
+    /// Polls of the tasks of `host` so far.
+    pub(crate) fn polls(&self, host: HostId) -> u64 {
+        self.lock().hosts[host.0 as usize].polls
     }
 
     fn end(&self, key: Key) {

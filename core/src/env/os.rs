@@ -107,7 +107,8 @@ impl TcpListener for OsTcpListener {
 
     async fn accept(&mut self) -> io::Result<(net::TcpStream, SocketAddr)> {
         let (stream, peer) = self.listener.accept().await?;
-        stream.set_nodelay(true)?;
+        // It fails for a peer that is gone already, which the first read will tell as well.
+        let _ = stream.set_nodelay(true);
         Ok((stream, peer))
     }
 

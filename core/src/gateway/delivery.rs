@@ -53,15 +53,15 @@ pub struct Delivery {
     resubscribed: bool,
     stall: Duration,
     in_flight_bytes: usize,
-    /// When the socket last took something or had nothing to take.
-    progress_at: Instant,
+    /// Since when the socket takes nothing although there is something.
+    stalled_since: Option<Instant>,
     written_bytes: u64,
     skipped_frames: u64,
 }
 
 impl Delivery {
     /// A delivery with nothing to send, for a socket that may stall for `stall` at most.
-    pub fn new(wire: Wire, stall: Duration, in_flight_bytes: usize, now: Instant) -> Self {
+    pub fn new(wire: Wire, stall: Duration, in_flight_bytes: usize) -> Self {
         Self {
             outbox: Outbox::new(wire),
             subscriber: None,
@@ -70,7 +70,7 @@ impl Delivery {
             resubscribed: false,
             stall,
             in_flight_bytes,
-            progress_at: now,
+            stalled_since: None,
             written_bytes: 0,
             skipped_frames: 0,
         }
@@ -133,10 +133,7 @@ impl Delivery {
 
     /// When the socket has stalled or the frames are too late, if nothing is written until then.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.outbox.is_empty() {
-            return None;
-        }
-        let stalled = self.progress_at + self.stall;
+        let stalled = self.stalled_since? + self.stall;
         let late = self.outbox.first_frame().zip(self.subscriber.as_ref());
         let late = late.map(|(frame, subscriber)| subscriber.close_at(frame));
         Some(late.map_or(stalled, |late| late.min(stalled)))
@@ -150,7 +147,7 @@ impl Delivery {
         if self.deadline().is_none_or(|at| at > now) {
             return Ok(());
         }
-        match self.progress_at + self.stall <= now {
+        match self.stalled_since.is_some_and(|since| since + self.stall <= now) {
             true => Err(DeliveryError::Stalled(self.stall)),
             false => Err(DeliveryError::TooSlow),
         }
@@ -179,22 +176,25 @@ impl Delivery {
                 }
             }
             if self.outbox.is_empty() {
-                self.progress_at = now;
-                return Poll::Pending;
+                self.stalled_since = None;
+                if waiting {
+                    return Poll::Pending;
+                }
+                // It went on elsewhere in the stream and has nothing yet: the wait for more begins now.
+                continue;
             }
             let before = self.written_bytes;
             let done = self.outbox.poll_write(cx, socket, &mut self.written_bytes);
             if self.written_bytes > before {
-                self.progress_at = now;
+                self.stalled_since = None;
             }
             match done {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Ready(Ok(())) if !waiting => {}
-                Poll::Ready(Ok(())) => {
-                    self.progress_at = now;
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert(now);
                     return Poll::Pending;
                 }
-                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -253,5 +253,204 @@ impl Delivery {
             }
             changed.set(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+    use crate::{
+        config::Config,
+        live::{Publisher, Registry},
+        rtmp::message::{Message, type_id},
+    };
+
+    /// Counts how often a delivery is woken.
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A socket that takes everything or nothing.
+    struct Gate {
+        open: bool,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncWrite for Gate {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if !self.open {
+                return Poll::Pending;
+            }
+            self.taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    const KEY: [u8; 6] = [0x17, 1, 0, 0, 0, 1];
+    const INTER: [u8; 6] = [0x27, 1, 0, 0, 0, 2];
+    const STALL: Duration = Duration::from_secs(30);
+
+    /// A delivery of the stream live/a to a gate.
+    struct Stage {
+        registry: Registry,
+        delivery: Delivery,
+        gate: Gate,
+        woken: Arc<Woken>,
+        start: Instant,
+    }
+
+    impl Stage {
+        fn new(config: &Config) -> Self {
+            let start = Instant::now();
+            let registry = Registry::new(config.live_limits());
+            let mut delivery = Delivery::new(Wire::Flv { chunked: false }, STALL, 1 << 20);
+            delivery.start(registry.subscribe("live/a", start).unwrap(), 0);
+            let gate = Gate { open: true, taken: Vec::new() };
+            Self { registry, delivery, gate, woken: Arc::new(Woken(0.into())), start }
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.start + Duration::from_millis(ms)
+        }
+
+        fn push(&self, publisher: &mut Publisher, at_ms: u64, payload: &[u8]) {
+            let type_id = if payload[0] == 0xaf { type_id::AUDIO } else { type_id::VIDEO };
+            let payload = payload.to_vec().into();
+            let message = Message { type_id, stream_id: 1, timestamp_ms: at_ms as u32, payload };
+            publisher.push(message, self.at(at_ms)).unwrap();
+        }
+
+        fn poll(
+            &mut self,
+            changed: Pin<&mut Option<OwnedNotified>>,
+            at_ms: u64,
+        ) -> Poll<Result<DeliveryEvent, DeliveryError>> {
+            let (now, waker) = (self.at(at_ms), Waker::from(Arc::clone(&self.woken)));
+            self.delivery.poll(&mut Context::from_waker(&waker), &mut self.gate, changed, now)
+        }
+
+        fn woken(&self) -> usize {
+            self.woken.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn is_began(polled: &Poll<Result<DeliveryEvent, DeliveryError>>) -> bool {
+        matches!(polled, Poll::Ready(Ok(DeliveryEvent::Began)))
+    }
+
+    #[test]
+    fn who_was_overrun_and_has_nothing_yet_is_woken_by_the_next_frame() {
+        let mut endless_gop = Config::default();
+        endless_gop.live.gop_ms = 8_000;
+        let audio = [0xaf, 1, 2];
+        for (config, first, then) in
+            [(Config::default(), &audio[..], &audio[..]), (endless_gop, &KEY, &INTER)]
+        {
+            let mut stage = Stage::new(&config);
+            let mut changed = pin!(None);
+            let mut publisher = stage.registry.publish("live/a").unwrap();
+            assert!(is_began(&stage.poll(changed.as_mut(), 0)));
+            stage.push(&mut publisher, 0, first);
+            assert!(stage.poll(changed.as_mut(), 0).is_pending());
+            stage.gate.open = false;
+            for at_ms in (20..=10_000).step_by(20) {
+                stage.push(&mut publisher, at_ms, then);
+                assert!(stage.poll(changed.as_mut(), at_ms).is_pending());
+            }
+            stage.gate.open = true;
+            assert!(stage.poll(changed.as_mut(), 10_000).is_pending());
+            assert_eq!(stage.delivery.subscriber().unwrap().resyncs(), 1);
+            let woken = stage.woken();
+            stage.push(&mut publisher, 10_020, first);
+            assert!(stage.woken() > woken);
+        }
+    }
+
+    #[test]
+    fn frames_of_an_epoch_are_not_sent_once_the_next_has_begun() {
+        let mut stage = Stage::new(&Config::default());
+        let mut changed = pin!(None);
+        let mut publisher = stage.registry.publish("live/a").unwrap();
+        assert!(is_began(&stage.poll(changed.as_mut(), 0)));
+        stage.gate.open = false;
+        stage.push(&mut publisher, 0, &KEY);
+        stage.push(&mut publisher, 40, &INTER);
+        assert!(stage.poll(changed.as_mut(), 40).is_pending());
+        drop(publisher);
+        let mut publisher = stage.registry.publish("live/a").unwrap();
+        stage.push(&mut publisher, 80, &KEY);
+        stage.gate.open = true;
+        let ended = stage.poll(changed.as_mut(), 80);
+        assert!(matches!(ended, Poll::Ready(Ok(DeliveryEvent::Ended))));
+        assert!(stage.gate.taken.is_empty(), "{:?}", stage.gate.taken);
+        assert_eq!(stage.delivery.skipped_frames(), 2);
+        assert!(is_began(&stage.poll(changed.as_mut(), 80)));
+        assert!(stage.poll(changed.as_mut(), 80).is_pending());
+        assert_eq!(stage.gate.taken.len(), 11 + 6 + 4, "one frame of the new epoch");
+    }
+
+    #[test]
+    fn a_pause_holds_frames_and_tells_of_epochs() {
+        let mut stage = Stage::new(&Config::default());
+        let mut changed = pin!(None);
+        let mut publisher = stage.registry.publish("live/a").unwrap();
+        assert!(is_began(&stage.poll(changed.as_mut(), 0)));
+        stage.push(&mut publisher, 0, &KEY);
+        assert!(stage.poll(changed.as_mut(), 0).is_pending());
+        let sent = stage.gate.taken.len();
+        stage.delivery.pause(true, stage.at(10));
+        for at_ms in [40, 80] {
+            stage.push(&mut publisher, at_ms, &INTER);
+            assert!(stage.poll(changed.as_mut(), at_ms).is_pending());
+        }
+        assert_eq!(stage.gate.taken.len(), sent);
+        stage.delivery.pause(false, stage.at(90));
+        stage.delivery.pause(false, stage.at(90));
+        assert!(stage.poll(changed.as_mut(), 90).is_pending());
+        assert_eq!(stage.gate.taken.len(), sent + 2 * 21);
+        stage.delivery.pause(true, stage.at(100));
+        drop(publisher);
+        let ended = stage.poll(changed.as_mut(), 110);
+        assert!(matches!(ended, Poll::Ready(Ok(DeliveryEvent::Ended))));
+    }
+
+    #[test]
+    fn the_stall_counts_from_when_the_socket_refused_something() {
+        let mut stage = Stage::new(&Config::default());
+        let mut changed = pin!(None);
+        stage.gate.open = false;
+        assert!(stage.poll(changed.as_mut(), 0).is_pending());
+        assert_eq!(stage.delivery.deadline(), None);
+        stage.delivery.push_bytes(b"x");
+        assert!(stage.poll(changed.as_mut(), 40_000).is_pending());
+        assert_eq!(stage.delivery.deadline(), Some(stage.at(70_000)));
+        assert!(stage.delivery.handle_timeout(stage.at(69_999)).is_ok());
+        let stalled = stage.delivery.handle_timeout(stage.at(70_000));
+        assert!(matches!(stalled, Err(DeliveryError::Stalled(_))));
     }
 }

@@ -9,7 +9,7 @@ mod rtmp_connection;
 mod task_set;
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     net::SocketAddr,
     sync::{
         Arc,
@@ -193,6 +193,11 @@ async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
             }
             Err(error) => {
                 count(&shared.counters.accepts_failed, 1);
+                // One that died in the queue says nothing about the next.
+                if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+                {
+                    continue;
+                }
                 warn!(%error, "accept failed; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -73,7 +73,7 @@ impl<E: Env> Connection<E> {
         let live = &shared.config.live;
         let wire = Wire::Rtmp { chunk_bytes: shared.config.rtmp.chunk_bytes };
         let stall = Duration::from_millis(live.player_stall_ms);
-        let delivery = Delivery::new(wire, stall, live.in_flight_bytes, now);
+        let delivery = Delivery::new(wire, stall, live.in_flight_bytes);
         let session = ServerSession::new(shared.config.session(), Duration::ZERO);
         Self {
             shared,
@@ -316,9 +316,8 @@ impl<E: Env> Connection<E> {
             End::ClosedByPeer | End::Read(_) | End::Delivery(_) => return,
         };
         self.delivery.push_bytes(&farewell);
-        // Bounded by the stall deadline: a peer that takes nothing is not waited for longer.
         let flush = poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket));
-        let within = Duration::from_millis(self.shared.config.live.player_stall_ms);
+        let within = Duration::from_millis(self.shared.config.limits.farewell_ms);
         if let Ok(Ok(())) = tokio::time::timeout(within, flush).await {
             let _ = self.socket.shutdown().await;
         }

@@ -56,8 +56,7 @@ pub(super) async fn serve<E: Env>(
     let LiveResponse { subscriber, tracks, chunked } = response;
     let live = &shared.config.live;
     let stall = Duration::from_millis(live.player_stall_ms);
-    let mut delivery =
-        Delivery::new(Wire::Flv { chunked }, stall, live.in_flight_bytes, Instant::now());
+    let mut delivery = Delivery::new(Wire::Flv { chunked }, stall, live.in_flight_bytes);
     info!(peer = %peer.address, stream = subscriber.name(), "HTTP-FLV play");
 
     let header = flv::encode_header(tracks.audio, tracks.video);
@@ -105,17 +104,15 @@ pub(super) async fn serve<E: Env>(
         .await
     };
 
-    // The end of the last epoch is still queued; anything else is cut where a frame ends.
-    if !matches!(end, End::Unpublished) {
-        delivery.stop();
-    }
+    delivery.stop();
     count(&shared.counters.frames_skipped, delivery.skipped_frames());
     if matches!(end, End::Unpublished | End::Shutdown) {
         if chunked {
             delivery.push_bytes(b"0\r\n\r\n");
         }
+        let within = Duration::from_millis(shared.config.limits.farewell_ms);
         let flush = poll_fn(|cx| delivery.poll_flush(cx, &mut socket));
-        if let Ok(Ok(())) = tokio::time::timeout(stall, flush).await {
+        if let Ok(Ok(())) = tokio::time::timeout(within, flush).await {
             let _ = socket.shutdown().await;
         }
     }

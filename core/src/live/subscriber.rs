@@ -34,7 +34,7 @@ pub enum Taken {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In no epoch; the last one entered is given, 0 at first.
+    /// In no epoch; the last one that is over for it is given.
     Waiting(u64),
     Reading(u64),
 }
@@ -66,15 +66,18 @@ impl Subscriber {
         stream: Arc<Stream>,
         now: Instant,
     ) -> Self {
-        let came_into = {
+        let (came_into, seen) = {
             let ring = stream.ring();
-            ring.live.then_some(ring.epoch)
+            match ring.live {
+                true => (Some(ring.epoch), ring.epoch - 1),
+                false => (None, ring.epoch),
+            }
         };
         Self {
             registry,
             name,
             stream,
-            state: State::Waiting(0),
+            state: State::Waiting(seen),
             next: 0,
             headers_due: false,
             in_gop: false,
@@ -132,7 +135,7 @@ impl Subscriber {
         self.since = now;
         let stream = Arc::clone(&self.stream);
         let ring = stream.ring();
-        if self.state == State::Reading(ring.epoch) && ring.entry() > self.next {
+        if ring.live && self.state == State::Reading(ring.epoch) && ring.entry() > self.next {
             self.enter(ring.entry());
         }
     }
@@ -159,8 +162,8 @@ impl Subscriber {
         let ring = stream.ring();
         match self.state {
             State::Waiting(last) if ring.epoch == last => Taken::Nothing,
-            // An epoch that ended before it was noticed has nothing to give.
-            State::Waiting(_) if !ring.live => {
+            // An epoch that has ended meanwhile is for those only who waited for it, and only whole.
+            State::Waiting(_) if !ring.live && !self.has_waited_for(&ring) => {
                 self.state = State::Waiting(ring.epoch);
                 Taken::Nothing
             }
@@ -191,8 +194,13 @@ impl Subscriber {
         self.state = State::Reading(ring.epoch);
         self.since = now;
         // Whoever waited gets the epoch from its first frame on.
-        let whole = self.came_into != Some(ring.epoch) && ring.is_whole();
+        let whole = self.has_waited_for(ring);
         self.enter(if whole { ring.start() } else { ring.entry() });
+    }
+
+    /// True when it was there before the ring's epoch and the ring still has all of it.
+    fn has_waited_for(&self, ring: &Ring) -> bool {
+        self.came_into != Some(ring.epoch) && ring.is_whole()
     }
 
     fn enter(&mut self, position: u64) {

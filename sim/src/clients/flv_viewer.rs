@@ -57,7 +57,7 @@ pub async fn run<E: Env>(
         Err(_) => "left".to_owned(),
     };
     let untrue = header.and_then(|header| untrue_flags(header, &verifier));
-    let mut report = finish(plan.stream, verifier, end, &notes);
+    let mut report = finish(plan.stream, verifier, end, origin.elapsed(), &notes);
     report.violations.extend(untrue);
     report
 }

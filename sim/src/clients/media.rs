@@ -89,7 +89,10 @@ impl Generated {
         let first = generated.item(type_id::DATA_AMF0, 0, generated.metadata());
         generated.ready.push_back(first);
         if generated.plan.audio_bytes > 0 {
-            let header = generated.item(type_id::AUDIO, 0, vec![0xaf, 0, 0x11, 0x90]);
+            // An AudioSpecificConfig, and behind it what it is.
+            let mut config = vec![0xaf, 0, 0x11, 0x90];
+            generated.stamp(0, 0).seal(&[], &mut config);
+            let header = generated.item(type_id::AUDIO, 0, config);
             generated.ready.push_back(header);
         }
         generated

@@ -54,8 +54,12 @@ pub struct PlayReport {
     pub violations: Vec<String>,
     /// Gaps in the numbers of frames.
     pub gaps: u64,
+    /// Statuses of the stream, and when they came.
+    pub statuses: Vec<(Duration, String)>,
     /// How it ended.
     pub end: String,
+    /// When it ended.
+    pub ended_at: Duration,
 }
 
 /// Carries out `plan`; times count from `origin`.
@@ -69,20 +73,27 @@ pub async fn run<E: Env>(
     let at = |ms| origin + Duration::from_millis(ms);
     let mut verifier = Verifier::new(&plan.stream);
     sleep_until(at(plan.start_ms)).await;
-    let playing = play(&env, gateway, &plan, origin, &notes, &mut verifier);
+    let mut statuses = Vec::new();
+    let playing = play(&env, gateway, &plan, origin, &notes, &mut verifier, &mut statuses);
     let end = match timeout_at(at(plan.leave_ms), playing).await {
         Ok(Ok(end)) => end.to_owned(),
         Ok(Err(end)) => end.to_string(),
         Err(_) => "left".to_owned(),
     };
-    finish(plan.stream, verifier, end, &notes)
+    PlayReport { statuses, ..finish(plan.stream, verifier, end, origin.elapsed(), &notes) }
 }
 
 /// The report of a subscriber that ended with `end`.
-pub(super) fn finish(stream: String, verifier: Verifier, end: String, notes: &Notes) -> PlayReport {
+pub(super) fn finish(
+    stream: String,
+    verifier: Verifier,
+    end: String,
+    ended_at: Duration,
+    notes: &Notes,
+) -> PlayReport {
     let (received, violations, gaps) = verifier.finish();
     notes(&format!("play ends after {} messages, {gaps} gaps: {end}", received.len()));
-    PlayReport { stream, received, violations, gaps, end }
+    PlayReport { stream, received, violations, gaps, statuses: Vec::new(), end, ended_at }
 }
 
 /// Notes the first messages of a kind; the rest is in the log.
@@ -103,6 +114,7 @@ async fn play<E: Env>(
     origin: Instant,
     notes: &Notes,
     verifier: &mut Verifier,
+    statuses: &mut Vec<(Duration, String)>,
 ) -> Result<&'static str, SocketEnd> {
     let form = ClientForm::Simple;
     let connect = RtmpSocket::connect(env, gateway, &plan.stream, Intent::Play, form, CHUNK_BYTES);
@@ -123,7 +135,10 @@ async fn play<E: Env>(
                 notes(&format!("refused {code}"));
                 return Ok("refused");
             }
-            ClientEvent::Status { code } => notes(&code),
+            ClientEvent::Status { code } => {
+                notes(&code);
+                statuses.push((origin.elapsed(), code));
+            }
             ClientEvent::Media(message) => {
                 let sample_access = message.payload.starts_with(b"\x02\0\x11|RtmpSampleAccess");
                 if !sample_access {

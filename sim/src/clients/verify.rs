@@ -3,7 +3,7 @@
 //! - Headers come before media, and every frame fits the header before it.
 //! - The first picture is a keyframe, and so is the first one after a gap.
 //! - Frames are whole, of the right stream, and in order; an epoch never comes back.
-//! - Times never go back, and within an epoch all are shifted alike.
+//! - Times never go back nor run ahead of what passed, and within an epoch all are shifted alike.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use rehearsal_core::{media::timestamp::elapsed_ms, rtmp::message::type_id};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::stamp::{Stamp, stream_hash};
+
+/// How far the time of a message may be ahead of what passed since the first one: cached frames come at once.
+const AHEAD_MAX: Duration = Duration::from_secs(5);
 
 /// What a message is, as read from its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,7 @@ fn stamp_of(kind: Kind, payload: &[u8]) -> Option<Result<Stamp, super::stamp::Wr
     let at = match kind {
         Kind::Keyframe | Kind::Inter => 10,
         Kind::Audio => 2,
+        Kind::AudioHeader => 4,
         Kind::VideoHeader => {
             // The SPS with the stamp, and not what follows it.
             let length = usize::from(u16::from_be_bytes([*payload.get(11)?, *payload.get(12)?]));
@@ -110,6 +114,8 @@ pub struct Verifier {
     last_video: Option<Option<Stamp>>,
     last_audio: Option<Option<Stamp>>,
     last_time: [Option<u32>; 2],
+    /// Time of the first message of all, and when it came.
+    first_time: Option<(u32, Duration)>,
     shift_ms: Option<u32>,
     gaps: u64,
     received: Vec<Logged>,
@@ -127,6 +133,7 @@ impl Verifier {
             last_video: None,
             last_audio: None,
             last_time: [None; 2],
+            first_time: None,
             shift_ms: None,
             gaps: 0,
             received: Vec::new(),
@@ -184,13 +191,12 @@ impl Verifier {
                 self.shift_ms = None;
                 self.last_video = None;
                 self.last_audio = None;
-                if logged.kind != Kind::VideoHeader {
-                    self.video_header = None;
-                }
+                self.video_header = None;
+                self.audio_header = false;
             }
         }
         // A header may be sent again at the time of the frame after it.
-        if logged.kind != Kind::VideoHeader {
+        if !matches!(logged.kind, Kind::VideoHeader | Kind::AudioHeader) {
             let shift_ms = logged.timestamp_ms.wrapping_sub(stamp.timestamp_ms);
             let expected_ms = *self.shift_ms.get_or_insert(shift_ms);
             if shift_ms != expected_ms {
@@ -209,13 +215,18 @@ impl Verifier {
             Kind::AudioHeader | Kind::Audio => 0,
             _ => 1,
         };
-        if let Some(last) = self.last_time[track]
-            && elapsed_ms(logged.timestamp_ms, last) < 0
+        let now_ms = logged.timestamp_ms;
+        if let Some(last_ms) = self.last_time[track]
+            && elapsed_ms(now_ms, last_ms) < 0
         {
-            let what = format!("time goes back from {last} to {} ms", logged.timestamp_ms);
-            self.violation(logged.at, what);
+            self.violation(logged.at, format!("time goes back from {last_ms} to {now_ms} ms"));
         }
-        self.last_time[track] = Some(logged.timestamp_ms);
+        self.last_time[track] = Some(now_ms);
+        let (first_ms, first_at) = *self.first_time.get_or_insert((now_ms, logged.at));
+        let passed = logged.at.saturating_sub(first_at) + AHEAD_MAX;
+        if i128::from(elapsed_ms(now_ms, first_ms)) > passed.as_millis() as i128 {
+            self.violation(logged.at, format!("time runs ahead, from {first_ms} to {now_ms} ms"));
+        }
     }
 
     fn check_picture(&mut self, logged: &Logged) {
@@ -337,6 +348,10 @@ mod tests {
         expect(without(header), "does not fit the header");
         expect(changed(inter, &|item| item.timestamp_ms += 1), "is shifted by");
         expect(changed(inter, &|item| item.timestamp_ms = u32::MAX), "time goes back");
+        expect(changed(inter, &|item| item.timestamp_ms += 3_600_000), "time runs ahead");
+        let second: Vec<Item> = media("live/x", 2).collect();
+        let headless = second.iter().filter(|item| !item.payload.starts_with(&[0xaf, 0]));
+        expect(all.iter().chain(headless).cloned().collect(), "audio before its header");
         let flip = |item: &mut Item| {
             let mut payload = item.payload.to_vec();
             *payload.last_mut().unwrap() ^= 1;

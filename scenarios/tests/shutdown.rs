@@ -1,0 +1,146 @@
+//! The gateway ends while everybody is there, and a gateway that is full.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rehearsal_core::{
+    config::Config,
+    env::Env,
+    gateway::{Ended, Gateway},
+};
+use rehearsal_sim::{
+    LinkConfig, World,
+    clients::{
+        flv_viewer,
+        media::MediaPlan,
+        publisher::{self, Leave, Notes, PublishPlan, Source},
+        raw::{self, RawPlan},
+        rtmp_player::{self, PlayPlan, Stall},
+    },
+};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+fn publish(leave: Leave, keyframe_bytes: usize) -> PublishPlan {
+    PublishPlan {
+        stream: "live/cam".into(),
+        epoch: 1,
+        start_ms: 0,
+        source: Source::Generated(MediaPlan { keyframe_bytes, ..MediaPlan::default() }),
+        duration_ms: 60_000,
+        leave,
+        digest: false,
+    }
+}
+
+fn play(stream: &str, stall: Option<Stall>) -> PlayPlan {
+    PlayPlan { stream: stream.into(), start_ms: 500, leave_ms: 30_000, stall }
+}
+
+#[test]
+fn everybody_is_told_and_nobody_holds_the_gateway_up() {
+    let mut world = World::new(1);
+    let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
+    let envs = ["publisher", "player", "viewer", "waiting", "stalled", "silent"]
+        .map(|name| world.add_host(name, LinkConfig::lan()));
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let run = world.run(Duration::from_secs(60), async {
+        let origin = Instant::now();
+        let shutdown = CancellationToken::new();
+        let config = Config::default();
+        let gateway = Gateway::bind(gateway_env.clone(), config, shutdown.clone()).await.unwrap();
+        let rtmp = SocketAddr::new(gateway_env.ip(), 1935);
+        let http = SocketAddr::new(gateway_env.ip(), 8080);
+        let notes = |who: &'static str| -> Notes {
+            let said = Arc::clone(&said);
+            Arc::new(move |what: &str| said.lock().unwrap().push(format!("{who}: {what}")))
+        };
+        let [a, b, c, d, e, f] = envs;
+        let always = Some(Stall { from_ms: 600, to_ms: 20_000 });
+        let publishing =
+            publisher::run(a, rtmp, publish(Leave::Silent, 400_000), origin, notes("publisher"));
+        let playing = rtmp_player::run(b, rtmp, play("live/cam", None), origin, notes("player"));
+        let viewing = flv_viewer::run(c, http, play("live/cam", None), origin, notes("viewer"));
+        let waiting = flv_viewer::run(d, http, play("live/no", None), origin, notes("waiting"));
+        let stalled = rtmp_player::run(e, rtmp, play("live/cam", always), origin, notes("stalled"));
+        let silence = RawPlan {
+            start_ms: 500,
+            pieces: vec![vec![3]],
+            half_close: false,
+            read_from_ms: 0,
+            leave_ms: 30_000,
+        };
+        let silent = raw::run(f, rtmp, silence, origin);
+        let ending = async {
+            sleep_until(origin + Duration::from_secs(5)).await;
+            shutdown.cancel();
+        };
+        let serving = async { (gateway.run().await, origin.elapsed()) };
+        let (served, _, published, _, viewed, waited, _, silent) =
+            tokio::join!(serving, ending, publishing, playing, viewing, waiting, stalled, silent);
+        (served, published, viewed, waited, silent.unwrap())
+    });
+    let ((ended, at), published, viewed, waited, silent) = run.unwrap();
+    assert_eq!(ended, Ended { cut_connections: 0 });
+    let farewell = Duration::from_millis(Config::default().limits.farewell_ms);
+    let due = Duration::from_secs(5) + farewell;
+    assert!(at > Duration::from_secs(5) && at < due + Duration::from_millis(100), "{at:?}");
+    let said = said.lock().unwrap();
+    for expected in [
+        "publisher: NetStream.Unpublish.Success",
+        "publisher: NetConnection.Connect.Closed",
+        "player: NetStream.Play.Stop",
+        "player: NetConnection.Connect.Closed",
+    ] {
+        assert!(said.iter().any(|line| line == expected), "{expected:?} is not in {said:#?}");
+    }
+    assert_eq!(published.end, "closed by the server");
+    assert_eq!(viewed.end, "end of the response", "its chunked body was ended properly");
+    assert!(viewed.violations.is_empty() && !viewed.received.is_empty());
+    assert_eq!(waited.end, "status 503");
+    assert!(silent.closed_at.is_some_and(|at| at < Duration::from_millis(5_100)));
+}
+
+#[test]
+fn a_full_gateway_refuses_one_more_and_takes_it_when_there_is_room() {
+    let mut world = World::new(1);
+    let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
+    let client = world.add_host("client", LinkConfig::lan());
+    let run = world.run(Duration::from_secs(60), async {
+        let origin = Instant::now();
+        let mut config = Config::default();
+        config.limits.max_connections = 2;
+        let gateway =
+            Gateway::bind(gateway_env.clone(), config, CancellationToken::new()).await.unwrap();
+        let shared = gateway.shared();
+        let rtmp = SocketAddr::new(gateway_env.ip(), 1935);
+        let _gateway = gateway_env.spawn(async move {
+            gateway.run().await;
+        });
+        let silent = |start_ms, leave_ms| {
+            let plan = RawPlan {
+                start_ms,
+                pieces: vec![vec![3]],
+                half_close: false,
+                read_from_ms: 0,
+                leave_ms,
+            };
+            raw::run(client.clone(), rtmp, plan, origin)
+        };
+        let (first, second, third, fourth) = tokio::join!(
+            silent(0, 3_000),
+            silent(100, 3_000),
+            silent(200, 3_000),
+            silent(4_000, 6_000)
+        );
+        let refused =
+            shared.counters.connections_refused.load(std::sync::atomic::Ordering::Relaxed);
+        ([first, second, third, fourth].map(|report| report.unwrap().closed_at.is_some()), refused)
+    });
+    let (closed, refused) = run.unwrap();
+    assert_eq!(closed, [false, false, true, false], "only the third is closed by the gateway");
+    assert_eq!(refused, 1);
+}
