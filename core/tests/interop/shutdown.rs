@@ -48,8 +48,7 @@ fn sigterm_ends_those_who_wait_and_those_who_are_silent() {
         return;
     }
     let mut gateway = Gateway::start();
-    let mut silent =
-        [gateway.rtmp, gateway.http, gateway.http].map(|address| Client::connect(address));
+    let mut silent = [gateway.rtmp, gateway.http, gateway.http].map(Client::connect);
     silent[2].send("GET /half/a/request HTTP/1.1\r\nHo");
     let mut viewer = Client::connect(gateway.http);
     viewer.send("GET /live/never.flv HTTP/1.1\r\nHost: x\r\n\r\n");
