@@ -63,7 +63,7 @@ pub const NARROW_LINK: Scenario = Scenario {
         // 2.7 Mbit/s, of which a GOP is there at once when they come.
         let narrow = LinkConfig::dsl().with_rate_bps(2_900_000);
         for (host, protocol) in [("player", Protocol::Rtmp), ("viewer", Protocol::HttpFlv)] {
-            let start_ms = 5_500 + rng.below(400);
+            let start_ms = 5_200 + rng.below(400);
             plan.player(host, narrow, protocol, play(start_ms, 25_000));
         }
         plan
