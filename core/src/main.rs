@@ -1,4 +1,5 @@
 //! The `gateway` command: reads the configuration, serves until a signal, ends in order.
+#![forbid(unsafe_code)]
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 

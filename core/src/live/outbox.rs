@@ -257,6 +257,7 @@ mod tests {
     struct Short {
         taken: Vec<u8>,
         step: usize,
+        writes: usize,
     }
 
     impl AsyncWrite for Short {
@@ -277,6 +278,7 @@ mod tests {
         ) -> Poll<io::Result<usize>> {
             let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
             let taken = all.len().min(self.step);
+            self.writes += 1;
             self.taken.extend_from_slice(&all[..taken]);
             Poll::Ready(Ok(taken))
         }
@@ -298,12 +300,26 @@ mod tests {
     }
 
     async fn written(outbox: &mut Outbox, step: usize) -> Vec<u8> {
-        let mut socket = Short { taken: Vec::new(), step };
+        write(outbox, step).await.taken
+    }
+
+    async fn write(outbox: &mut Outbox, step: usize) -> Short {
+        let mut socket = Short { taken: Vec::new(), step, writes: 0 };
         let mut count = 0;
         poll_fn(|cx| outbox.poll_write(cx, &mut socket, &mut count)).await.unwrap();
         assert_eq!(count, socket.taken.len() as u64);
         assert_eq!(outbox.queued_bytes(), 0);
-        socket.taken
+        socket
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_frames_is_one_write() {
+        for wire in [Wire::Rtmp { chunk_bytes: 60_000 }, Wire::Flv { chunked: true }] {
+            let mut outbox = Outbox::new(wire);
+            outbox.push_bytes(b"control");
+            (0..15).for_each(|index| outbox.push_frame(frame(1, 0x0100_0000 + index, 5_000), 1));
+            assert_eq!(write(&mut outbox, usize::MAX).await.writes, 1, "{wire:?}");
+        }
     }
 
     #[tokio::test]
