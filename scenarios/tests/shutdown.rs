@@ -44,7 +44,7 @@ fn play(stream: &str, stall: Option<Stall>) -> PlayPlan {
 fn everybody_is_told_and_nobody_holds_the_gateway_up() {
     let mut world = World::new(1);
     let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
-    let envs = ["publisher", "player", "viewer", "waiting", "stalled", "silent"]
+    let envs = ["publisher", "player", "viewer", "waiting", "stalled", "silent", "stalled viewer"]
         .map(|name| world.add_host(name, LinkConfig::lan()));
     let said = Arc::new(Mutex::new(Vec::new()));
     let run = world.run(Duration::from_secs(60), async {
@@ -58,7 +58,7 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
             let said = Arc::clone(&said);
             Arc::new(move |what: &str| said.lock().unwrap().push(format!("{who}: {what}")))
         };
-        let [a, b, c, d, e, f] = envs;
+        let [a, b, c, d, e, f, g] = envs;
         let always = Some(Stall { from_ms: 600, to_ms: 20_000 });
         let publishing =
             publisher::run(a, rtmp, publish(Leave::Silent, 400_000), origin, notes("publisher"));
@@ -66,6 +66,8 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
         let viewing = flv_viewer::run(c, http, play("live/cam", None), origin, notes("viewer"));
         let waiting = flv_viewer::run(d, http, play("live/no", None), origin, notes("waiting"));
         let stalled = rtmp_player::run(e, rtmp, play("live/cam", always), origin, notes("stalled"));
+        let stuck =
+            flv_viewer::run(g, http, play("live/cam", always), origin, notes("stalled viewer"));
         let silence = RawPlan {
             start_ms: 500,
             pieces: vec![vec![3]],
@@ -79,8 +81,9 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
             shutdown.cancel();
         };
         let serving = async { (gateway.run().await, origin.elapsed()) };
-        let (served, _, published, _, viewed, waited, _, silent) =
-            tokio::join!(serving, ending, publishing, playing, viewing, waiting, stalled, silent);
+        let (served, _, published, _, viewed, waited, _, _, silent) = tokio::join!(
+            serving, ending, publishing, playing, viewing, waiting, stalled, stuck, silent
+        );
         (served, published, viewed, waited, silent.unwrap())
     });
     let ((ended, at), published, viewed, waited, silent) = run.unwrap();
