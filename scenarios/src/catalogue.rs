@@ -16,7 +16,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 10] = [
+pub const CATALOGUE: [Scenario; 11] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -27,6 +27,7 @@ pub const CATALOGUE: [Scenario; 10] = [
     live::AUDIO_ONLY,
     live::VIDEO_ONLY,
     live::CHANGING_HEADERS,
+    live::ENHANCED_RTMP,
 ];
 
 /// The scenario called `name`.

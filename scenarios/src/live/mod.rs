@@ -7,7 +7,7 @@ mod unusual_players;
 pub use one_stream::{
     LATE_JOINER, ONE_PUBLISHER_THREE_PLAYERS, PLAYER_FIRST, REAL_FILE, REPUBLISH,
 };
-pub use tracks::{AUDIO_ONLY, CHANGING_HEADERS, VIDEO_ONLY};
+pub use tracks::{AUDIO_ONLY, CHANGING_HEADERS, ENHANCED_RTMP, VIDEO_ONLY};
 pub use unusual_players::{NARROW_LINK, SLOW_PLAYER};
 
 use rehearsal_sim::clients::{

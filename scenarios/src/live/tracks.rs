@@ -79,3 +79,23 @@ pub const CHANGING_HEADERS: Scenario = Scenario {
         evidence.players.iter().filter_map(changed).collect()
     },
 };
+
+/// HEVC and Opus.
+pub const ENHANCED_RTMP: Scenario = Scenario {
+    name: "live/enhanced-rtmp",
+    about: "HEVC and Opus of Enhanced RTMP start at a keyframe with their headers, too",
+    plan: |seed| four_players(seed, MediaPlan { enhanced: true, ..MediaPlan::default() }),
+    check: |evidence| {
+        let hosts = evidence.plan.players.iter().zip(&evidence.players);
+        hosts
+            .filter_map(|(player, report)| {
+                let first = report.received.iter().find(|seen| seen.kind == Kind::Keyframe);
+                let index = first.and_then(|seen| seen.stamp).map(|stamp| stamp.index);
+                let late = player.plan.start_ms > 2_000;
+                unless(index.is_some_and(|index| (index > 0) == late), || {
+                    format!("{} started at picture {index:?}", player.host)
+                })
+            })
+            .collect()
+    },
+};

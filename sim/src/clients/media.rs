@@ -1,4 +1,5 @@
-//! What publishers send: generated H.264 and AAC look-alikes with B-frames, or the tags of an FLV file.
+//! What publishers send: generated look-alikes of H.264 and AAC with B-frames, or of HEVC and Opus in Enhanced RTMP, or
+//! the tags of an FLV file.
 
 use std::time::Duration;
 
@@ -17,6 +18,17 @@ const VIDEO_FRAME_MS: u32 = 40;
 /// AAC frames of 1024 samples at 48 kHz.
 const AUDIO_SAMPLES: u64 = 1024;
 const AUDIO_RATE: u64 = 48_000;
+
+/// Enhanced RTMP: SequenceStart of HEVC.
+pub(super) const HEVC_HEADER: [u8; 5] = *b"\x90hvc1";
+/// Enhanced RTMP: CodedFrames of an HEVC keyframe; a composition offset follows.
+pub(super) const HEVC_KEYFRAME: [u8; 5] = *b"\x91hvc1";
+/// Enhanced RTMP: CodedFrames of another HEVC picture.
+pub(super) const HEVC_INTER: [u8; 5] = *b"\xa1hvc1";
+/// Enhanced RTMP: SequenceStart of Opus.
+pub(super) const OPUS_HEADER: [u8; 5] = *b"\x90Opus";
+/// Enhanced RTMP: CodedFrames of Opus.
+pub(super) const OPUS_FRAME: [u8; 5] = *b"\x91Opus";
 
 /// A message for the gateway, due at its timestamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +58,8 @@ pub struct MediaPlan {
     pub first_timestamp_ms: u32,
     /// A new video header is sent before every so many keyframes; 0 for once only.
     pub header_every_gops: u32,
+    /// HEVC and Opus as Enhanced RTMP carries them.
+    pub enhanced: bool,
 }
 
 impl Default for MediaPlan {
@@ -57,6 +71,7 @@ impl Default for MediaPlan {
             audio_bytes: 200,
             first_timestamp_ms: 0,
             header_every_gops: 0,
+            enhanced: false,
         }
     }
 }
@@ -89,8 +104,11 @@ impl Generated {
         let first = generated.item(type_id::DATA_AMF0, 0, generated.metadata());
         generated.ready.push_back(first);
         if generated.plan.audio_bytes > 0 {
-            // An AudioSpecificConfig, and behind it what it is.
-            let mut config = vec![0xaf, 0, 0x11, 0x90];
+            // An AudioSpecificConfig or the FourCC of Opus, and behind it what it is.
+            let mut config = match generated.plan.enhanced {
+                true => OPUS_HEADER.to_vec(),
+                false => vec![0xaf, 0, 0x11, 0x90],
+            };
             generated.stamp(0, 0).seal(&[], &mut config);
             let header = generated.item(type_id::AUDIO, 0, config);
             generated.ready.push_back(header);
@@ -138,6 +156,11 @@ impl Generated {
 
     /// The decoder configuration (ISO/IEC 14496-15, 5.3.3.1) with a stamp in the place of an SPS.
     fn video_header(&self, at_ms: u32) -> Item {
+        if self.plan.enhanced {
+            let mut payload = HEVC_HEADER.to_vec();
+            self.stamp(self.config, at_ms).seal(&[], &mut payload);
+            return self.item(type_id::VIDEO, at_ms, payload);
+        }
         let mut sps = vec![0x67, 0x42, 0xc0, 0x1e];
         self.stamp(self.config, at_ms).seal(&[], &mut sps);
         let mut payload = vec![0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1];
@@ -164,11 +187,17 @@ impl Generated {
             _ => 0,
         };
         let composition_ms = shown_late_frames * VIDEO_FRAME_MS;
-        let (first, nal, bytes) = match in_gop {
-            0 => (0x17, 0x65, self.plan.keyframe_bytes),
-            _ => (0x27, 0x41, self.plan.keyframe_bytes / 5),
+        let key = in_gop == 0;
+        let (nal, bytes) = match key {
+            true => (0x65, self.plan.keyframe_bytes),
+            false => (0x41, self.plan.keyframe_bytes / 5),
         };
-        let mut payload = vec![first, 1];
+        let mut payload = match (self.plan.enhanced, key) {
+            (true, true) => HEVC_KEYFRAME.to_vec(),
+            (true, false) => HEVC_INTER.to_vec(),
+            (false, true) => vec![0x17, 1],
+            (false, false) => vec![0x27, 1],
+        };
         payload.extend_from_slice(&composition_ms.to_be_bytes()[1..]);
         let filler = vec![self.video_index as u8; bytes.saturating_sub(50)];
         let mut unit = vec![nal];
@@ -182,7 +211,10 @@ impl Generated {
 
     fn make_audio(&mut self) {
         let at_ms = self.audio_at_ms();
-        let mut payload = vec![0xaf, 1];
+        let mut payload = match self.plan.enhanced {
+            true => OPUS_FRAME.to_vec(),
+            false => vec![0xaf, 1],
+        };
         let filler = vec![self.audio_index as u8; self.plan.audio_bytes.saturating_sub(38)];
         self.stamp(self.audio_index, at_ms).seal(&filler, &mut payload);
         let item = self.item(type_id::AUDIO, at_ms, payload);

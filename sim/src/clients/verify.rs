@@ -11,7 +11,10 @@ use bytes::Bytes;
 use rehearsal_core::{media::timestamp::elapsed_ms, rtmp::message::type_id};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::stamp::{Stamp, stream_hash};
+use super::{
+    media,
+    stamp::{Stamp, stream_hash},
+};
 
 /// How far the time of a message may be ahead of what passed since the first one: cached frames come at once.
 const AHEAD_MAX: Duration = Duration::from_secs(5);
@@ -23,9 +26,9 @@ pub enum Kind {
     Metadata,
     /// Other data.
     Data,
-    /// AVC decoder configuration.
+    /// Video decoder configuration.
     VideoHeader,
-    /// AAC configuration.
+    /// Audio decoder configuration.
     AudioHeader,
     /// A keyframe.
     Keyframe,
@@ -50,8 +53,19 @@ pub struct Logged {
     pub stamp: Option<Stamp>,
 }
 
-/// Reads what a message of type `type_id` is. AVC and AAC only.
+/// Reads what a message of type `type_id` is: AVC and AAC, or HEVC and Opus in Enhanced RTMP.
 pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
+    let enhanced = payload.first_chunk().and_then(|first| match (type_id, *first) {
+        (type_id::VIDEO, media::HEVC_HEADER) => Some(Kind::VideoHeader),
+        (type_id::VIDEO, media::HEVC_KEYFRAME) => Some(Kind::Keyframe),
+        (type_id::VIDEO, media::HEVC_INTER) => Some(Kind::Inter),
+        (type_id::AUDIO, media::OPUS_HEADER) => Some(Kind::AudioHeader),
+        (type_id::AUDIO, media::OPUS_FRAME) => Some(Kind::Audio),
+        _ => None,
+    });
+    if enhanced.is_some() {
+        return enhanced;
+    }
     Some(match (type_id, payload) {
         (type_id::VIDEO, [first, 0, ..]) if first & 0x0f == 7 => Kind::VideoHeader,
         (type_id::VIDEO, [0x17, 1, ..]) => Kind::Keyframe,
@@ -70,7 +84,10 @@ pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
 
 /// Where the stamp stands in a payload of `kind`.
 fn stamp_of(kind: Kind, payload: &[u8]) -> Option<Result<Stamp, super::stamp::WrongChecksum>> {
+    let enhanced = matches!(payload.get(1..5)?, b"hvc1" | b"Opus");
     let at = match kind {
+        Kind::Keyframe | Kind::Inter if enhanced => 13,
+        Kind::VideoHeader | Kind::AudioHeader | Kind::Audio if enhanced => 5,
         Kind::Keyframe | Kind::Inter => 10,
         Kind::Audio => 2,
         Kind::AudioHeader => 4,
