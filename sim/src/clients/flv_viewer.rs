@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     publisher::Notes,
-    rtmp_player::{PlayPlan, PlayReport, Stall, finish, note_first},
+    rtmp_player::{PlayPlan, PlayReport, finish, note_first, sit_out},
     verify::{Kind, Verifier},
 };
 
@@ -105,14 +105,7 @@ async fn view<E: Env>(
     let mut stall = plan.stall;
     let mut connected = true;
     loop {
-        if let Some(Stall { from_ms, to_ms }) = stall
-            && origin.elapsed() >= Duration::from_millis(from_ms)
-        {
-            stall = None;
-            notes("reads nothing for a while");
-            sleep_until(origin + Duration::from_millis(to_ms)).await;
-            notes("reads again");
-        }
+        sit_out(&mut stall, origin, notes).await;
         let frame = poll_fn(|cx| {
             if connected && Pin::new(&mut connection).poll(cx)?.is_ready() {
                 connected = false;

@@ -30,6 +30,16 @@ pub struct Stall {
     pub to_ms: u64,
 }
 
+/// Waits out the stall that is left in `stall`, once its time has come.
+pub(super) async fn sit_out(stall: &mut Option<Stall>, origin: Instant, notes: &Notes) {
+    let at = |ms| origin + Duration::from_millis(ms);
+    if let Some(Stall { to_ms, .. }) = stall.take_if(|stall| Instant::now() >= at(stall.from_ms)) {
+        notes("reads nothing for a while");
+        sleep_until(at(to_ms)).await;
+        notes("reads again");
+    }
+}
+
 /// What a subscriber does, over RTMP or HTTP-FLV.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlayPlan {
@@ -121,14 +131,7 @@ async fn play<E: Env>(
     let mut socket = connect.await?;
     let mut stall = plan.stall;
     loop {
-        if let Some(Stall { from_ms, to_ms }) = stall
-            && origin.elapsed() >= Duration::from_millis(from_ms)
-        {
-            stall = None;
-            notes("reads nothing for a while");
-            sleep_until(origin + Duration::from_millis(to_ms)).await;
-            notes("reads again");
-        }
+        sit_out(&mut stall, origin, notes).await;
         match socket.event().await? {
             ClientEvent::Started => notes("play starts"),
             ClientEvent::Refused { code, .. } => {
