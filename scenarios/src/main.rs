@@ -2,7 +2,10 @@
 
 mod log;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use rehearsal_scenarios::{
@@ -59,16 +62,26 @@ enum Command {
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::List => list(),
+    let mut out = io::stdout().lock();
+    let done = match Arguments::parse().command {
+        Command::List => list(&mut out),
         Command::Run { scenarios, seed } => match select(&scenarios) {
-            Ok(selected) => run_all(&selected, seed),
-            Err(unknown) => not_found(&unknown),
+            Ok(selected) => run_all(&mut out, &selected, seed),
+            Err(unknown) => return not_found(&unknown),
         },
         Command::Replay { scenario, seed, log } => match find(&scenario) {
-            Some(scenario) => replay(scenario, seed, log),
-            None => not_found(&scenario),
+            Some(scenario) => replay(&mut out, scenario, seed, log),
+            None => return not_found(&scenario),
         },
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read the output, such as `head`, has enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rehearse: cannot print: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -97,26 +110,32 @@ fn name_width() -> usize {
     CATALOGUE.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0)
 }
 
-fn list() -> ExitCode {
+fn list(out: &mut impl Write) -> io::Result<ExitCode> {
     let width = name_width();
     for scenario in &CATALOGUE {
-        println!("{:<width$}  {}", scenario.name, scenario.about);
+        writeln!(out, "{:<width$}  {}", scenario.name, scenario.about)?;
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
-fn run_all(scenarios: &[&'static Scenario], seed: u64) -> ExitCode {
+fn run_all(
+    out: &mut impl Write,
+    scenarios: &[&'static Scenario],
+    seed: u64,
+) -> io::Result<ExitCode> {
     let width = name_width();
-    println!(
+    writeln!(
+        out,
         "{:<width$}  {:>6}  {:>9}  {:>8}  {:>8}  {:>9}  trace hash",
         "scenario", "result", "virtual", "wall", "frames", "events"
-    );
+    )?;
     let mut failed = 0;
     for scenario in scenarios {
         let clock = log::Stopwatch::start();
         let outcome = run::run(scenario, seed);
         let wall = clock.elapsed();
-        println!(
+        writeln!(
+            out,
             "{:<width$}  {:>6}  {:>7.2} s  {:>5} ms  {:>8}  {:>9}  {:016x}",
             outcome.scenario,
             if outcome.violations.is_empty() { "pass" } else { "FAIL" },
@@ -125,38 +144,44 @@ fn run_all(scenarios: &[&'static Scenario], seed: u64) -> ExitCode {
             outcome.frames_delivered,
             outcome.events,
             outcome.trace_hash
-        );
+        )?;
         failed += usize::from(!outcome.violations.is_empty());
-        print_violations(&outcome);
+        print_violations(out, &outcome)?;
     }
-    println!("\n{} passed, {failed} failed, seed {seed}", scenarios.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    writeln!(out, "\n{} passed, {failed} failed, seed {seed}", scenarios.len() - failed)?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print_violations(outcome: &Outcome) {
+fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     for violation in &outcome.violations {
-        println!("    {violation}");
+        writeln!(out, "    {violation}")?;
     }
     if !outcome.violations.is_empty() {
-        println!("    cargo rehearse replay {} --seed {}", outcome.scenario, outcome.seed);
+        writeln!(out, "    cargo rehearse replay {} --seed {}", outcome.scenario, outcome.seed)?;
     }
+    Ok(())
 }
 
-fn replay(scenario: &'static Scenario, seed: u64, log: bool) -> ExitCode {
+fn replay(
+    out: &mut impl Write,
+    scenario: &'static Scenario,
+    seed: u64,
+    log: bool,
+) -> io::Result<ExitCode> {
     if log {
         log::print_with_virtual_time();
     }
     let outcome = run::run(scenario, seed);
-    print!("{}", outcome.golden());
-    println!("\ntrace hash {:016x} over {} events", outcome.trace_hash, outcome.events);
+    write!(out, "{}", outcome.golden())?;
+    writeln!(out, "\ntrace hash {:016x} over {} events", outcome.trace_hash, outcome.events)?;
     match outcome.violations.len() {
         0 => {
-            println!("pass");
-            ExitCode::SUCCESS
+            writeln!(out, "pass")?;
+            Ok(ExitCode::SUCCESS)
         }
         count => {
-            println!("FAIL: {count} violations");
-            ExitCode::FAILURE
+            writeln!(out, "FAIL: {count} violations")?;
+            Ok(ExitCode::FAILURE)
         }
     }
 }
