@@ -110,9 +110,14 @@ pub(super) async fn serve<E: Env>(
         if chunked {
             delivery.push_bytes(b"0\r\n\r\n");
         }
-        let within = Duration::from_millis(shared.config.limits.farewell_ms);
-        let flush = poll_fn(|cx| delivery.poll_flush(cx, &mut socket));
-        if let Ok(Ok(())) = tokio::time::timeout(within, flush).await {
+        let flushed = tokio::select! {
+            biased;
+            flushed = poll_fn(|cx| delivery.poll_flush(cx, &mut socket)) => flushed.is_ok(),
+            // A viewer on a slow line has much to receive before the socket takes the end of the response.
+            () = tokio::time::sleep(stall) => false,
+            () = farewell_over(&shared) => false,
+        };
+        if flushed {
             let _ = socket.shutdown().await;
         }
     }
@@ -124,6 +129,12 @@ pub(super) async fn serve<E: Env>(
         reason = %end,
         "HTTP-FLV ended"
     );
+}
+
+/// Completes when the gateway shuts down and has waited long enough for those who are left.
+async fn farewell_over<E: Env>(shared: &Shared<E>) {
+    shared.shutdown.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(shared.config.limits.farewell_ms)).await;
 }
 
 /// Throws away what the viewer sends; fails when it has gone.

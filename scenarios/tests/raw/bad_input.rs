@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use rehearsal_core::{
     amf::Value,
     config::Config,
-    rtmp::command::{Command, Encoding},
+    rtmp::{
+        command::{Command, Encoding},
+        message::Message,
+    },
 };
 use rehearsal_sim::clients::raw::RawPlan;
 
@@ -63,6 +66,76 @@ fn http_bytes() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// A value of a command, nested a little.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        Just(Value::Undefined),
+        any::<bool>().prop_map(Value::Boolean),
+        prop_oneof![Just(1.0), Just(-1.0), Just(1e300), Just(f64::NAN), any::<f64>()]
+            .prop_map(Value::Number),
+        prop_oneof![Just("raw".to_owned()), Just("healthy".to_owned()), ".{0,300}"]
+            .prop_map(Value::String),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let pairs = prop::collection::vec(("[a-z]{0,8}", inner.clone()), 0..4);
+        prop_oneof![
+            pairs.prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            prop::collection::vec(inner, 0..4).prop_map(Value::StrictArray),
+        ]
+    })
+}
+
+/// Commands that mean something, replies that nobody asked for, and one that nobody knows.
+const NAMES: &[&str] = &[
+    "connect",
+    "createStream",
+    "publish",
+    "play",
+    "pause",
+    "pauseRaw",
+    "seek",
+    "closeStream",
+    "deleteStream",
+    "FCPublish",
+    "FCUnpublish",
+    "FCSubscribe",
+    "getStreamLength",
+    "_checkbw",
+    "releaseStream",
+    "_result",
+    "onStatus",
+    "x",
+];
+/// Message types other than commands.
+const TYPES: &[u8] = &[2, 3, 4, 5, 6, 8, 8, 9, 9, 15, 16, 18, 19, 22, 99];
+/// How headers and frames of several codecs begin.
+const STARTS: &[&[u8]] =
+    &[&[], &[0x17, 0], &[0x17, 1], &[0x27, 1], &[0x90], &[0x96, 0x10], &[0xaf, 0], &[0xa9]];
+
+/// A message that is well formed and need not make sense.
+fn message() -> impl Strategy<Value = Message> {
+    let values = prop::collection::vec(value(), 0..4);
+    let command =
+        (prop::sample::select(NAMES), 0..5u8, values).prop_map(|(name, transaction, values)| {
+            let encoding = if values.len() == 3 { Encoding::Amf3 } else { Encoding::Amf0 };
+            let transaction = f64::from(transaction);
+            Command { name: name.into(), transaction, values }.encode(encoding)
+        });
+    let rest = prop::collection::vec(any::<u8>(), 0..60);
+    let other = (prop::sample::select(TYPES), prop::sample::select(STARTS), rest)
+        .prop_map(|(type_id, start, rest)| (type_id, [start, &rest].concat().into()));
+    let time = prop_oneof![0..9_000u32, any::<u32>()];
+    (prop_oneof![command, other], 0..4u32, time).prop_map(
+        |((type_id, payload), stream_id, timestamp_ms)| Message {
+            type_id,
+            stream_id,
+            timestamp_ms,
+            payload,
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -82,6 +155,23 @@ proptest! {
             (HTTP, send(cut(&http, &lengths), half_close)),
             (HTTP, send(cut(&rtmp, &lengths), half_close)),
         ]);
+        assert_unharmed(&seen);
+    }
+
+    #[test]
+    fn well_formed_messages_in_any_order_harm_nobody(
+        messages in prop::collection::vec((message(), 3..9u32), 1..60),
+        as_publisher in any::<bool>(),
+        lengths in prop::collection::vec(1..2_000usize, 1..10),
+    ) {
+        logged();
+        let mut link = link();
+        for (message, chunk_stream_id) in &messages {
+            link.send_message(*chunk_stream_id, message);
+        }
+        let opening = opening(if as_publisher { "publish" } else { "play" }, "raw");
+        let bytes = [opening, link.poll_output()].concat();
+        let seen = run(vec![(RTMP, send(cut(&bytes, &lengths), true))]);
         assert_unharmed(&seen);
     }
 
