@@ -205,6 +205,14 @@ fn a_player_beyond_its_lag_goes_on_at_the_last_keyframe_with_its_headers() {
 }
 
 #[test]
+fn after_going_on_elsewhere_lateness_counts_anew() {
+    let mut stage = Stage::new(LIMITS);
+    let (player, frames) = behind(&mut stage, 7_000);
+    assert_eq!(player.resyncs(), 1);
+    assert_eq!(player.close_at(&frames[0]), stage.at(17_000), "not ten seconds after it came");
+}
+
+#[test]
 fn too_many_unread_bytes_are_too_much_lag() {
     for (bytes, resyncs) in [(9_000, 0), (11_000, 1)] {
         let mut stage = Stage::new(LIMITS);
