@@ -1,6 +1,8 @@
 //! The clients of the simulation on real sockets: the same code, the same checks, the gateway on tokio's
 //! multi-threaded runtime.
 
+#![allow(clippy::disallowed_methods, reason = "real sockets need tasks of a real runtime")]
+
 use std::{net::SocketAddr, sync::Arc};
 
 use rehearsal_core::{

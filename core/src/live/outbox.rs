@@ -256,6 +256,8 @@ mod tests {
     /// A socket that takes at most `step` bytes a write.
     struct Short {
         taken: Vec<u8>,
+        /// Where each piece stood that was offered to it.
+        offered: Vec<*const u8>,
         step: usize,
         writes: usize,
     }
@@ -276,6 +278,7 @@ mod tests {
             _: &mut Context<'_>,
             slices: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
+            self.offered.extend(slices.iter().map(|slice| slice.as_ptr()));
             let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
             let taken = all.len().min(self.step);
             self.writes += 1;
@@ -304,7 +307,7 @@ mod tests {
     }
 
     async fn write(outbox: &mut Outbox, step: usize) -> Short {
-        let mut socket = Short { taken: Vec::new(), step, writes: 0 };
+        let mut socket = Short { taken: Vec::new(), offered: Vec::new(), step, writes: 0 };
         let mut count = 0;
         poll_fn(|cx| outbox.poll_write(cx, &mut socket, &mut count)).await.unwrap();
         assert_eq!(count, socket.taken.len() as u64);
@@ -319,6 +322,19 @@ mod tests {
             outbox.push_bytes(b"control");
             (0..15).for_each(|index| outbox.push_frame(frame(1, 0x0100_0000 + index, 5_000), 1));
             assert_eq!(write(&mut outbox, usize::MAX).await.writes, 1, "{wire:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn payloads_are_written_from_where_they_were_received() {
+        for wire in [Wire::Rtmp { chunk_bytes: 60_000 }, Wire::Flv { chunked: true }] {
+            let mut outbox = Outbox::new(wire);
+            let frames = [frame(1, 0, 5_000), frame(1, 40, 700)];
+            frames.iter().for_each(|frame| outbox.push_frame(Arc::clone(frame), 1));
+            let offered = write(&mut outbox, usize::MAX).await.offered;
+            for frame in &frames {
+                assert!(offered.contains(&frame.payload.as_ptr()), "{wire:?} copies");
+            }
         }
     }
 

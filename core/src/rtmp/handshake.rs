@@ -23,19 +23,23 @@ pub enum HandshakeError {
 /// Fills a buffer with entropy; the caller's source.
 pub type Entropy<'a> = &'a mut dyn FnMut(&mut [u8]);
 
-/// Collects exactly one version byte and one block, or one block.
+/// Collects the version byte and the blocks behind it.
 #[derive(Debug, Default)]
 struct Collector {
     bytes: Vec<u8>,
 }
 
 impl Collector {
-    /// Takes from `input` until `wanted` bytes are there; true once they are.
-    fn fill(&mut self, input: &mut &[u8], wanted: usize) -> bool {
+    /// Takes from `input` until `wanted` bytes are there; true once they are. The version is looked at as soon as
+    /// it comes.
+    fn fill(&mut self, input: &mut &[u8], wanted: usize) -> Result<bool, HandshakeError> {
         let taken = input.len().min(wanted - self.bytes.len());
         self.bytes.extend_from_slice(&input[..taken]);
         *input = &input[taken..];
-        self.bytes.len() == wanted
+        match self.bytes.first() {
+            Some(&version) if version != VERSION => Err(HandshakeError::Version(version)),
+            _ => Ok(self.bytes.len() == wanted),
+        }
     }
 
     fn block(&self, at: usize) -> Block {
@@ -89,13 +93,8 @@ impl ServerHandshake {
         loop {
             match &mut self.state {
                 ServerState::AwaitC0C1(collector) => {
-                    let complete = collector.fill(input, 1 + BLOCK_BYTES);
-                    match collector.bytes.first() {
-                        Some(&version) if version != VERSION => {
-                            return Err(HandshakeError::Version(version));
-                        }
-                        _ if !complete => return Ok(()),
-                        _ => {}
+                    if !collector.fill(input, 1 + BLOCK_BYTES)? {
+                        return Ok(());
                     }
                     answer(&collector.block(1), entropy, output);
                     self.state = ServerState::AwaitC2 { left: BLOCK_BYTES };
@@ -188,11 +187,8 @@ impl ClientHandshake {
         output: &mut Vec<u8>,
     ) -> Result<(), HandshakeError> {
         let ClientState::AwaitS0S1S2(collector) = &mut self.state else { return Ok(()) };
-        let complete = collector.fill(input, 1 + 2 * BLOCK_BYTES);
-        match collector.bytes.first() {
-            Some(&version) if version != VERSION => return Err(HandshakeError::Version(version)),
-            _ if !complete => return Ok(()),
-            _ => {}
+        if !collector.fill(input, 1 + 2 * BLOCK_BYTES)? {
+            return Ok(());
         }
         let s1 = collector.block(1);
         match digest::find(&s1, Signer::Server) {

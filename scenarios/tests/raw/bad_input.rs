@@ -193,6 +193,24 @@ proptest! {
     }
 
     #[test]
+    fn requests_are_answered_alike_in_every_segmentation(
+        lengths in prop::collection::vec(1..60usize, 1..10),
+    ) {
+        logged();
+        let requests = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS /live/raw.flv HTTP/1.1\r\nHost: x\r\n\r\n\
+            POST /live/raw.flv HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+        let answers = |pieces| {
+            let seen = run(vec![(HTTP, send(pieces, false))]);
+            assert_unharmed(&seen);
+            let text = String::from_utf8(seen.raw[0].received.clone()).expect("text");
+            text.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n")
+        };
+        let whole = answers(vec![requests.to_vec()]);
+        prop_assert_eq!(whole.matches("HTTP/1.1 ").count(), 3);
+        prop_assert_eq!(answers(cut(requests, &lengths)), whole);
+    }
+
+    #[test]
     fn a_publisher_is_received_alike_in_every_segmentation(
         lengths in prop::collection::vec(1..9_000usize, 1..10),
     ) {

@@ -81,6 +81,15 @@ fn a_viewer_waits_for_a_publisher_as_long_as_configured() {
     assert!(seen.raw[0].received.starts_with(b"HTTP/1.1 404 "));
 }
 
+#[test]
+fn who_asks_for_ever_and_reads_nothing_over_http_is_closed_when_it_is_due() {
+    let requests = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000);
+    let plan = RawPlan { read_from_ms: 80_000, ..send(vec![requests], false) };
+    let seen = run(vec![(HTTP, plan)]);
+    assert_unharmed(&seen);
+    assert_gone_after(&seen, Config::default().http.idle_ms);
+}
+
 /// A stream that fills what the sockets buffer within a second.
 fn fat_stream() -> Setup {
     let media = MediaPlan { keyframe_bytes: 400_000, ..MediaPlan::default() };
