@@ -65,6 +65,21 @@ pub struct Counters {
     pub frames_skipped: AtomicU64,
 }
 
+impl Counters {
+    /// Logs all of them, so that nothing that was dropped goes unseen.
+    fn log(&self) {
+        let total = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        info!(
+            connections = total(&self.connections),
+            connections_refused = total(&self.connections_refused),
+            accepts_failed = total(&self.accepts_failed),
+            messages_dropped = total(&self.messages_dropped),
+            frames_skipped = total(&self.frames_skipped),
+            "totals since the start"
+        );
+    }
+}
+
 /// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
@@ -156,6 +171,7 @@ impl<E: Env> Gateway<E> {
         if cut_connections > 0 {
             warn!(cut_connections, "connections did not end in time and were cut");
         }
+        shared.counters.log();
         Ended { cut_connections }
     }
 }
@@ -187,8 +203,7 @@ async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
                     let refused = shared.counters.connections_refused.load(Ordering::Relaxed);
                     info!(refused, "connections are accepted again");
                 }
-                count(&shared.counters.connections, 1);
-                let id = shared.counters.connections.load(Ordering::Relaxed);
+                let id = shared.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
                 connections.spawn(serve(Arc::clone(shared), stream, Peer { id, address }));
             }
             Err(error) => {
