@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicI64},
     time::{Duration, SystemTime},
 };
 
@@ -32,17 +32,19 @@ const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
 /// A simulated host. Clones are handles to the same host.
 #[derive(Clone, Debug)]
 pub struct SimEnv {
-    shared: Arc<Shared>,
-    host: Arc<Host>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) host: Arc<Host>,
 }
 
 #[derive(Debug)]
-struct Host {
-    id: HostId,
+pub(crate) struct Host {
+    pub(crate) id: HostId,
+    seed: u64,
     name: String,
     ip: Ipv4Addr,
     disk: Mutex<Disk>,
     entropy: Mutex<Rng>,
+    pub(crate) wall_clock_step_ms: AtomicI64,
 }
 
 impl SimEnv {
@@ -55,7 +57,21 @@ impl SimEnv {
     ) -> Self {
         let entropy = Mutex::new(Rng::named(seed, &format!("entropy/{name}")));
         let disk = Mutex::new(Disk::default());
-        Self { shared, host: Arc::new(Host { id, name: name.to_owned(), ip, disk, entropy }) }
+        let host = Host {
+            id,
+            seed,
+            name: name.to_owned(),
+            ip,
+            disk,
+            entropy,
+            wall_clock_step_ms: AtomicI64::new(0),
+        };
+        Self { shared, host: Arc::new(host) }
+    }
+
+    /// The seed of the world.
+    pub(crate) fn seed(&self) -> u64 {
+        self.host.seed
     }
 
     /// The host's name.
@@ -94,7 +110,7 @@ impl SimEnv {
         self.shared.fabric().udp.counters(self.host.id)
     }
 
-    /// Packets that the queues of the host's link had no room for, both directions.
+    /// Packets that were lost on the host's link, or beyond it, both directions.
     pub fn link_dropped_packets(&self) -> u64 {
         self.shared.fabric().net.dropped_packets(self.host.id)
     }
@@ -149,7 +165,8 @@ impl Env for SimEnv {
 
     fn wall_clock(&self) -> SystemTime {
         let since_start = Duration::from_nanos(self.shared.fabric().net.now_ns);
-        SystemTime::UNIX_EPOCH + WALL_CLOCK_START + since_start
+        let (forward, back) = self.wall_clock_steps();
+        SystemTime::UNIX_EPOCH + WALL_CLOCK_START + since_start + forward - back
     }
 
     fn fill_random(&self, buf: &mut [u8]) {

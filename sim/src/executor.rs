@@ -69,6 +69,8 @@ struct Task {
 }
 
 struct HostTasks {
+    /// While its processes are frozen, tasks that were woken.
+    frozen: Option<Vec<Arc<TaskWaker>>>,
     live: usize,
     polls: u64,
     spawned: u32,
@@ -159,7 +161,13 @@ impl Executor {
 
     /// Makes room for one more host's tasks; hosts are counted from 0.
     pub(crate) fn add_host(&self) {
-        self.lock().hosts.push(HostTasks { live: 0, polls: 0, spawned: 0, scope: Scope::Other });
+        self.lock().hosts.push(HostTasks {
+            frozen: None,
+            live: 0,
+            polls: 0,
+            spawned: 0,
+            scope: Scope::Other,
+        });
     }
 
     /// Sets whose heap account the host's tasks are polled and dropped on.
@@ -240,6 +248,12 @@ impl Executor {
                 return Some(Runnable::Main(wake.into()));
             };
             let Some(task) = inner.tasks.get_mut(key) else { continue };
+            if let Some(frozen) = &mut inner.hosts[task.host.0 as usize].frozen {
+                // It stays woken, so that nobody wakes it again.
+                wake.is_ready.store(true, Ordering::Relaxed);
+                frozen.push(wake);
+                continue;
+            }
             let future = task.future.take().expect("one task is polled at a time");
             let (host, sequence) = (task.host, task.sequence);
             inner.mix(host.0, sequence);
@@ -281,6 +295,24 @@ impl Executor {
         drop(task);
     }
 
+    /// Keeps tasks of `host` from being polled, or lets those that were woken meanwhile run.
+    pub(crate) fn set_frozen(&self, host: HostId, is_frozen: bool) {
+        let _scope = heap::enter(Scope::Sim);
+        let mut inner = self.lock();
+        let frozen = &mut inner.hosts[host.0 as usize].frozen;
+        if is_frozen {
+            frozen.get_or_insert_default();
+            return;
+        }
+        let woken = frozen.take().unwrap_or_default();
+        inner.ready.extend(woken);
+        let driver = inner.driver.take();
+        drop(inner);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
     /// Ends every task of `host`, those included that the ending of others spawns.
     pub(crate) fn end_host(&self, host: HostId) {
         self.end_all(|task| task.host == host);
@@ -292,8 +324,9 @@ impl Executor {
         let mut inner = self.lock();
         inner.closed = true;
         let ready = mem::take(&mut inner.ready);
+        let frozen: Vec<_> = inner.hosts.iter_mut().map(|host| host.frozen.take()).collect();
         drop(inner);
-        drop(ready);
+        drop((ready, frozen));
     }
 
     fn end_all(&self, is_meant: impl Fn(&Task) -> bool) {

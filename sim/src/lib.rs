@@ -9,7 +9,8 @@
 //! link and the receiver's link give each packet its time, the event queue brings it to the other
 //! socket, whose reader is woken, and the executor picks among the woken tasks by the seed.
 //!
-//! Not simulated yet: loss, reordering, duplication, congestion control and retransmission.
+//! What can go wrong is in three places: a link's chances ([`LinkConfig`]), a host's levers (methods of
+//! [`SimEnv`] such as [`SimEnv::crash`]), and its disk.
 
 pub mod clients;
 mod disk;
@@ -18,6 +19,7 @@ mod env;
 mod executor;
 mod fabric;
 pub mod heap;
+mod levers;
 pub mod rng;
 mod slab;
 pub mod trace;
@@ -27,7 +29,7 @@ pub use disk::SimFile;
 pub use env::SimEnv;
 pub use executor::SimTask;
 pub use fabric::{
-    link::{Direction, LinkConfig},
+    link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     netstat::{Netstat, Protocol, SocketRow, SocketState},
     tcp::{
         LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,

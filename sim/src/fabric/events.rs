@@ -7,7 +7,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::{packet::Packet, tcp::Timer};
+use super::packet::Packet;
 use crate::{executor::HostId, slab::Key};
 
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub(crate) enum Event {
     Downlink { host: HostId, packet: Packet },
     /// A packet reaches a host.
     Deliver { host: HostId, packet: Packet },
-    /// A timer of a TCP socket fires.
-    TcpTimer { socket: Key, timer: Timer },
+    /// The timer of a TCP socket may have run out.
+    TcpTimer { socket: Key },
 }
 
 impl Event {
@@ -25,7 +25,7 @@ impl Event {
     fn place(&self) -> u64 {
         match self {
             Self::Downlink { host, .. } | Self::Deliver { host, .. } => u64::from(host.0),
-            Self::TcpTimer { socket, .. } => u64::from(socket.index()) << 32,
+            Self::TcpTimer { socket } => u64::from(socket.index()) << 32,
         }
     }
 }

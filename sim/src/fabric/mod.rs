@@ -6,6 +6,7 @@
 
 mod events;
 pub(crate) mod link;
+mod nat;
 pub(crate) mod netstat;
 mod network;
 pub(crate) mod packet;
@@ -14,6 +15,7 @@ pub(crate) mod tcp;
 pub(crate) mod udp;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
 };
@@ -26,24 +28,63 @@ use packet::{Body, Packet};
 use tcp::Tcp;
 use udp::Udp;
 
+/// Linux's errno for a process that has too many files open; `io::ErrorKind` has no name for it.
+const EMFILE: i32 = 24;
+
 #[derive(Debug)]
 pub(crate) struct Fabric {
     pub(crate) net: Network,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
     seed: u64,
+    /// Sockets that programs of a host may hold.
+    descriptor_limits: BTreeMap<HostId, usize>,
 }
 
 impl Fabric {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { net: Network::new(seed), tcp: Tcp::new(seed), udp: Udp::new(), seed }
+        Self {
+            net: Network::new(seed),
+            tcp: Tcp::new(seed),
+            udp: Udp::new(),
+            seed,
+            descriptor_limits: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn add_host(&mut self, name: &str, link: LinkConfig) -> (HostId, Ipv4Addr) {
         let mut ports = Rng::named(self.seed, &format!("ports/{name}"));
         self.tcp.add_host(&mut ports);
         self.udp.add_host(&mut ports);
-        self.net.add_host(link)
+        self.net.add_host(name, link)
+    }
+
+    /// Limits the sockets that programs of `host` may hold.
+    pub(crate) fn set_descriptor_limit(&mut self, host: HostId, limit: Option<usize>) {
+        match limit {
+            Some(limit) => self.descriptor_limits.insert(host, limit),
+            None => self.descriptor_limits.remove(&host),
+        };
+    }
+
+    /// Whether a program of `host` may open one more socket.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub(crate) fn check_descriptors(&self, host: HostId) -> io::Result<()> {
+        match self.descriptor_limits.get(&host) {
+            Some(limit) if self.tcp.held(host) + self.udp.held(host) >= *limit => {
+                Err(io::Error::from_raw_os_error(EMFILE))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has `host` forget all of its sockets, and nothing reach it any more.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        self.tcp.crash(host);
+        self.udp.crash(host);
+        self.net.set_silent(host, true);
     }
 
     /// The address that a socket of `host` may bind for `wanted`.
@@ -75,12 +116,13 @@ impl Fabric {
         match event {
             Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),
             Event::Deliver { host, packet } => self.deliver(host, packet),
-            Event::TcpTimer { socket, timer } => self.tcp.on_timer(&mut self.net, socket, timer),
+            Event::TcpTimer { socket } => self.tcp.on_timer(&mut self.net, socket),
         }
     }
 
     fn deliver(&mut self, host: HostId, packet: Packet) {
-        let Packet { from, to, body } = packet;
+        let Some(to) = self.net.inside(host, &packet) else { return };
+        let Packet { from, body, .. } = packet;
         match body {
             Body::Tcp(segment) => {
                 let event = TraceEvent::SegmentDelivered {

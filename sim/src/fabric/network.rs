@@ -3,12 +3,16 @@
 //! A packet goes up the sender's link and down the receiver's; one to the sender's own host goes
 //! round inside it. Sockets send into this; what arrives is handed to them by [`super::Fabric`].
 
-use std::net::Ipv4Addr;
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use super::{
     events::{Event, EventQueue},
-    link::{DirectionState, Fate, LinkConfig},
-    packet::{Body, Packet},
+    link::{DirectionState, DropReason, Fate, LinkConfig},
+    nat::Nat,
+    packet::{Body, Packet, Shape, TCP_OVERHEAD_BYTES},
 };
 use crate::{
     executor::HostId,
@@ -27,15 +31,22 @@ pub(crate) struct Network {
     pub(crate) now_ns: u64,
     pub(crate) events: EventQueue,
     pub(crate) trace: Trace,
+    seed: u64,
     hosts: Vec<Host>,
+    /// Pairs of sender and receiver between whom nothing passes.
+    partitions: BTreeSet<(HostId, HostId)>,
 }
 
 #[derive(Debug)]
 struct Host {
+    name: String,
     ip: Ipv4Addr,
     up: DirectionState,
     down: DirectionState,
     dropped_packets: u64,
+    /// Nothing reaches it and nothing leaves it.
+    is_silent: bool,
+    nat: Option<Box<Nat>>,
 }
 
 impl Network {
@@ -44,32 +55,92 @@ impl Network {
             now_ns: 0,
             events: EventQueue::new(Rng::named(seed, "order/events").next_u64()),
             trace: Trace::new(),
+            seed,
             hosts: Vec::new(),
+            partitions: BTreeSet::new(),
         }
     }
 
     /// Adds a host with the next free address: 10.0.0.1, 10.0.0.2, and so on.
-    pub(crate) fn add_host(&mut self, link: LinkConfig) -> (HostId, Ipv4Addr) {
+    pub(crate) fn add_host(&mut self, name: &str, link: LinkConfig) -> (HostId, Ipv4Addr) {
         let index = u32::try_from(self.hosts.len()).expect("fewer than 2^32 hosts");
         let [third, fourth] = [index / HOSTS_PER_BLOCK, index % HOSTS_PER_BLOCK + 1];
         let third = u8::try_from(third).expect("at most 65,024 hosts have an address");
         let ip = Ipv4Addr::new(10, 0, third, fourth as u8);
         self.hosts.push(Host {
+            name: name.to_owned(),
             ip,
             up: DirectionState::new(link.up),
             down: DirectionState::new(link.down),
             dropped_packets: 0,
+            is_silent: false,
+            nat: None,
         });
         (HostId(index), ip)
+    }
+
+    fn host(&mut self, host: HostId) -> &mut Host {
+        &mut self.hosts[host.0 as usize]
     }
 
     pub(crate) fn ip(&self, host: HostId) -> Ipv4Addr {
         self.hosts[host.0 as usize].ip
     }
 
-    /// Packets that the links of `host` had no room for.
+    pub(crate) fn link(&self, host: HostId) -> LinkConfig {
+        let Host { up, down, .. } = &self.hosts[host.0 as usize];
+        LinkConfig { up: up.config(), down: down.config() }
+    }
+
+    pub(crate) fn set_link(&mut self, host: HostId, link: LinkConfig) {
+        let (now_ns, Host { up, down, .. }) = (self.now_ns, &mut self.hosts[host.0 as usize]);
+        up.change(now_ns, link.up);
+        down.change(now_ns, link.down);
+    }
+
+    /// Puts `host` into a black hole, or takes it out. What is on its way arrives.
+    pub(crate) fn set_silent(&mut self, host: HostId, is_silent: bool) {
+        self.host(host).is_silent = is_silent;
+    }
+
+    /// Keeps packets of `from` from reaching `to`, or no longer. What is on its way arrives.
+    pub(crate) fn set_partition(&mut self, from: HostId, to: HostId, is_parted: bool) {
+        if is_parted {
+            self.partitions.insert((from, to));
+        } else {
+            self.partitions.remove(&(from, to));
+        }
+    }
+
+    /// Puts `host` behind a NAT; one that was there forgets its mappings.
+    pub(crate) fn rebind_nat(&mut self, host: HostId) {
+        let (seed, host) = (self.seed, self.host(host));
+        match &mut host.nat {
+            Some(nat) => nat.rebind(),
+            None => host.nat = Some(Box::new(Nat::new(seed, &host.name))),
+        }
+    }
+
+    /// Packets that a link of `host`, or what lies beyond it, has dropped.
     pub(crate) fn dropped_packets(&self, host: HostId) -> u64 {
         self.hosts[host.0 as usize].dropped_packets
+    }
+
+    /// Longest TCP payload of a packet over the links of `host`.
+    pub(crate) fn mss_bytes(&self, host: HostId) -> u32 {
+        let Host { up, down, .. } = &self.hosts[host.0 as usize];
+        up.config().mtu_bytes.min(down.config().mtu_bytes) - TCP_OVERHEAD_BYTES as u32
+    }
+
+    /// Payload that `from` may hand over in one piece for `to`; 0 where packets go one by one.
+    pub(crate) fn offload_bytes(&self, from: HostId, to: Ipv4Addr) -> u32 {
+        match self.route(from, to) {
+            Some(to) if to != from => {
+                let up = self.hosts[from.0 as usize].up.offload_bytes();
+                up.min(self.hosts[to.0 as usize].down.offload_bytes())
+            }
+            _ => 0,
+        }
     }
 
     /// The host that answers to `ip` when `from` asks.
@@ -88,7 +159,7 @@ impl Network {
     }
 
     /// Sends `packet` from `host`. Without a host at its destination it is lost.
-    pub(crate) fn send(&mut self, host: HostId, packet: Packet) {
+    pub(crate) fn send(&mut self, host: HostId, mut packet: Packet) {
         self.trace.record(self.now_ns, &sent(&packet));
         let Some(target) = self.route(host, *packet.to.ip()) else { return };
         if target == host {
@@ -96,13 +167,20 @@ impl Network {
             self.events.schedule(at_ns, Event::Deliver { host: target, packet });
             return;
         }
-        match self.hosts[host.0 as usize].up.admit(self.now_ns, packet.wire_bytes()) {
-            Fate::Dropped => self.drop_on_link(host, &packet),
+        if self.host(host).is_silent || self.host(target).is_silent {
+            return self.drop_packet(host, &packet, DropReason::BlackHole);
+        }
+        if !self.partitions.is_empty() && self.partitions.contains(&(host, target)) {
+            return self.drop_packet(host, &packet, DropReason::Partition);
+        }
+        if let Some(nat) = &mut self.host(host).nat {
+            packet.from = nat.outside(packet.protocol(), packet.from);
+        }
+        if let Some((at_ns, packet)) = self.pass(self.now_ns, host, Way::Up, packet) {
             // With nothing to wait for on the way down, one event carries the packet over both.
-            Fate::Arrives { at_ns } if self.hosts[target.0 as usize].down.is_unlimited() => {
+            if self.host(target).down.is_plain() {
                 self.descend(at_ns, target, packet);
-            }
-            Fate::Arrives { at_ns } => {
+            } else {
                 self.events.schedule(at_ns, Event::Downlink { host: target, packet });
             }
         }
@@ -110,20 +188,84 @@ impl Network {
 
     /// Puts `packet`, which is at the upper end of the link of `host` at `at_ns`, on its way down.
     pub(crate) fn descend(&mut self, at_ns: u64, host: HostId, packet: Packet) {
-        match self.hosts[host.0 as usize].down.admit(at_ns, packet.wire_bytes()) {
-            Fate::Dropped => self.drop_on_link(host, &packet),
-            Fate::Arrives { at_ns } => {
-                self.events.schedule(at_ns, Event::Deliver { host, packet });
+        if let Some((at_ns, packet)) = self.pass(at_ns, host, Way::Down, packet) {
+            self.events.schedule(at_ns, Event::Deliver { host, packet });
+        }
+    }
+
+    /// Takes `packet` over one direction of the link of `host`, and says when it is at its end.
+    fn pass(
+        &mut self,
+        at_ns: u64,
+        host: HostId,
+        way: Way,
+        mut packet: Packet,
+    ) -> Option<(u64, Packet)> {
+        let (seed, index) = (self.seed, host.0 as usize);
+        let Host { name, up, down, .. } = &mut self.hosts[index];
+        let (direction, label) = match way {
+            Way::Up => (up, "up"),
+            Way::Down => (down, "down"),
+        };
+        let shape = packet.shape(direction.config().mtu_bytes);
+        let Some(Shape { wire_bytes, fragments }) = shape else {
+            self.drop_packet(host, &packet, DropReason::TooLong);
+            return None;
+        };
+        let streams = || (seed, format!("{name}/{label}"));
+        match direction.admit(at_ns, wire_bytes, fragments, streams) {
+            Fate::Dropped(reason) => {
+                self.drop_packet(host, &packet, reason);
+                None
+            }
+            Fate::Arrives { at_ns, again_at_ns, flipped_bit } => {
+                if let Some(bit) = flipped_bit
+                    && !packet.flip(bit)
+                {
+                    self.drop_packet(host, &packet, DropReason::Corrupted);
+                    return None;
+                }
+                if let Some(again_at_ns) = again_at_ns {
+                    // Beyond this link it is a packet like others, for which chance is not drawn again.
+                    let target = match way {
+                        Way::Up => self.route(host, *packet.to.ip()),
+                        Way::Down => Some(host),
+                    };
+                    let target = target.expect("a packet on a link has a destination");
+                    let packet = packet.clone();
+                    self.events.schedule(again_at_ns, Event::Deliver { host: target, packet });
+                }
+                Some((at_ns, packet))
             }
         }
     }
 
-    fn drop_on_link(&mut self, host: HostId, packet: &Packet) {
-        self.hosts[host.0 as usize].dropped_packets += 1;
+    /// The socket address that a packet which has reached `host` is for, behind its NAT.
+    pub(crate) fn inside(&mut self, host: HostId, packet: &Packet) -> Option<SocketAddrV4> {
+        let Some(nat) = &self.host(host).nat else { return Some(packet.to) };
+        if packet.to.ip().is_loopback() {
+            return Some(packet.to);
+        }
+        let inside = nat.inside(packet.protocol(), packet.to);
+        if inside.is_none() {
+            self.drop_packet(host, packet, DropReason::NoMapping);
+        }
+        inside
+    }
+
+    fn drop_packet(&mut self, host: HostId, packet: &Packet, reason: DropReason) {
+        self.host(host).dropped_packets += 1;
         let bytes = packet.wire_bytes() as u32;
-        let event = TraceEvent::LinkDropped { from: packet.from, to: packet.to, bytes };
+        let event = TraceEvent::LinkDropped { from: packet.from, to: packet.to, bytes, reason };
         self.trace.record(self.now_ns, &event);
     }
+}
+
+/// A direction of a link.
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
 }
 
 fn sent(packet: &Packet) -> TraceEvent {
@@ -147,7 +289,7 @@ mod tests {
     #[test]
     fn addresses_are_given_in_order_and_lead_back_to_their_hosts() {
         let mut net = Network::new(1);
-        let hosts: Vec<_> = (0..600).map(|_| net.add_host(LinkConfig::ideal())).collect();
+        let hosts: Vec<_> = (0..600).map(|_| net.add_host("host", LinkConfig::ideal())).collect();
         let given = [0, 1, 253, 254, 508].map(|index| hosts[index].1.to_string());
         assert_eq!(given, ["10.0.0.1", "10.0.0.2", "10.0.0.254", "10.0.1.1", "10.0.2.1"]);
         for (host, ip) in &hosts {

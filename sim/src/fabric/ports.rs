@@ -19,21 +19,36 @@ pub(crate) struct Ports {
     /// How many sockets hold each port, bound or connected.
     held: BTreeMap<u16, u32>,
     next_ephemeral: u16,
+    ephemeral: RangeInclusive<u16>,
 }
 
 impl Ports {
     pub(crate) fn new(rng: &mut Rng) -> Self {
         let (first, last) = (*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end());
         let next_ephemeral = rng.range(u64::from(first)..=u64::from(last)) as u16;
-        Self { bound: BTreeMap::new(), held: BTreeMap::new(), next_ephemeral }
+        let ephemeral = EPHEMERAL_PORTS;
+        Self { bound: BTreeMap::new(), held: BTreeMap::new(), next_ephemeral, ephemeral }
+    }
+
+    /// Gives ports from `range` to who asks for none in particular.
+    pub(crate) fn set_ephemeral(&mut self, range: RangeInclusive<u16>) {
+        assert!(!range.is_empty(), "a host has a port to give");
+        self.next_ephemeral = *range.start();
+        self.ephemeral = range;
+    }
+
+    /// Forgets who is bound and who holds what.
+    pub(crate) fn clear(&mut self) {
+        self.bound.clear();
+        self.held.clear();
     }
 
     /// A port that no socket holds, and holds it.
     pub(crate) fn take_ephemeral(&mut self) -> Option<u16> {
-        for _ in EPHEMERAL_PORTS {
+        for _ in self.ephemeral.clone() {
             let port = self.next_ephemeral;
-            self.next_ephemeral =
-                if port == *EPHEMERAL_PORTS.end() { *EPHEMERAL_PORTS.start() } else { port + 1 };
+            let is_last = port == *self.ephemeral.end();
+            self.next_ephemeral = if is_last { *self.ephemeral.start() } else { port + 1 };
             if !self.held.contains_key(&port) {
                 self.hold(port);
                 return Some(port);

@@ -1,7 +1,8 @@
 //! UDP: bound sockets, their receive buffers, and the counters that `netstat -su` shows.
 //!
-//! A datagram travels as one packet whatever its length; fragmentation, ICMP answers and send
-//! buffers are not modelled. A datagram for a port that nobody is bound to is lost silently.
+//! A datagram longer than a link's MTU goes over it in fragments, of which none may be lost, but is one
+//! event. ICMP answers and send buffers are not modelled: a datagram for a port that nobody is bound
+//! to is lost silently.
 
 use std::{
     collections::VecDeque,
@@ -103,6 +104,23 @@ impl Udp {
         Ok((key, local))
     }
 
+    /// Sockets of `host` that a program holds.
+    pub(crate) fn held(&self, host: HostId) -> usize {
+        self.sockets.iter().filter(|(_, socket)| socket.host == host).count()
+    }
+
+    pub(crate) fn ports(&mut self, host: HostId) -> &mut Ports {
+        &mut self.hosts[host.0 as usize].ports
+    }
+
+    /// Forgets every socket of `host`.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        let of_host = self.sockets.iter().filter(|(_, socket)| socket.host == host);
+        let sockets: Vec<Key> = of_host.map(|(key, _)| key).collect();
+        sockets.into_iter().for_each(|key| drop(self.sockets.remove(key)));
+        self.ports(host).clear();
+    }
+
     fn close(&mut self, key: Key) {
         if let Some(socket) = self.sockets.remove(key) {
             self.hosts[socket.host.0 as usize].ports.unbind(socket.local);
@@ -119,7 +137,7 @@ impl Udp {
         if datagram.len() > MAX_DATAGRAM_BYTES {
             return Err(io::Error::from_raw_os_error(EMSGSIZE));
         }
-        let socket = self.sockets.get(key).expect("a socket lives as long as its handle");
+        let socket = self.sockets.get(key).ok_or(io::ErrorKind::NotConnected)?;
         if net.route(socket.host, *to.ip()).is_none() {
             return Err(io::ErrorKind::HostUnreachable.into());
         }
@@ -164,12 +182,14 @@ impl Udp {
         net.trace.record(net.now_ns, &event);
     }
 
-    fn poll_receive(&mut self, key: Key, waker: &Waker) -> Poll<(SocketAddrV4, Bytes)> {
-        let socket = self.sockets.get_mut(key).expect("a socket lives as long as its handle");
+    fn poll_receive(&mut self, key: Key, waker: &Waker) -> Poll<io::Result<(SocketAddrV4, Bytes)>> {
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
         match socket.queue.pop_front() {
             Some((from, datagram)) => {
                 socket.queued_bytes -= datagram.len();
-                Poll::Ready((from, datagram))
+                Poll::Ready(Ok((from, datagram)))
             }
             None => {
                 if !socket.readers.iter().any(|reader| reader.will_wake(waker)) {
@@ -195,7 +215,9 @@ impl SimUdpSocket {
         host: HostId,
         wanted: SocketAddrV4,
     ) -> io::Result<Self> {
-        let (key, local) = shared.fabric().udp.bind(host, wanted)?;
+        let mut fabric = shared.fabric();
+        fabric.check_descriptors(host)?;
+        let (key, local) = fabric.udp.bind(host, wanted)?;
         Ok(Self { shared: Arc::clone(shared), key, local })
     }
 }
@@ -219,7 +241,7 @@ impl UdpSocket for SimUdpSocket {
 
     async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (from, datagram) =
-            poll_fn(|cx| self.shared.fabric().udp.poll_receive(self.key, cx.waker())).await;
+            poll_fn(|cx| self.shared.fabric().udp.poll_receive(self.key, cx.waker())).await?;
         let fits = datagram.len().min(buf.len());
         buf[..fits].copy_from_slice(&datagram[..fits]);
         Ok((fits, from.into()))

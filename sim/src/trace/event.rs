@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddrV4};
 
-use crate::fabric::packet::Flags;
+use crate::fabric::{link::DropReason, packet::Flags};
 
 /// One thing that happened. Addresses are those that the packet or socket bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub enum TraceEvent {
         /// Payload length.
         bytes: u32,
     },
-    /// A link's queue had no room for a packet.
+    /// A packet was lost on its way.
     LinkDropped {
         /// The packet's source.
         from: SocketAddrV4,
@@ -69,6 +69,33 @@ pub enum TraceEvent {
         to: SocketAddrV4,
         /// The packet's length on the wire.
         bytes: u32,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A socket sends a segment again.
+    Retransmitted {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+        /// The segment's first sequence number.
+        seq: u64,
+        /// The retransmission timer ran out; else acknowledgments told of the loss.
+        timer: bool,
+    },
+    /// A connection was given up: its peer has not answered for too long.
+    TimedOut {
+        /// The socket's own address.
+        local: SocketAddrV4,
+        /// Its peer's address.
+        remote: SocketAddrV4,
+    },
+    /// The world was changed: a fault begins or ends.
+    Fault {
+        /// The host that it is about.
+        who: String,
+        /// What changes.
+        what: String,
     },
     /// A TCP socket became connected; each end tells for itself.
     Opened {
@@ -121,19 +148,31 @@ impl TraceEvent {
             Self::DatagramSent { from, to, bytes } => packet(out, 3, from, to, *bytes),
             Self::DatagramDelivered { from, to, bytes } => packet(out, 4, from, to, *bytes),
             Self::DatagramDropped { from, to, bytes } => packet(out, 5, from, to, *bytes),
-            Self::LinkDropped { from, to, bytes } => packet(out, 6, from, to, *bytes),
+            Self::LinkDropped { from, to, bytes, reason } => {
+                packet(out, 6, from, to, *bytes);
+                out.push(*reason as u8);
+            }
             Self::Opened { local, remote } => addresses(out, 7, local, remote),
             Self::Closed { local, remote } => addresses(out, 8, local, remote),
             Self::Refused { local, remote } => addresses(out, 9, local, remote),
             Self::Reset { local, remote } => addresses(out, 10, local, remote),
-            Self::App { who, what } => {
-                out.push(11);
-                for text in [who, what] {
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
+            Self::App { who, what } => texts(out, 11, [who, what]),
+            Self::Retransmitted { local, remote, seq, timer } => {
+                addresses(out, 12, local, remote);
+                out.extend_from_slice(&seq.to_le_bytes());
+                out.push((*timer).into());
             }
+            Self::TimedOut { local, remote } => addresses(out, 13, local, remote),
+            Self::Fault { who, what } => texts(out, 14, [who, what]),
         }
+    }
+}
+
+fn texts(out: &mut Vec<u8>, tag: u8, texts: [&str; 2]) {
+    out.push(tag);
+    for text in texts {
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -183,9 +222,15 @@ impl fmt::Display for TraceEvent {
             Self::DatagramDropped { from, to, bytes } => {
                 write!(f, "udp dropped {from} > {to} len {bytes}")
             }
-            Self::LinkDropped { from, to, bytes } => {
-                write!(f, "link dropped {from} > {to} len {bytes}")
+            Self::LinkDropped { from, to, bytes, reason } => {
+                write!(f, "link dropped {from} > {to} len {bytes}, {}", reason.name())
             }
+            Self::Retransmitted { local, remote, seq, timer } => {
+                let cause = if *timer { "timer" } else { "duplicate acknowledgments" };
+                write!(f, "tcp sends again {local} > {remote} seq {seq}, {cause}")
+            }
+            Self::TimedOut { local, remote } => write!(f, "tcp gave up {local} with {remote}"),
+            Self::Fault { who, what } => write!(f, "fault at {who}: {what}"),
             Self::Opened { local, remote } => write!(f, "tcp opened {local} with {remote}"),
             Self::Closed { local, remote } => write!(f, "tcp closed {local} with {remote}"),
             Self::Refused { local, remote } => write!(f, "tcp refused {local} by {remote}"),

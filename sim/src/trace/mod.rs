@@ -11,7 +11,7 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-pub use crate::fabric::packet::Flags;
+pub use crate::fabric::{link::DropReason, packet::Flags};
 pub use event::TraceEvent;
 
 /// A checkpoint is kept every so many events.
@@ -71,8 +71,14 @@ pub struct Counts {
     pub datagrams_delivered: u64,
     /// UDP datagrams that reached no socket or a full receive buffer.
     pub datagrams_dropped: u64,
-    /// Packets that a link's queue had no room for.
+    /// Packets lost on their way, for whatever reason.
     pub link_dropped: u64,
+    /// TCP segments sent again.
+    pub retransmitted: u64,
+    /// Connections given up.
+    pub timed_out: u64,
+    /// Changes of the world.
+    pub faults: u64,
     /// TCP sockets that became connected.
     pub opened: u64,
     /// TCP sockets forgotten.
@@ -183,6 +189,9 @@ impl Counts {
             TraceEvent::DatagramDelivered { .. } => &mut self.datagrams_delivered,
             TraceEvent::DatagramDropped { .. } => &mut self.datagrams_dropped,
             TraceEvent::LinkDropped { .. } => &mut self.link_dropped,
+            TraceEvent::Retransmitted { .. } => &mut self.retransmitted,
+            TraceEvent::TimedOut { .. } => &mut self.timed_out,
+            TraceEvent::Fault { .. } => &mut self.faults,
             TraceEvent::Opened { .. } => &mut self.opened,
             TraceEvent::Closed { .. } => &mut self.closed,
             TraceEvent::Refused { .. } => &mut self.refused,

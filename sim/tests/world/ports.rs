@@ -71,19 +71,31 @@ fn a_host_reaches_itself_over_loopback() {
 }
 
 #[test]
-fn a_full_backlog_refuses_and_dropping_the_listener_resets_who_waits_in_it() {
+fn a_full_backlog_drops_syns_and_dropping_the_listener_resets_who_waits_in_it() {
     let (world, client, server) = pair(1);
     let outcome = world.run(LIMIT, async {
-        let listener = server.bind_tcp(address(&server)).await.expect("free");
+        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
         let mut waiting = Vec::new();
         for _ in 0..LISTEN_BACKLOG {
             waiting.push(client.connect_tcp(address(&server)).await.expect("room in the backlog"));
         }
+        // Nobody answers until there is room, and then the SYN is sent again after a second.
+        let begin = Instant::now();
+        let accepting = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            listener.accept().await.expect("somebody waits")
+        };
+        let (one_more, _accepted) = tokio::join!(client.connect_tcp(address(&server)), accepting);
+        waiting.push(one_more.expect("room again"));
+        assert_eq!(begin.elapsed(), Duration::from_millis(1_040));
+        // And when there is none for two minutes, the client gives up (tcp(7), tcp_syn_retries).
+        let begin = Instant::now();
         let error = client.connect_tcp(address(&server)).await.expect_err("no room");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begin.elapsed(), Duration::from_secs(127));
         drop(listener);
-        assert_eq!(server.netstat().rows, []);
-        let error = waiting[0].read_u8().await.expect_err("reset");
+        assert_eq!(server.netstat().rows.len(), 1, "the one that was accepted");
+        let error = waiting[1].read_u8().await.expect_err("reset");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         server.bind_tcp(address(&server)).await.expect("free again");
     });

@@ -29,7 +29,7 @@ fn a_packet_takes_exactly_the_links_delay() {
 #[test]
 fn event_times_are_exact_to_the_nanosecond_and_timers_to_the_millisecond() {
     let mut world = World::new(1);
-    let odd = Direction { delay_ns: 1_234_567, rate_bps: 0, queue_bytes: 0 };
+    let odd = Direction { delay_ns: 1_234_567, ..Direction::default() };
     let client = world.add_host("client", LinkConfig::symmetric(odd));
     let server = world.add_host("server", LinkConfig::ideal());
     let outcome = world.run(LIMIT, async {

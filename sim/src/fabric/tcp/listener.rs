@@ -67,15 +67,32 @@ impl Tcp {
         Ok((key, local))
     }
 
-    fn poll_accept(&mut self, key: Key, waker: &Waker) -> Poll<(Key, SocketAddrV4)> {
-        let listener = self.listeners.get_mut(key).expect("a listener lives as long as its handle");
-        let Some(accepted) = listener.queue.pop_front() else {
+    fn poll_accept(
+        &mut self,
+        net: &mut Network,
+        key: Key,
+        waker: &Waker,
+        has_descriptor: io::Result<()>,
+    ) -> Poll<io::Result<(Key, SocketAddrV4)>> {
+        let Some(listener) = self.listeners.get_mut(key) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let Some(&next) = listener.queue.front() else {
             listener.acceptor = Some(waker.clone());
             return Poll::Pending;
         };
-        let socket = self.socket(accepted);
+        // As on Linux the connection stays in the queue.
+        has_descriptor?;
+        listener.queue.pop_front();
+        let to_fail = &mut self.hosts[listener.host.0 as usize].accepts_to_fail;
+        if *to_fail > 0 {
+            *to_fail -= 1;
+            self.abort(net, next);
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let socket = self.socket(next);
         socket.listener = None;
-        Poll::Ready((accepted, socket.remote))
+        Poll::Ready(Ok((next, socket.remote)))
     }
 
     /// Closes a listener and resets every connection that was not accepted.
@@ -109,7 +126,9 @@ impl SimTcpListener {
         host: HostId,
         wanted: SocketAddrV4,
     ) -> io::Result<Self> {
-        let (key, local) = shared.fabric().tcp.listen(host, wanted)?;
+        let mut fabric = shared.fabric();
+        fabric.check_descriptors(host)?;
+        let (key, local) = fabric.tcp.listen(host, wanted)?;
         Ok(Self { shared: Arc::clone(shared), key, local })
     }
 }
@@ -126,8 +145,14 @@ impl TcpListener for SimTcpListener {
     type Stream = SimTcpStream;
 
     async fn accept(&mut self) -> io::Result<(SimTcpStream, SocketAddr)> {
-        let (accepted, peer) =
-            poll_fn(|cx| self.shared.fabric().tcp.poll_accept(self.key, cx.waker())).await;
+        let (accepted, peer) = poll_fn(|cx| {
+            let mut fabric = self.shared.fabric();
+            let host = fabric.tcp.listeners.get(self.key).map(|listener| listener.host);
+            let has_descriptor = host.map_or(Ok(()), |host| fabric.check_descriptors(host));
+            let Fabric { tcp, net, .. } = &mut *fabric;
+            tcp.poll_accept(net, self.key, cx.waker(), has_descriptor)
+        })
+        .await?;
         Ok((SimTcpStream::new(Arc::clone(&self.shared), accepted), peer.into()))
     }
 

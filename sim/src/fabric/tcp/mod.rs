@@ -1,25 +1,32 @@
 //! TCP, as far as programs can tell it from the kernel's.
 //!
-//! Modelled: handshake with a backlog, refusal, MSS, send and receive buffers, the advertised
-//! window with its closing and reopening, cumulative acknowledgment, half-close, FIN in every
-//! order, RST and what each side then gets from `read` and `write`, TIME_WAIT, ephemeral ports.
+//! Modelled: handshake with a backlog, lost SYNs and a connection timeout, refusal, MSS, send and
+//! receive buffers, the advertised window with its closing, reopening and probing, cumulative
+//! acknowledgment, reassembly, RTT and retransmission timer (RFC 6298), slow start, congestion
+//! avoidance, fast retransmit and recovery (RFC 5681, RFC 6582), half-close, FIN in every order, RST and
+//! what each side then gets from `read` and `write`, giving up a silent peer, TIME_WAIT, ephemeral ports.
 //!
 //! Not modelled, and why a program cannot tell:
-//! - Loss, so no retransmission, congestion control, RTT estimate or zero-window probe: only a
-//!   link's full queue drops a segment, and then the connection stands still. Sequence numbers,
-//!   cumulative acknowledgments and unacknowledged chunks are kept as these will need them.
-//! - A full backlog answers RST; Linux drops the SYN, which the client sends again.
-//! - Simultaneous open: an ephemeral port is never another connection's target.
-//! - Delayed acknowledgments and Nagle's algorithm: each segment with data is acknowledged at once,
+//! - Selective acknowledgment, timestamps and window scaling as options: windows are simply wide enough, round
+//!   trips are measured on segments sent once; several losses in a window take a round trip each.
+//! - CUBIC, pacing, tail loss probes: throughput under loss is Reno's, recovery at the end of a burst waits for
+//!   the timer.
+//! - Delayed acknowledgments and Nagle's algorithm: each packet with data is acknowledged at once,
 //!   each write is sent at once; the seam asks for no delay.
-//! - Options (window scaling, SACK, timestamps): the window is simply wide enough.
-//! - Urgent data, and checks against forged segments.
+//! - Growing buffers: both have one size.
+//! - Path MTU discovery: segments fit the links of both ends as they were at the handshake; a link
+//!   whose MTU shrinks later drops them, as where ICMP is filtered.
+//! - Simultaneous open: an ephemeral port is never another connection's target.
+//! - Keep-alive probes: off, as on Linux unless asked for. SYN cookies, urgent data, forged segments.
 
+mod congestion;
 pub(crate) mod listener;
 mod receive;
+mod rtt;
 mod send;
 mod socket;
 pub(crate) mod stream;
+mod timer;
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +38,6 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    events::Event,
     netstat::SocketState as State,
     network::Network,
     packet::{Body, Flags, Packet, Segment},
@@ -45,6 +51,8 @@ use crate::{
 };
 use listener::Listener;
 use socket::Socket;
+use stream::ShortIo;
+use timer::Timer;
 
 /// Payload bytes per segment: 1,500 of Ethernet less IP and TCP headers.
 pub const MSS_BYTES: usize = 1_460;
@@ -61,15 +69,6 @@ const ORPHAN_WAIT: Duration = Duration::from_secs(60);
 /// A window update that nobody asked for tells of at least this much room.
 const WINDOW_STEP_BYTES: u64 = 8 << 10;
 
-/// What a socket waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timer {
-    /// The end of TIME_WAIT.
-    TimeWait,
-    /// The end of patience with a peer that does not send its FIN.
-    OrphanWait,
-}
-
 /// The TCP of every host.
 #[derive(Debug)]
 pub(crate) struct Tcp {
@@ -84,6 +83,9 @@ struct TcpHost {
     ports: Ports,
     /// By local and remote address.
     connections: BTreeMap<(SocketAddrV4, SocketAddrV4), Key>,
+    /// How many connections are yet to die between the handshake and `accept`.
+    accepts_to_fail: u32,
+    short_io: Option<ShortIo>,
 }
 
 impl Tcp {
@@ -97,7 +99,48 @@ impl Tcp {
     }
 
     pub(crate) fn add_host(&mut self, ports: &mut Rng) {
-        self.hosts.push(TcpHost { ports: Ports::new(ports), connections: BTreeMap::new() });
+        self.hosts.push(TcpHost {
+            ports: Ports::new(ports),
+            connections: BTreeMap::new(),
+            accepts_to_fail: 0,
+            short_io: None,
+        });
+    }
+
+    pub(crate) fn ports(&mut self, host: HostId) -> &mut Ports {
+        &mut self.hosts[host.0 as usize].ports
+    }
+
+    /// Has the next `count` connections of `host` that wait for `accept` die there.
+    pub(crate) fn fail_accepts(&mut self, host: HostId, count: u32) {
+        self.hosts[host.0 as usize].accepts_to_fail = count;
+    }
+
+    /// Has reads and writes of `host` move so many bytes at most, the number drawn each time.
+    pub(crate) fn set_short_io(&mut self, host: HostId, short_io: Option<ShortIo>) {
+        self.hosts[host.0 as usize].short_io = short_io;
+    }
+
+    /// Forgets every socket of `host`, and tells nobody.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        let of_host = self.sockets.iter().filter(|(_, socket)| socket.host == host);
+        let sockets: Vec<Key> = of_host.map(|(key, _)| key).collect();
+        sockets.into_iter().for_each(|key| drop(self.sockets.remove(key)));
+        let of_host = self.listeners.iter().filter(|(_, listener)| listener.host == host);
+        let listeners: Vec<Key> = of_host.map(|(key, _)| key).collect();
+        listeners.into_iter().for_each(|key| drop(self.listeners.remove(key)));
+        let TcpHost { ports, connections, .. } = &mut self.hosts[host.0 as usize];
+        ports.clear();
+        connections.clear();
+    }
+
+    /// Sockets of `host` that a program holds.
+    pub(crate) fn held(&self, host: HostId) -> usize {
+        let is_held =
+            |socket: &Socket| socket.host == host && !socket.is_orphan && socket.listener.is_none();
+        let connections = self.sockets.iter().filter(|(_, socket)| is_held(socket)).count();
+        let listeners = self.listeners.iter().filter(|(_, listener)| listener.host == host);
+        connections + listeners.count()
     }
 
     /// Starts connecting `host` to `remote`.
@@ -119,7 +162,8 @@ impl Tcp {
         let ports = &mut self.hosts[host.0 as usize].ports;
         let port = ports.take_ephemeral().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let addresses = (SocketAddrV4::new(net.source_ip(host, ip), port), remote);
-        let socket = Socket::connecting(host, addresses, self.initial_seqs.below(1 << 32));
+        let initial_seq = self.initial_seqs.below(1 << 32);
+        let socket = Socket::connecting(host, addresses, initial_seq, net.mss_bytes(host));
         let key = self.insert(socket);
         self.socket(key).send_syn(net);
         Ok(key)
@@ -161,8 +205,11 @@ impl Tcp {
         }
         if is_syn {
             let listener = self.hosts[host.0 as usize].ports.find(to);
-            if let Some(listener) = listener.filter(|key| self.has_room(*key)) {
-                self.answer(net, host, listener, (to, from), &segment);
+            if let Some(listener) = listener {
+                // Without room the SYN is dropped, and the client sends it again.
+                if self.has_room(listener) {
+                    self.answer(net, host, listener, (to, from), &segment);
+                }
                 return;
             }
         }
@@ -200,7 +247,9 @@ impl Tcp {
     ) {
         self.hosts[host.0 as usize].ports.hold(addresses.0.port());
         let initial_seq = self.initial_seqs.below(1 << 32);
-        let key = self.insert(Socket::answering(host, addresses, initial_seq, listener, syn));
+        let mss_bytes = net.mss_bytes(host);
+        let socket = Socket::answering(host, addresses, initial_seq, mss_bytes, (listener, syn));
+        let key = self.insert(socket);
         let listener = self.listeners.get_mut(listener).expect("a bound listener is open");
         listener.handshakes += 1;
         self.socket(key).send_syn(net);
@@ -218,9 +267,10 @@ impl Tcp {
             let listener = listener.and_then(|key| self.listeners.get_mut(key));
             listener.expect("a handshake ends before its listener").on_handshake(key, after);
         }
+        let socket = self.socket(key);
         match after {
-            State::TimeWait => schedule(net, key, Timer::TimeWait, TIME_WAIT),
-            State::FinWait2 if is_orphan => schedule(net, key, Timer::OrphanWait, ORPHAN_WAIT),
+            State::TimeWait => socket.set_timer(net, TIME_WAIT.as_nanos() as u64),
+            State::FinWait2 if is_orphan => socket.set_timer(net, ORPHAN_WAIT.as_nanos() as u64),
             State::Closed => {
                 self.unlink(net, key);
                 if is_orphan || before == State::SynReceived {
@@ -235,28 +285,29 @@ impl Tcp {
     fn unlink(&mut self, net: &mut Network, key: Key) {
         let socket = self.socket(key);
         let (host, local, remote) = (socket.host, socket.local, socket.remote);
-        let TcpHost { ports, connections } = &mut self.hosts[host.0 as usize];
+        let TcpHost { ports, connections, .. } = &mut self.hosts[host.0 as usize];
         connections.remove(&(local, remote));
         ports.release(local.port());
         net.trace.record(net.now_ns, &TraceEvent::Closed { local, remote });
     }
 
-    pub(crate) fn on_timer(&mut self, net: &mut Network, key: Key, timer: Timer) {
+    pub(crate) fn on_timer(&mut self, net: &mut Network, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
-        let before = socket.state;
-        let is_due = match timer {
-            Timer::TimeWait => before == State::TimeWait,
-            Timer::OrphanWait => before == State::FinWait2,
-        };
-        if is_due {
-            socket.state = State::Closed;
-            self.settle(net, key, before);
+        if !socket.timer.on_event(net, key) {
+            return;
         }
+        let before = socket.state;
+        match before {
+            State::TimeWait | State::FinWait2 => socket.state = State::Closed,
+            State::Closed => {}
+            _ => socket.on_timeout(net),
+        }
+        self.settle(net, key, before);
     }
 
     /// Ends the sending direction of a connection.
     fn shut_down(&mut self, net: &mut Network, key: Key) {
-        let socket = self.socket(key);
+        let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
         socket.close_sending(net);
         self.settle(net, key, before);
@@ -264,7 +315,7 @@ impl Tcp {
 
     /// Closes a connection whose handle is gone: in order, or by RST if the peer's bytes are lost.
     fn close(&mut self, net: &mut Network, key: Key) {
-        let socket = self.socket(key);
+        let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
         socket.is_orphan = true;
         (socket.reader, socket.writer) = (None, None);
@@ -276,7 +327,7 @@ impl Tcp {
             State::SynSent => socket.state = State::Closed,
             State::TimeWait => {}
             _ if socket.receive.queued_bytes() > 0 => socket.send_reset(net),
-            State::FinWait2 => schedule(net, key, Timer::OrphanWait, ORPHAN_WAIT),
+            State::FinWait2 => socket.set_timer(net, ORPHAN_WAIT.as_nanos() as u64),
             _ => socket.close_sending(net),
         }
         self.settle(net, key, before);
@@ -296,11 +347,6 @@ impl Tcp {
     }
 }
 
-fn schedule(net: &mut Network, socket: Key, timer: Timer, after: Duration) {
-    let at_ns = net.now_ns + after.as_nanos() as u64;
-    net.events.schedule(at_ns, Event::TcpTimer { socket, timer });
-}
-
 /// Answers a segment that no socket takes (RFC 9293, 3.5.2).
 fn refuse(
     net: &mut Network,
@@ -313,6 +359,7 @@ fn refuse(
         ack: segment.seq + segment.sequence_len(),
         window_bytes: 0,
         flags: Flags::RST | Flags::ACK,
+        mss_bytes: MSS_BYTES as u16,
         payload: Bytes::new(),
         sender: None,
         receiver: segment.sender,

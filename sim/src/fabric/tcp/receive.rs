@@ -1,8 +1,7 @@
-//! The receiving half of a TCP connection: what came in order and waits for the reader.
-//!
-//! Segments after a gap are not kept: the fabric does not reorder yet.
+//! The receiving half of a TCP connection: what came in order and waits for the reader, and what came
+//! after a gap and waits for that to close.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
@@ -18,6 +17,10 @@ pub(crate) struct ReceiveQueue {
     chunks: VecDeque<Bytes>,
     queued_bytes: usize,
     has_fin: bool,
+    /// Sequence number of a FIN that came too early.
+    fin: Option<u64>,
+    /// What came too early, by its first sequence number; absent as long as there was no gap.
+    early: Option<Box<BTreeMap<u64, Bytes>>>,
 }
 
 impl ReceiveQueue {
@@ -29,6 +32,8 @@ impl ReceiveQueue {
             chunks: VecDeque::new(),
             queued_bytes: 0,
             has_fin: false,
+            fin: None,
+            early: None,
         }
     }
 
@@ -45,13 +50,42 @@ impl ReceiveQueue {
         self.has_fin
     }
 
-    /// Queues the part of `payload` that is next in order and within the window; true if any is.
+    /// First sequence number beyond the window advertised.
+    pub(crate) fn edge(&self) -> u64 {
+        self.edge
+    }
+
+    /// Takes `payload`, as far as it is within the window and new; true if the reader has more now.
     pub(crate) fn accept(&mut self, seq: u64, mut payload: Bytes) -> bool {
-        if seq > self.nxt || self.has_fin {
+        if self.has_fin || seq >= self.edge {
             return false;
         }
+        payload.truncate((self.edge - seq) as usize);
+        if seq > self.nxt {
+            let early = self.early.get_or_insert_default();
+            let known = early.entry(seq).or_default();
+            if known.len() < payload.len() {
+                *known = payload;
+            }
+            return false;
+        }
+        let has_more = self.append(seq, payload);
+        while let Some(early) = &mut self.early {
+            match early.first_key_value() {
+                Some((seq, _)) if *seq <= self.nxt => {
+                    let (seq, payload) = early.pop_first().expect("is there");
+                    self.append(seq, payload);
+                }
+                Some(_) => break,
+                None => self.early = None,
+            }
+        }
+        has_more
+    }
+
+    /// Queues what of `payload`, which begins at or before what is expected, is new; true if any is.
+    fn append(&mut self, seq: u64, mut payload: Bytes) -> bool {
         payload.advance(payload.len().min((self.nxt - seq) as usize));
-        payload.truncate((self.edge - self.nxt) as usize);
         if payload.is_empty() {
             return false;
         }
@@ -61,9 +95,11 @@ impl ReceiveQueue {
         true
     }
 
-    /// Takes the FIN with sequence number `seq`; true if it is next in order.
-    pub(crate) fn accept_fin(&mut self, seq: u64) -> bool {
-        if self.has_fin || seq != self.nxt {
+    /// Takes the FIN with sequence number `seq`, or one that came before, if it is next in order; true
+    /// if it is.
+    pub(crate) fn accept_fin(&mut self, seq: Option<u64>) -> bool {
+        self.fin = self.fin.or(seq.filter(|seq| *seq <= self.edge));
+        if self.has_fin || self.fin != Some(self.nxt) {
             return false;
         }
         self.nxt += 1;
@@ -107,16 +143,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_bytes_are_cut_off_and_a_gap_is_refused() {
+    fn old_bytes_are_cut_off_and_what_comes_early_waits() {
         let mut queue = ReceiveQueue::new(10);
         assert!(queue.accept(10, Bytes::from_static(b"abcd")));
         assert!(queue.accept(12, Bytes::from_static(b"cdef")));
         assert!(!queue.accept(12, Bytes::from_static(b"cd")));
         assert!(!queue.accept(17, Bytes::from_static(b"h")));
+        assert!(!queue.accept(17, Bytes::from_static(b"hij")));
+        assert!(!queue.accept(19, Bytes::from_static(b"jk")));
+        assert!(!queue.accept_fin(Some(21)));
+        assert_eq!(queue.nxt(), 16);
+        assert!(queue.accept(16, Bytes::from_static(b"g")));
+        assert!(queue.accept_fin(None));
         let mut space = [0; 16];
         let mut buf = ReadBuf::new(&mut space);
         queue.read(&mut buf);
-        assert_eq!(buf.filled(), b"abcdef");
+        assert_eq!(buf.filled(), b"abcdefghijk");
     }
 
     #[test]

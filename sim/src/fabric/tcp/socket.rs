@@ -12,13 +12,26 @@ use super::{
         network::Network,
         packet::{Body, Flags, Packet, Segment},
     },
-    RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,
+    RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, Timer,
+    congestion::{Advice, Congestion},
     receive::ReceiveQueue,
-    send::SendQueue,
+    rtt::RoundTrip,
+    send::{Outgoing, SendQueue},
 };
 use crate::{
     executor::HostId, fabric::netstat::SocketState as State, slab::Key, trace::TraceEvent,
 };
+
+/// How often a SYN is sent again (Linux's `tcp_syn_retries`).
+const SYN_RETRIES: u8 = 6;
+/// How often the answer to a SYN is sent again (Linux's `tcp_synack_retries`).
+const SYN_ANSWER_RETRIES: u8 = 5;
+/// How often a segment is sent again, or the peer's window probed, without an answer (Linux's
+/// `tcp_retries2`): a quarter of an hour.
+const RETRIES: u8 = 15;
+/// The same for a connection that no program holds any more (Linux's `tcp_orphan_retries`): a minute
+/// and a half.
+const ORPHAN_RETRIES: u8 = 8;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -39,6 +52,14 @@ pub(crate) struct Socket {
     /// Set right after the socket got its place.
     pub(crate) key: Option<Key>,
     peer: Option<Key>,
+    pub(crate) timer: Timer,
+    congestion: Congestion,
+    rtt: RoundTrip,
+    /// The sequence number whose acknowledgment tells the round trip, and when it was sent.
+    timed: Option<(u64, u64)>,
+    last_sent_ns: u64,
+    /// How often the timer ran out since the peer was last heard.
+    unanswered: u8,
 }
 
 impl Socket {
@@ -47,6 +68,7 @@ impl Socket {
         host: HostId,
         (local, remote): (SocketAddrV4, SocketAddrV4),
         initial_seq: u64,
+        mss_bytes: u32,
     ) -> Self {
         Self {
             host,
@@ -62,6 +84,12 @@ impl Socket {
             error: None,
             key: None,
             peer: None,
+            timer: Timer::default(),
+            congestion: Congestion::new(initial_seq, mss_bytes),
+            rtt: RoundTrip::new(),
+            timed: None,
+            last_sent_ns: 0,
+            unanswered: 0,
         }
     }
 
@@ -70,10 +98,11 @@ impl Socket {
         host: HostId,
         addresses: (SocketAddrV4, SocketAddrV4),
         initial_seq: u64,
-        listener: Key,
-        syn: &Segment,
+        mss_bytes: u32,
+        (listener, syn): (Key, &Segment),
     ) -> Self {
-        let mut socket = Self::connecting(host, addresses, initial_seq);
+        let mss_bytes = mss_bytes.min(syn.mss_bytes.into());
+        let mut socket = Self::connecting(host, addresses, initial_seq, mss_bytes);
         socket.state = State::SynReceived;
         socket.listener = Some(listener);
         socket.peer = syn.sender;
@@ -87,27 +116,99 @@ impl Socket {
             State::SynSent => Flags::SYN,
             _ => Flags::SYN | Flags::ACK,
         };
+        if self.rtt.backoff() == 0 {
+            self.timed = Some((self.send.una() + 1, net.now_ns));
+        }
         self.emit(net, flags, self.send.una(), Bytes::new());
+        self.wait_for_ack(net);
     }
 
     pub(crate) fn send_reset(&mut self, net: &mut Network) {
-        self.emit(net, Flags::RST | Flags::ACK, self.send.nxt(), Bytes::new());
+        self.emit(net, Flags::RST | Flags::ACK, self.send.sent(), Bytes::new());
         self.state = State::Closed;
     }
 
     pub(crate) fn send_ack(&mut self, net: &mut Network) {
-        self.emit(net, Flags::ACK, self.send.nxt(), Bytes::new());
+        self.emit(net, Flags::ACK, self.send.sent(), Bytes::new());
     }
 
-    /// Sends what the window allows; true if anything went out.
+    /// Sends what the windows allow; true if anything went out.
     pub(crate) fn transmit(&mut self, net: &mut Network) -> bool {
+        if !self.send.has_unsent() || matches!(self.state, State::SynSent | State::SynReceived) {
+            return false;
+        }
+        if self.send.flight_bytes() == 0 && net.now_ns > self.last_sent_ns + self.rtt.timeout_ns() {
+            self.congestion.on_idle();
+        }
+        let bytes_max = self.segment_bytes_max(net);
         let mut has_sent = false;
-        while let Some(outgoing) = self.send.next_segment() {
-            let flags = if outgoing.is_fin { Flags::ACK | Flags::FIN } else { Flags::ACK };
-            self.emit(net, flags, outgoing.seq, outgoing.payload);
+        while let Some(outgoing) = {
+            let known = self.send.sent();
+            let next = self.send.next_segment(bytes_max, self.congestion.window_bytes());
+            next.map(|outgoing| (outgoing.seq < known, outgoing))
+        } {
+            let (is_again, outgoing) = outgoing;
+            if is_again {
+                self.note_again(net, outgoing.seq, true);
+            } else if self.timed.is_none() {
+                self.timed = Some((self.send.nxt(), net.now_ns));
+            }
+            self.emit_outgoing(net, outgoing);
             has_sent = true;
         }
+        if !self.timer.is_set() {
+            self.wait_for_ack(net);
+        }
         has_sent
+    }
+
+    /// Longest payload that goes out as one packet now.
+    fn segment_bytes_max(&self, net: &Network) -> usize {
+        let mss_bytes = self.congestion.mss_bytes() as usize;
+        if self.congestion.is_recovering() || self.send.nxt() < self.send.sent() {
+            return mss_bytes;
+        }
+        let offload_bytes = net.offload_bytes(self.host, *self.remote.ip()) as usize;
+        (offload_bytes / mss_bytes).max(1) * mss_bytes
+    }
+
+    fn emit_outgoing(&mut self, net: &mut Network, outgoing: Outgoing) {
+        let flags = if outgoing.is_fin { Flags::ACK | Flags::FIN } else { Flags::ACK };
+        self.last_sent_ns = net.now_ns;
+        self.emit(net, flags, outgoing.seq, outgoing.payload);
+    }
+
+    /// Sends the first unacknowledged segment again, because acknowledgments tell of its loss.
+    fn retransmit(&mut self, net: &mut Network) {
+        let again = self.send.first_segment(self.congestion.mss_bytes() as usize);
+        if let Some(outgoing) = again {
+            self.timed = None;
+            self.note_again(net, outgoing.seq, false);
+            self.emit_outgoing(net, outgoing);
+        }
+    }
+
+    fn note_again(&self, net: &mut Network, seq: u64, timer: bool) {
+        let (local, remote) = (self.local, self.remote);
+        let event = TraceEvent::Retransmitted { local, remote, seq, timer };
+        net.trace.record(net.now_ns, &event);
+    }
+
+    /// Sets the timer anew for what is unacknowledged, or for a window that has to be probed.
+    fn wait_for_ack(&mut self, net: &mut Network) {
+        let has_to_wait = self.send.flight_bytes() > 0
+            || self.send.is_window_closed()
+            || matches!(self.state, State::SynSent | State::SynReceived);
+        match has_to_wait {
+            true => self.set_timer(net, self.rtt.timeout_ns()),
+            false => self.timer.stop(),
+        }
+    }
+
+    /// Has the socket's timer run out after `after_ns`.
+    pub(crate) fn set_timer(&mut self, net: &mut Network, after_ns: u64) {
+        let key = self.key.expect("a socket has its place before it waits");
+        self.timer.set(net, key, net.now_ns + after_ns);
     }
 
     /// Ends the sending direction: the FIN goes out after what is queued.
@@ -123,17 +224,40 @@ impl Socket {
 
     /// Takes in a segment of this connection.
     pub(crate) fn on_segment(&mut self, net: &mut Network, segment: Segment) {
+        if self.state == State::SynSent {
+            return self.on_syn_answer(net, &segment);
+        }
+        let (nxt, edge) = (self.receive.nxt(), self.receive.edge());
         if segment.flags.has(Flags::RST) {
-            self.on_reset(net);
+            // One that does not stand at the expected place may be an old one: the peer is asked, and
+            // says it again if it means it (RFC 5961, 3.2).
+            if segment.seq == nxt {
+                self.on_reset(net);
+            } else if (nxt..=edge).contains(&segment.seq) {
+                self.send_ack(net);
+            }
             return;
         }
-        match self.state {
-            State::SynSent => return self.on_syn_answer(net, &segment),
-            State::SynReceived if segment.ack == self.send.nxt() => self.open(net),
-            _ => {}
+        if segment.flags.has(Flags::SYN) {
+            // The answer to the peer's SYN, or the acknowledgment of its answer, was lost; or a peer that
+            // has forgotten this connection begins a new one, and this tells it (RFC 5961, 4.2).
+            return match self.state {
+                State::SynReceived if segment.seq + 1 == nxt => self.send_syn(net),
+                _ => self.send_ack(net),
+            };
         }
-        self.on_ack(&segment);
-        let has_to_ack = segment.sequence_len() > 0;
+        if segment.seq > edge {
+            return self.send_ack(net);
+        }
+        if self.state == State::SynReceived {
+            if segment.ack < self.send.nxt() {
+                return;
+            }
+            self.open(net);
+        }
+        self.on_ack(net, &segment);
+        let is_old = segment.seq < nxt;
+        let has_to_ack = segment.sequence_len() > 0 || is_old;
         self.on_payload(net, segment);
         if self.state != State::Closed && !self.transmit(net) && has_to_ack {
             self.send_ack(net);
@@ -141,15 +265,26 @@ impl Socket {
     }
 
     fn on_syn_answer(&mut self, net: &mut Network, segment: &Segment) {
-        if !segment.flags.has(Flags::SYN | Flags::ACK) || segment.ack != self.send.nxt() {
-            self.send_reset(net);
-            self.fail(io::ErrorKind::ConnectionRefused);
+        let is_for_syn = segment.flags.has(Flags::ACK) && segment.ack == self.send.nxt();
+        if segment.flags.has(Flags::RST) {
+            if is_for_syn {
+                self.on_reset(net);
+            }
+            return;
+        }
+        if !is_for_syn || !segment.flags.has(Flags::SYN) {
+            // From a connection that this host has forgotten: the peer has to forget it too before the
+            // SYN, which is sent again, finds its listener (RFC 9293, 3.5.1).
+            if segment.flags.has(Flags::ACK) {
+                self.emit(net, Flags::RST, segment.ack, Bytes::new());
+            }
             return;
         }
         self.peer = segment.sender;
         self.receive = ReceiveQueue::new(segment.seq + 1);
-        self.send.on_ack(segment.ack, segment.window_bytes);
+        self.congestion.set_mss(self.congestion.mss_bytes().min(segment.mss_bytes.into()));
         self.open(net);
+        self.on_ack(net, segment);
         self.send_ack(net);
     }
 
@@ -160,8 +295,28 @@ impl Socket {
         net.trace.record(net.now_ns, &event);
     }
 
-    fn on_ack(&mut self, segment: &Segment) {
-        self.send.on_ack(segment.ack, segment.window_bytes);
+    fn on_ack(&mut self, net: &mut Network, segment: &Segment) {
+        let flight_bytes = self.send.flight_bytes();
+        let edge = self.send.window_end();
+        let acked_bytes = self.send.on_ack(segment.ack, segment.window_bytes);
+        if acked_bytes > 0 {
+            self.on_new_ack(net, segment.ack, acked_bytes, flight_bytes);
+        } else if segment.ack == self.send.una() {
+            self.unanswered = 0;
+            let is_duplicate = flight_bytes > 0
+                && segment.sequence_len() == 0
+                && segment.ack + u64::from(segment.window_bytes) == edge;
+            if is_duplicate {
+                let (una, sent) = (segment.ack, self.send.sent());
+                if self.congestion.on_duplicate_ack(una, sent, flight_bytes) == Advice::Retransmit {
+                    self.retransmit(net);
+                }
+            } else if flight_bytes == 0 && self.send.window_end() > edge {
+                // The window that was probed has opened.
+                self.rtt.recover();
+                self.timer.stop();
+            }
+        }
         // As Linux: a writer that waits is woken when a third of the buffer is free.
         if self.send.free_bytes() >= SEND_BUFFER_BYTES / 3 {
             wake(&mut self.writer);
@@ -176,11 +331,69 @@ impl Socket {
         }
     }
 
+    fn on_new_ack(&mut self, net: &mut Network, ack: u64, acked_bytes: u64, flight_bytes: u64) {
+        self.unanswered = 0;
+        if let Some((seq, sent_ns)) = self.timed
+            && ack >= seq
+        {
+            self.rtt.measure(net.now_ns - sent_ns);
+            self.timed = None;
+        }
+        self.rtt.recover();
+        let advice = self.congestion.on_ack(ack, acked_bytes, flight_bytes);
+        if advice == Advice::Retransmit {
+            self.retransmit(net);
+        }
+        self.wait_for_ack(net);
+    }
+
+    /// The timer ran out: sends again what is not acknowledged, or asks for the peer's window, or gives up.
+    pub(crate) fn on_timeout(&mut self, net: &mut Network) {
+        let (is_orphan, backoff) = (self.is_orphan, self.rtt.backoff());
+        let is_syn = matches!(self.state, State::SynSent | State::SynReceived);
+        let flight_bytes = self.send.flight_bytes();
+        let is_over = match self.state {
+            State::SynSent => self.unanswered >= SYN_RETRIES,
+            State::SynReceived => self.unanswered >= SYN_ANSWER_RETRIES,
+            // A peer that keeps its window shut, and says so, does not hold an orphan for ever.
+            _ if is_orphan && flight_bytes == 0 => backoff >= ORPHAN_RETRIES,
+            _ if is_orphan => self.unanswered >= ORPHAN_RETRIES,
+            _ => self.unanswered >= RETRIES,
+        };
+        if is_over {
+            return self.give_up(net);
+        }
+        self.unanswered += 1;
+        self.timed = None;
+        if is_syn {
+            self.rtt.back_off();
+            self.note_again(net, self.send.una(), true);
+            self.send_syn(net);
+        } else if flight_bytes > 0 {
+            self.congestion.on_timeout(self.send.sent(), flight_bytes, backoff == 0);
+            self.rtt.back_off();
+            self.send.rewind();
+            self.transmit(net);
+            self.wait_for_ack(net);
+        } else {
+            self.rtt.back_off();
+            // An old sequence number makes the peer say what it expects and has room for.
+            self.emit(net, Flags::ACK, self.send.una() - 1, Bytes::new());
+            self.wait_for_ack(net);
+        }
+    }
+
+    fn give_up(&mut self, net: &mut Network) {
+        let (local, remote) = (self.local, self.remote);
+        net.trace.record(net.now_ns, &TraceEvent::TimedOut { local, remote });
+        self.state = State::Closed;
+        self.fail(io::ErrorKind::TimedOut);
+    }
+
     fn on_payload(&mut self, net: &mut Network, segment: Segment) {
-        let fin_seq =
-            segment.flags.has(Flags::FIN).then_some(segment.seq + segment.payload.len() as u64);
+        let end = segment.seq + segment.payload.len() as u64;
         if !segment.payload.is_empty() {
-            if self.is_orphan {
+            if self.is_orphan && end > self.receive.nxt() {
                 // Nobody is left to read it: the peer must know that it is lost.
                 self.send_reset(net);
                 return;
@@ -189,7 +402,7 @@ impl Socket {
                 wake(&mut self.reader);
             }
         }
-        if fin_seq.is_some_and(|seq| self.receive.accept_fin(seq)) {
+        if self.receive.accept_fin(segment.flags.has(Flags::FIN).then_some(end)) {
             wake(&mut self.reader);
             self.state = match self.state {
                 State::Established => State::CloseWait,
@@ -226,11 +439,16 @@ impl Socket {
             State::SynSent => RECEIVE_BUFFER_BYTES as u32,
             _ => self.receive.advertise(),
         };
+        let mss_bytes = match flags.has(Flags::SYN) {
+            true => net.mss_bytes(self.host),
+            false => self.congestion.mss_bytes(),
+        };
         let segment = Segment {
             seq,
             ack: self.receive.nxt(),
             window_bytes,
             flags,
+            mss_bytes: mss_bytes.min(u16::MAX.into()) as u16,
             payload,
             sender: self.key,
             receiver: self.peer,

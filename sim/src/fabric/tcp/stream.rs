@@ -16,13 +16,34 @@ use super::{State, Tcp};
 use crate::{
     executor::HostId,
     fabric::{Fabric, network::Network},
+    rng::Rng,
     slab::Key,
     world::Shared,
 };
 
+/// Has reads and writes move few bytes at a time.
+#[derive(Debug)]
+pub(crate) struct ShortIo {
+    pub(crate) bytes_max: usize,
+    pub(crate) rng: Rng,
+}
+
+impl ShortIo {
+    fn draw(&mut self) -> usize {
+        self.rng.range(1..=self.bytes_max as u64) as usize
+    }
+}
+
+/// What a program gets from a socket that its host has forgotten in a crash.
+fn forgotten() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the host has crashed since")
+}
+
 impl Tcp {
     fn poll_connected(&mut self, key: Key, waker: &Waker) -> Poll<io::Result<()>> {
-        let socket = self.socket(key);
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(forgotten()));
+        };
         match socket.error.take() {
             Some(error) => Poll::Ready(Err(error.into())),
             None if socket.state == State::SynSent => {
@@ -40,9 +61,21 @@ impl Tcp {
         buf: &mut ReadBuf<'_>,
         waker: &Waker,
     ) -> Poll<io::Result<()>> {
-        let socket = self.socket(key);
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(forgotten()));
+        };
         if socket.receive.queued_bytes() > 0 {
-            socket.receive.read(buf);
+            match &mut self.hosts[socket.host.0 as usize].short_io {
+                None => socket.receive.read(buf),
+                Some(short_io) => {
+                    let mut few = buf.take(short_io.draw());
+                    socket.receive.read(&mut few);
+                    let read = few.filled().len();
+                    // SAFETY: `few` has filled the first `read` bytes of what `buf` had left.
+                    unsafe { buf.assume_init(read) };
+                    buf.advance(read);
+                }
+            }
             if socket.state != State::Closed && socket.receive.wants_window_update() {
                 socket.send_ack(net);
             }
@@ -68,7 +101,9 @@ impl Tcp {
         parts: &[IoSlice<'_>],
         waker: &Waker,
     ) -> Poll<io::Result<usize>> {
-        let socket = self.socket(key);
+        let Some(socket) = self.sockets.get_mut(key) else {
+            return Poll::Ready(Err(forgotten()));
+        };
         if let Some(error) = socket.error.take() {
             return Poll::Ready(Err(error.into()));
         }
@@ -76,7 +111,10 @@ impl Tcp {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
-        let taken = wanted.min(socket.send.free_bytes());
+        let mut taken = wanted.min(socket.send.free_bytes());
+        if let Some(short_io) = &mut self.hosts[socket.host.0 as usize].short_io {
+            taken = taken.min(short_io.draw());
+        }
         // A writer that waits stays blocked until it is woken, which takes more than a byte of room: on
         // Linux neither epoll nor tokio would let it try before.
         if wanted > 0 && (taken == 0 || socket.writer.is_some()) {
@@ -127,6 +165,7 @@ impl SimTcpStream {
     ) -> io::Result<Self> {
         let key = {
             let mut fabric = shared.fabric();
+            fabric.check_descriptors(host)?;
             let Fabric { tcp, net, .. } = &mut *fabric;
             tcp.connect(net, host, remote)?
         };
