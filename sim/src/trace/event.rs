@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddrV4};
 
-use crate::fabric::packet::Flags;
+use crate::{disk::DiskFault, fabric::packet::Flags};
 
 /// One thing that happened. Addresses are those that the packet or socket bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,17 @@ pub enum TraceEvent {
         /// What it notes.
         what: String,
     },
+    /// A fault struck an operation on a host's disk.
+    DiskFault {
+        /// The host's name.
+        host: String,
+        /// Which fault.
+        fault: DiskFault,
+        /// The file's path.
+        path: String,
+        /// Bytes that were read or written all the same, or that the file kept.
+        bytes: u64,
+    },
 }
 
 impl TraceEvent {
@@ -128,12 +139,21 @@ impl TraceEvent {
             Self::Reset { local, remote } => addresses(out, 10, local, remote),
             Self::App { who, what } => {
                 out.push(11);
-                for text in [who, what] {
-                    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                    out.extend_from_slice(text.as_bytes());
-                }
+                texts(out, [who, what]);
+            }
+            Self::DiskFault { host, fault, path, bytes } => {
+                out.extend_from_slice(&[40, fault.number()]);
+                texts(out, [host, path]);
+                out.extend_from_slice(&bytes.to_le_bytes());
             }
         }
+    }
+}
+
+fn texts(out: &mut Vec<u8>, texts: [&String; 2]) {
+    for text in texts {
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -191,6 +211,9 @@ impl fmt::Display for TraceEvent {
             Self::Refused { local, remote } => write!(f, "tcp refused {local} by {remote}"),
             Self::Reset { local, remote } => write!(f, "tcp reset {local} by {remote}"),
             Self::App { who, what } => write!(f, "{who}: {what}"),
+            Self::DiskFault { host, fault, path, bytes } => {
+                write!(f, "disk of {host}: {fault} at {path} len {bytes}")
+            }
         }
     }
 }
