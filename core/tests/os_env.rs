@@ -1,6 +1,6 @@
 //! The operating system behind the seam keeps what [`Env`] promises.
 
-// Files to be read are made without the seam, which cannot write.
+// Files are made and looked at without the seam, which is what is tested.
 #![allow(clippy::disallowed_methods)]
 
 use std::{
@@ -8,6 +8,7 @@ use std::{
     future::pending,
     io::{self, ErrorKind},
     net::SocketAddr,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -156,6 +157,37 @@ async fn what_is_no_file_is_not_opened() {
     assert_eq!(kind(Os.open(folder).await.map(drop)), Some(ErrorKind::IsADirectory));
     let nothing = folder.join("there-is-no-such-file");
     assert_eq!(kind(Os.open(&nothing).await.map(drop)), Some(ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_written() {
+    let kept = Scratch::new("kept", b"kept");
+    let link = Scratch(kept.0.with_extension("link"));
+    symlink(&kept.0, &link.0).unwrap();
+    let new = kept.0.with_extension("new");
+    let dangling = Scratch(kept.0.with_extension("dangling"));
+    symlink(&new, &dangling.0).unwrap();
+
+    for path in [&link.0, Path::new("/dev/null")] {
+        let refused = Os.create(path).await.unwrap_err();
+        assert_eq!(refused.to_string(), "not a regular file", "{}", path.display());
+    }
+    assert_eq!(fs::read(&kept.0).unwrap(), b"kept");
+    assert_eq!(Os.create(&dangling.0).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(!new.exists());
+}
+
+#[tokio::test]
+async fn a_link_can_be_replaced_and_what_it_leads_to_stays() {
+    let kept = Scratch::new("target", b"kept");
+    let link = Scratch(kept.0.with_extension("link"));
+    symlink(&kept.0, &link.0).unwrap();
+    let other = Scratch::new("other", b"other");
+    Os.rename(&other.0, &link.0).await.unwrap();
+    assert_eq!(
+        (fs::read(&kept.0).unwrap(), fs::read(&link.0).unwrap()),
+        (b"kept".into(), b"other".into())
+    );
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub(crate) struct Host {
     seed: u64,
     name: String,
     ip: Ipv4Addr,
-    disk: Mutex<Disk>,
+    disk: Disk,
     entropy: Mutex<Rng>,
     pub(crate) wall_clock_step_ms: AtomicI64,
 }
@@ -56,7 +56,14 @@ impl SimEnv {
         ip: Ipv4Addr,
     ) -> Self {
         let entropy = Mutex::new(Rng::named(seed, &format!("entropy/{name}")));
-        let disk = Mutex::new(Disk::default());
+        let disk = Disk::new(seed, name, {
+            let shared = Arc::clone(&shared);
+            move |event| {
+                let mut fabric = shared.fabric();
+                let now_ns = fabric.net.now_ns;
+                fabric.net.trace.record(now_ns, event);
+            }
+        });
         let host = Host {
             id,
             seed,
@@ -84,11 +91,8 @@ impl SimEnv {
         self.host.ip.into()
     }
 
-    /// Puts a file on the host's disk, in the place of one with this path. Relative paths start at
-    /// the root.
-    pub fn write_file(&self, path: impl AsRef<Path>, content: Vec<u8>) {
-        let _scope = heap::enter(Scope::Sim);
-        self.host.disk.lock().expect("the disk broke before").write(path.as_ref(), content);
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.host.disk
     }
 
     /// Notes `what` in the run's trace, in this host's name.
@@ -159,8 +163,19 @@ impl Env for SimEnv {
     }
 
     async fn open(&self, path: &Path) -> io::Result<SimFile> {
-        let _scope = heap::enter(Scope::Sim);
-        self.host.disk.lock().expect("the disk broke before").open(path)
+        self.host.disk.open(path).await
+    }
+
+    async fn create(&self, path: &Path) -> io::Result<SimFile> {
+        self.host.disk.create(path).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.host.disk.rename(from, to).await
+    }
+
+    async fn remove(&self, path: &Path) -> io::Result<()> {
+        self.host.disk.remove(path).await
     }
 
     fn wall_clock(&self) -> SystemTime {

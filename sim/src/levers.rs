@@ -57,6 +57,7 @@ impl SimEnv {
         // Sockets first: their handles, dropped with the tasks, then say nothing to the network.
         self.shared.fabric().crash(self.host.id);
         self.shared.executor.end_host(self.host.id);
+        self.disk().crash();
     }
 
     /// Brings a crashed host back, with its address, its link and its disk, and nothing running.

@@ -25,7 +25,7 @@ mod slab;
 pub mod trace;
 mod world;
 
-pub use disk::SimFile;
+pub use disk::{DiskConfig, DiskCounters, DiskFault, DiskFaults, FILE_BYTES_MAX, SimFile};
 pub use env::SimEnv;
 pub use executor::SimTask;
 pub use fabric::{

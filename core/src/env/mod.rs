@@ -27,7 +27,7 @@ pub trait Env: Clone + Send + Sync + 'static {
     type TcpStream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// A bound UDP socket.
     type UdpSocket: UdpSocket;
-    /// A file open for reading.
+    /// An open file.
     type File: File;
     /// A running task; it is ended by dropping this.
     type Task: Send + Sync + 'static;
@@ -62,8 +62,31 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Opens the file at `path` for reading.
     ///
     /// # Errors
-    /// `NotFound`, `PermissionDenied`, `IsADirectory`, or whatever the disk gives.
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`, `IsADirectory`, `InvalidFilename` for a name
+    /// that is too long, or whatever the disk gives.
     fn open(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>> + Send;
+
+    /// Opens the file at `path` for reading and writing, empty: a new one, or the one that is there,
+    /// whose content is gone for its other readers too. The folder must be there.
+    ///
+    /// # Errors
+    /// As [`Env::open`]; `StorageFull`; `InvalidInput` for what is no regular file, such as a
+    /// symbolic link or a device.
+    fn create(&self, path: &Path) -> impl Future<Output = io::Result<Self::File>> + Send;
+
+    /// Moves the file `from` to the path `to`. A file at `to` is replaced: whoever looks finds the
+    /// one or the other, and who has it open keeps it.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`; `IsADirectory` when either is a folder, or
+    /// `DirectoryNotEmpty` when `to` is one above `from`.
+    fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Removes the file at `path`; who has it open keeps it.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`, `IsADirectory`.
+    fn remove(&self, path: &Path) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Wall-clock time: for dates that people and peers see, never for durations.
     fn wall_clock(&self) -> SystemTime;
@@ -117,9 +140,11 @@ pub trait UdpSocket: Send + Sync + 'static {
     fn local_addr(&self) -> SocketAddr;
 }
 
-/// A file open for reading at any place.
+/// An open file, read and written at any place. It stays the same file when its path is removed or
+/// given to another one.
 pub trait File: Send + Sync + 'static {
-    /// Reads at `offset` into `buf`; 0 means the end. May read less than `buf` holds.
+    /// Reads at `offset` into `buf`; 0 means the end, which another writer may have moved. May read
+    /// less than `buf` holds.
     ///
     /// # Errors
     /// Whatever the disk gives.
@@ -128,6 +153,21 @@ pub trait File: Send + Sync + 'static {
         offset: u64,
         buf: &mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes `data` at `offset` and gives how many bytes were written, which may be fewer. Zeros
+    /// fill the gap when `offset` is beyond the end. A write whose future is dropped is done, later
+    /// perhaps, or is not.
+    ///
+    /// # Errors
+    /// `StorageFull` when not one byte has room, `FileTooLarge`, an error for a file that was
+    /// opened for reading, or whatever the disk gives.
+    fn write_at(&self, offset: u64, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Waits until a crash of the host can no longer undo what was written before.
+    ///
+    /// # Errors
+    /// Whatever the disk gives; what was written since the last sync may then be lost.
+    fn sync(&self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Length in bytes when the file was opened.
     fn len_bytes(&self) -> u64;

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -63,6 +63,27 @@ impl Env for Os {
     async fn open(&self, path: &Path) -> io::Result<OsFile> {
         let path = path.to_owned();
         blocking(move || OsFile::open(path)).await
+    }
+
+    async fn create(&self, path: &Path) -> io::Result<OsFile> {
+        let path = path.to_owned();
+        blocking(move || OsFile::create(&path)).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        blocking(move || {
+            if fs::symlink_metadata(&from)?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            fs::rename(from, to)
+        })
+        .await
+    }
+
+    async fn remove(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        blocking(move || fs::remove_file(path)).await
     }
 
     fn wall_clock(&self) -> SystemTime {
@@ -138,7 +159,7 @@ impl UdpSocket for OsUdpSocket {
     }
 }
 
-/// A file of the kernel's; reads run on tokio's blocking threads.
+/// A file of the kernel's; reads and writes run on tokio's blocking threads.
 #[derive(Debug)]
 pub struct OsFile {
     file: Arc<fs::File>,
@@ -153,6 +174,28 @@ impl OsFile {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         Ok(Self { file: Arc::new(file), len_bytes: metadata.len() })
+    }
+
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true);
+        // A file that must be new is not made at the far end of a symbolic link.
+        let file = match options.clone().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = options.open(path)?;
+                let (opened, named) = (file.metadata()?, fs::symlink_metadata(path)?);
+                let same = (opened.dev(), opened.ino()) == (named.dev(), named.ino());
+                if !(opened.is_file() && same) {
+                    let problem = "not a regular file";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+                }
+                // Not before it is known what was opened.
+                file.set_len(0)?;
+                file
+            }
+            opened => opened?,
+        };
+        Ok(Self { file: Arc::new(file), len_bytes: 0 })
     }
 }
 
@@ -169,6 +212,16 @@ impl File for OsFile {
         .await?;
         buf[..content.len()].copy_from_slice(&content);
         Ok(content.len())
+    }
+
+    async fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        let (file, data) = (Arc::clone(&self.file), data.to_owned());
+        blocking(move || file.write_at(&data, offset)).await
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        let file = Arc::clone(&self.file);
+        blocking(move || file.sync_all()).await
     }
 
     fn len_bytes(&self) -> u64 {

@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddrV4};
 
-use crate::fabric::{link::DropReason, packet::Flags};
+use crate::{
+    disk::DiskFault,
+    fabric::{link::DropReason, packet::Flags},
+};
 
 /// One thing that happened. Addresses are those that the packet or socket bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +135,17 @@ pub enum TraceEvent {
         /// What it notes.
         what: String,
     },
+    /// A fault struck an operation on a host's disk.
+    DiskFault {
+        /// The host's name.
+        host: String,
+        /// Which fault.
+        fault: DiskFault,
+        /// The file's path.
+        path: String,
+        /// Bytes that were read or written all the same, or that the file kept.
+        bytes: u64,
+    },
 }
 
 impl TraceEvent {
@@ -156,20 +170,30 @@ impl TraceEvent {
             Self::Closed { local, remote } => addresses(out, 8, local, remote),
             Self::Refused { local, remote } => addresses(out, 9, local, remote),
             Self::Reset { local, remote } => addresses(out, 10, local, remote),
-            Self::App { who, what } => texts(out, 11, [who, what]),
+            Self::App { who, what } => {
+                out.push(11);
+                texts(out, [who, what]);
+            }
             Self::Retransmitted { local, remote, seq, timer } => {
                 addresses(out, 12, local, remote);
                 out.extend_from_slice(&seq.to_le_bytes());
                 out.push((*timer).into());
             }
+            Self::DiskFault { host, fault, path, bytes } => {
+                out.extend_from_slice(&[40, fault.number()]);
+                texts(out, [host, path]);
+                out.extend_from_slice(&bytes.to_le_bytes());
+            }
             Self::TimedOut { local, remote } => addresses(out, 13, local, remote),
-            Self::Fault { who, what } => texts(out, 14, [who, what]),
+            Self::Fault { who, what } => {
+                out.push(14);
+                texts(out, [who, what]);
+            }
         }
     }
 }
 
-fn texts(out: &mut Vec<u8>, tag: u8, texts: [&str; 2]) {
-    out.push(tag);
+fn texts(out: &mut Vec<u8>, texts: [&String; 2]) {
     for text in texts {
         out.extend_from_slice(&(text.len() as u32).to_le_bytes());
         out.extend_from_slice(text.as_bytes());
@@ -236,6 +260,9 @@ impl fmt::Display for TraceEvent {
             Self::Refused { local, remote } => write!(f, "tcp refused {local} by {remote}"),
             Self::Reset { local, remote } => write!(f, "tcp reset {local} by {remote}"),
             Self::App { who, what } => write!(f, "{who}: {what}"),
+            Self::DiskFault { host, fault, path, bytes } => {
+                write!(f, "disk of {host}: {fault} at {path} len {bytes}")
+            }
         }
     }
 }

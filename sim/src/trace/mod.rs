@@ -89,6 +89,8 @@ pub struct Counts {
     pub reset: u64,
     /// Notes.
     pub notes: u64,
+    /// Faults that struck a disk.
+    pub disk_faults: u64,
 }
 
 /// The record of a run so far.
@@ -197,6 +199,7 @@ impl Counts {
             TraceEvent::Refused { .. } => &mut self.refused,
             TraceEvent::Reset { .. } => &mut self.reset,
             TraceEvent::App { .. } => &mut self.notes,
+            TraceEvent::DiskFault { .. } => &mut self.disk_faults,
         }
     }
 }
