@@ -56,9 +56,10 @@ pub(super) const CLOCK_REALTIME_COARSE: i32 = 5;
 pub(super) const CLOCK_PROCESS_CPUTIME: i32 = 2;
 
 pub(super) const EINTR: i32 = 4;
+pub(super) const EIO: i32 = 5;
 pub(super) const EAGAIN: i32 = 11;
 pub(super) const EACCES: i32 = 13;
-pub(super) const EIO: i32 = 5;
+pub(super) const EINVAL: i32 = 22;
 pub(super) const ETIMEDOUT: i32 = 110;
 
 /// Asks the kernel; a negative answer is an error number.

@@ -95,7 +95,11 @@ impl Drop for Watch {
 /// When the system library's functions were linked in front of the guard's: it would see nothing.
 pub(crate) fn enter() -> Watch {
     static IS_PROVEN: OnceLock<bool> = OnceLock::new();
-    let is_proven = IS_PROVEN.get_or_init(|| !STANDS || sees_a_breach());
+    let is_proven = IS_PROVEN.get_or_init(|| {
+        #[cfg(guarded)]
+        interpose::find_clock();
+        !STANDS || sees_a_breach()
+    });
     assert!(is_proven, "the guard is not linked in front of the system library");
     // Read here, because a breach must not allocate; after the proof, which nobody wants to see.
     SHOWS_BACKTRACES
