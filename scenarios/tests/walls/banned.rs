@@ -31,8 +31,9 @@ pub fn clocks(instant: Instant, system: SystemTime) {
 
 pub fn threads(condvar: &Condvar, lock: MutexGuard<'_, ()>, again: MutexGuard<'_, ()>, channel: Receiver<()>) {
     let _ = thread::spawn(|| {}); // bans std::thread::spawn
-    let named = |scope| drop(thread::Builder::new().spawn_scoped(scope, || {})); // bans std::thread::Builder::spawn_scoped
-    thread::scope(named); // bans std::thread::scope
+    thread::scope(|scope| { // bans std::thread::scope
+        let _ = thread::Builder::new().spawn_scoped(scope, || {}); // bans std::thread::Builder::spawn_scoped
+    });
     let _ = thread::Builder::new().spawn(|| {}); // bans std::thread::Builder::spawn
     let _ = thread::available_parallelism(); // bans std::thread::available_parallelism
     thread::sleep(TIME); // bans std::thread::sleep

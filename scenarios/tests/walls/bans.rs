@@ -42,7 +42,7 @@ fn clippys_report() -> String {
                 .current_dir(env!("CARGO_MANIFEST_DIR"))
                 .env("CLIPPY_CONF_DIR", workspace())
                 .args(["--edition", "2024", "--crate-type", "lib", "--error-format", "short"])
-                .args(["--emit", "metadata", "-A", "warnings", "-A", "clippy::all"])
+                .args(["--emit", "metadata", "-A", "unused", "-A", "clippy::all"])
                 .args(["-W", "clippy::disallowed_methods", "-W", "clippy::disallowed_types"])
                 .arg("--out-dir")
                 .arg(env!("CARGO_TARGET_TMPDIR"))

@@ -48,7 +48,7 @@ fn run_with(what: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
 
 /// Does `what` outside of a run, where it must pass, and in one, where it must fail the run as a call of `call`.
 fn assert_caught(call: &str, what: fn()) {
-    assert!(GUARD_STANDS);
+    const { assert!(GUARD_STANDS) };
     what();
     let error = run_with(what).expect_err(call);
     let RunError::RealWorld { breach, at, who } = &error else { panic!("{call}: {error}") };
