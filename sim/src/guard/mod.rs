@@ -92,7 +92,7 @@ impl Drop for Watch {
 /// Watches the calling thread from now on.
 ///
 /// # Panics
-/// When the system library's functions were linked in front of the guard's: it would see nothing.
+/// When the guard is blind: the system library was linked in front of it, or `RandomState` changed.
 pub(crate) fn enter() -> Watch {
     static IS_PROVEN: OnceLock<bool> = OnceLock::new();
     let is_proven = IS_PROVEN.get_or_init(|| {
@@ -100,7 +100,7 @@ pub(crate) fn enter() -> Watch {
         interpose::find_clock();
         !STANDS || sees_a_breach()
     });
-    assert!(is_proven, "the guard is not linked in front of the system library");
+    assert!(is_proven, "the guard does not see the standard library's clock or RandomState");
     // Read here, because a breach must not allocate; after the proof, which nobody wants to see.
     SHOWS_BACKTRACES
         .get_or_init(|| std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0"));
