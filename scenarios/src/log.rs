@@ -8,9 +8,9 @@ use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 /// Measures what a run costs; nothing of a run depends on it.
 pub struct Stopwatch(std::time::Instant);
 
+#[allow(clippy::disallowed_methods, reason = "outside of the simulation, for people")]
 impl Stopwatch {
     /// Starts to measure.
-    #[allow(clippy::disallowed_methods, reason = "outside of the simulation, for people")]
     pub fn start() -> Self {
         Self(std::time::Instant::now())
     }

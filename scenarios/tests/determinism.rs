@@ -2,25 +2,46 @@
 
 #![allow(clippy::disallowed_methods, reason = "starts processes of the command")]
 
-use std::process::Command;
+use std::{
+    env,
+    process::{self, Command, Stdio},
+    time::Duration,
+};
 
 use rehearsal_scenarios::{catalogue::CATALOGUE, run};
+use rehearsal_sim::{LinkConfig, World};
+use tokio::time::sleep;
 
-/// Output of the command in a process of its own.
+/// The command, to be run in a process of its own.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
+    command.args(arguments);
+    command
+}
+
+/// What `N` processes print that live at the same time.
+fn outputs<const N: usize>(command: impl Fn() -> Command) -> [String; N] {
+    let start = |_| {
+        let mut command = command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the command starts")
+    };
+    [0; N].map(start).map(|child| {
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    })
+}
+
 fn rehearse(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_rehearse"))
-        .args(arguments)
-        .output()
-        .expect("the command starts");
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let [output] = outputs(|| command(arguments));
+    output
 }
 
 #[test]
 fn two_processes_and_this_one_agree_on_every_scenario() {
     for scenario in &CATALOGUE {
-        let replay = || rehearse(&["replay", scenario.name, "--seed", "7"]);
-        let (first, second) = (replay(), replay());
+        let [first, second] = outputs(|| command(&["replay", scenario.name, "--seed", "7"]));
         assert_eq!(first, second);
         let here = run::run(scenario, 7);
         let hash = format!("trace hash {:016x}", here.trace_hash);
@@ -52,4 +73,51 @@ fn wrong_usage_is_told_apart_from_a_failed_run() {
     assert_eq!(status(&["run", "nothing"]), Some(2));
     assert_eq!(status(&["run", "--seed", "x"]), Some(2));
     assert_eq!(status(&["list"]), Some(0));
+}
+
+const BREAK: &str = "DETERMINISM_BREAK";
+
+/// The part of the next test that runs in processes of its own: a world that does what `BREAK` says, and its hash.
+#[test]
+#[ignore = "run by processes_that_differ_are_told_apart"]
+fn prints_the_hash_of_a_world() {
+    let what = env::var(BREAK).unwrap_or_default();
+    let ticks = (0..64_u64).map(|ms| (ms, ()));
+    #[allow(clippy::disallowed_types, reason = "breaks the wall to see it there")]
+    let ordered_by_entropy: std::collections::HashMap<u64, ()> = ticks.collect();
+    let mut world = World::new(1);
+    let host = world.add_host("host", LinkConfig::lan());
+    let ran = world.run(Duration::from_secs(86_400), async {
+        match what.as_str() {
+            "process id" => host.note(process::id().to_string()),
+            "hash map" => host.note(format!("{:?}", ordered_by_entropy.keys())),
+            "schedule" => sleep(Duration::from_millis(process::id().into())).await,
+            _ => host.note("nothing of this process"),
+        }
+        host.note("done");
+    });
+    ran.expect("none of these is seen by the guard");
+    println!("trace hash {:016x}", world.trace(|trace| trace.hash()));
+}
+
+#[test]
+fn processes_that_differ_are_told_apart() {
+    let of_two_processes = |what: &str| {
+        outputs::<2>(|| {
+            let mut command = Command::new(env::current_exe().expect("a test is a file"));
+            let test = "prints_the_hash_of_a_world";
+            command.env(BREAK, what).args(["--ignored", "--exact", test, "--nocapture"]);
+            command
+        })
+        .map(|output| {
+            let hash = output.lines().find_map(|line| line.split_once("trace hash "));
+            hash.unwrap_or_else(|| panic!("no hash in:\n{output}")).1.to_owned()
+        })
+    };
+    let [first, second] = of_two_processes("nothing");
+    assert_eq!(first, second);
+    for what in ["process id", "hash map", "schedule"] {
+        let [first, second] = of_two_processes(what);
+        assert_ne!(first, second, "{what}");
+    }
 }

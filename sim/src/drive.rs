@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep, advance, sleep_until};
 
 use crate::{
     executor::{HostId, Runnable},
+    guard::{self, Breach},
     heap::{self, Scope},
     world::{POLLS_PER_INSTANT_MAX, Shared},
 };
@@ -38,6 +39,11 @@ pub(crate) enum Halt {
     OutOfTime,
     /// Who was polled last; `None` is the main future.
     TooManyPolls {
+        last: Option<HostId>,
+    },
+    /// Who broke through the guard; `None` is the main future.
+    RealWorld {
+        breach: Breach,
         last: Option<HostId>,
     },
 }
@@ -87,6 +93,7 @@ impl<'w> Driver<'w> {
         cx: &mut Context<'_>,
         mut main: Pin<&mut impl Future<Output = T>>,
     ) -> Poll<Result<T, Halt>> {
+        let _watch = guard::enter();
         let now_ns = self.catch_up();
         if !self.shared.executor.is_idle() {
             self.stand_at(now_ns);
@@ -131,7 +138,9 @@ impl<'w> Driver<'w> {
                 Runnable::Main(waker) => {
                     let _scope = heap::enter(self.main_scope);
                     let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
-                    if let Poll::Ready(output) = polled {
+                    if let Poll::Ready(output) = polled
+                        && guard::breach().is_none()
+                    {
                         self.record_polls();
                         return Ok(Some(output));
                     }
@@ -143,6 +152,9 @@ impl<'w> Driver<'w> {
                     Some(host)
                 }
             };
+            if let Some(breach) = guard::breach() {
+                return Err(Halt::RealWorld { breach, last });
+            }
             if self.polls > POLLS_PER_INSTANT_MAX {
                 return Err(Halt::TooManyPolls { last });
             }
@@ -183,6 +195,7 @@ impl<'w> Driver<'w> {
     /// Makes `now_ns` the instant at which tasks are polled.
     fn stand_at(&mut self, now_ns: u64) {
         self.move_clock(now_ns);
+        guard::set_time(now_ns);
         if now_ns != self.instant_ns {
             (self.polls, self.instant_ns) = (0, now_ns);
         }

@@ -18,6 +18,7 @@ mod drive;
 mod env;
 mod executor;
 mod fabric;
+mod guard;
 pub mod heap;
 mod levers;
 pub mod rng;
@@ -37,5 +38,6 @@ pub use fabric::{
     },
     udp::{MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_RECEIVE_BUFFER_BYTES, UdpCounters},
 };
+pub use guard::{Breach, STANDS as GUARD_STANDS};
 pub use rng::Rng;
 pub use world::{POLLS_PER_INSTANT_MAX, RunError, World, virtual_time};

@@ -18,8 +18,9 @@ use tokio::{
 use crate::{
     drive::{Driver, Halt},
     env::SimEnv,
-    executor::Executor,
+    executor::{Executor, HostId},
     fabric::{Fabric, link::LinkConfig},
+    guard::Breach,
     heap::{self, Scope},
     trace::Trace,
 };
@@ -43,6 +44,20 @@ pub enum RunError {
         /// The instant, since the world began.
         at: Duration,
         /// The host whose task was polled last, or "main".
+        who: String,
+    },
+    /// Something in the run asked for a real clock, entropy, sleep, thread or socket. Only where
+    /// [`GUARD_STANDS`](crate::GUARD_STANDS).
+    #[error(
+        "{who} called {} at {at:?}, which leaves the simulation; use {}. RUST_BACKTRACE=1 shows where",
+        .breach.call, .breach.instead
+    )]
+    RealWorld {
+        /// The call.
+        breach: Breach,
+        /// When, since the world began.
+        at: Duration,
+        /// The host whose task called, or "main".
         who: String,
     },
 }
@@ -194,12 +209,17 @@ impl World {
             let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);
             unconstrained(poll_fn(|cx| driver.poll(cx, main.as_mut()))).await
         });
+        let name = |last: Option<HostId>| {
+            last.map_or("main", |host| self.hosts[host.0 as usize].name()).to_owned()
+        };
         outcome.map_err(|halt| match halt {
             Halt::OutOfTime => RunError::OutOfTime { limit },
-            Halt::TooManyPolls { last } => RunError::TooManyPolls {
-                at: self.now(),
-                who: last.map_or("main", |host| self.hosts[host.0 as usize].name()).to_owned(),
-            },
+            Halt::TooManyPolls { last } => {
+                RunError::TooManyPolls { at: self.now(), who: name(last) }
+            }
+            Halt::RealWorld { breach, last } => {
+                RunError::RealWorld { breach, at: self.now(), who: name(last) }
+            }
         })
     }
 }

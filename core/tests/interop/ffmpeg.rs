@@ -2,6 +2,8 @@
 //!
 //! Every command has `-copyts`, so that times are those of the source and can be compared as they are.
 
+#![allow(clippy::disallowed_methods, reason = "starts ffmpeg and ffprobe")]
+
 use std::{path::PathBuf, process::Command};
 
 use crate::process::{PATIENCE, Process};
