@@ -11,6 +11,7 @@
 //!
 //! Not simulated yet: loss, reordering, duplication, congestion control and retransmission.
 
+mod capture;
 pub mod clients;
 mod disk;
 mod drive;
@@ -23,6 +24,7 @@ mod slab;
 pub mod trace;
 mod world;
 
+pub use capture::{CAPTURE_BYTES_MAX, CaptureFile};
 pub use disk::SimFile;
 pub use env::SimEnv;
 pub use executor::SimTask;

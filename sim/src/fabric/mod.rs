@@ -80,6 +80,7 @@ impl Fabric {
     }
 
     fn deliver(&mut self, host: HostId, packet: Packet) {
+        self.net.captures.delivered(self.net.now_ns, host, &packet);
         let Packet { from, to, body } = packet;
         match body {
             Body::Tcp(segment) => {

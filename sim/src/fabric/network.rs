@@ -11,6 +11,7 @@ use super::{
     packet::{Body, Packet},
 };
 use crate::{
+    capture::Captures,
     executor::HostId,
     rng::Rng,
     trace::{Trace, TraceEvent},
@@ -27,6 +28,7 @@ pub(crate) struct Network {
     pub(crate) now_ns: u64,
     pub(crate) events: EventQueue,
     pub(crate) trace: Trace,
+    pub(crate) captures: Captures,
     hosts: Vec<Host>,
 }
 
@@ -44,6 +46,7 @@ impl Network {
             now_ns: 0,
             events: EventQueue::new(Rng::named(seed, "order/events").next_u64()),
             trace: Trace::new(),
+            captures: Captures::default(),
             hosts: Vec::new(),
         }
     }
@@ -90,6 +93,7 @@ impl Network {
     /// Sends `packet` from `host`. Without a host at its destination it is lost.
     pub(crate) fn send(&mut self, host: HostId, packet: Packet) {
         self.trace.record(self.now_ns, &sent(&packet));
+        self.captures.sent(self.now_ns, host, &packet);
         let Some(target) = self.route(host, *packet.to.ip()) else { return };
         if target == host {
             let at_ns = self.now_ns + LOOPBACK_DELAY_NS;
