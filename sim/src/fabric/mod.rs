@@ -21,6 +21,7 @@ use std::{
 use crate::{executor::HostId, rng::Rng, trace::TraceEvent};
 use events::Event;
 use link::LinkConfig;
+use netstat::Snapshot;
 use network::Network;
 use packet::{Body, Packet};
 use tcp::Tcp;
@@ -31,12 +32,14 @@ pub(crate) struct Fabric {
     pub(crate) net: Network,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
+    pub(crate) snapshot: Snapshot,
     seed: u64,
 }
 
 impl Fabric {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { net: Network::new(seed), tcp: Tcp::new(seed), udp: Udp::new(), seed }
+        let snapshot = Snapshot::default();
+        Self { net: Network::new(seed), tcp: Tcp::new(seed), udp: Udp::new(), snapshot, seed }
     }
 
     pub(crate) fn add_host(&mut self, name: &str, link: LinkConfig) -> (HostId, Ipv4Addr) {
@@ -71,6 +74,7 @@ impl Fabric {
     pub(crate) fn step(&mut self) {
         let Some((at_ns, event)) = self.net.events.pop() else { return };
         debug_assert!(at_ns >= self.net.now_ns, "time does not go back");
+        self.leave_instant(at_ns);
         self.net.now_ns = at_ns;
         match event {
             Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),

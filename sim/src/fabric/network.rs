@@ -66,6 +66,10 @@ impl Network {
         (HostId(index), ip)
     }
 
+    pub(crate) fn host_count(&self) -> u32 {
+        self.hosts.len() as u32
+    }
+
     pub(crate) fn ip(&self, host: HostId) -> Ipv4Addr {
         self.hosts[host.0 as usize].ip
     }
