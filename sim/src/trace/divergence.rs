@@ -90,13 +90,22 @@ fn locate(left: &Trace, right: &Trace, window: Range<u64>) -> Divergence {
     let same = |(left, right): &(&Kept, &Kept)| left == right;
     let alike = left.kept.iter().zip(&right.kept).take_while(same).count();
     let index = window.start + alike as u64;
-    let hash_before = |trace: &Trace| trace.kept.get(alike).map_or(trace.hash, |kept| kept.hash);
-    // Where one run is over, its hash has the polls after its last event in it; that it is over is
-    // what differs.
-    let are_over = [left, right].map(|trace| trace.kept.get(alike).is_none());
-    let difference = match hash_before(left) != hash_before(right) && are_over[0] == are_over[1] {
-        true => Difference::Polls,
-        false => Difference::Event,
+    let [left_next, right_next] = [left, right].map(|trace| trace.kept.get(alike));
+    let polls_of = |trace: &Trace, next: Option<&Kept>| {
+        next.map_or_else(|| trace.polls.clone(), |next| next.polls.clone())
+    };
+    let difference = match (left_next, right_next) {
+        (Some(left), Some(right)) if is_alike(left, right) => Difference::Polls,
+        (None, None) => Difference::Polls,
+        // Where the polls of one run begin with all of the other's, the other's event came then, or
+        // it was over. Otherwise the order of polls had changed before.
+        _ => {
+            let (left, right) = (polls_of(left, left_next), polls_of(right, right_next));
+            match left.starts_with(&right) || right.starts_with(&left) {
+                true => Difference::Event,
+                false => Difference::Polls,
+            }
+        }
     };
     let shown = index.saturating_sub(CONTEXT_EVENTS)..=index + CONTEXT_EVENTS;
     let around = |trace: &Trace| -> Vec<Kept> {
@@ -137,7 +146,9 @@ impl fmt::Display for Divergence {
             if index == self.index {
                 let what = match self.difference {
                     Difference::Event => "the first event that differs",
-                    Difference::Polls => "tasks were polled in another order; events are the same",
+                    Difference::Polls => {
+                        "tasks were polled in another order; events so far are the same"
+                    }
                 };
                 writeln!(f, "{:>10}  {:->16}  *  {what}", "", "")?;
             }

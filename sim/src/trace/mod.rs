@@ -8,7 +8,7 @@
 pub mod divergence;
 mod event;
 
-use std::{collections::VecDeque, fmt, ops::Range, time::Duration};
+use std::{collections::VecDeque, fmt, mem, ops::Range, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,6 +17,8 @@ pub use event::TraceEvent;
 
 /// A checkpoint is kept every so many events.
 const CHECKPOINT_EVENTS: u64 = 10_000;
+/// Records of polls that are kept between two events; further ones go into the last.
+const KEPT_POLLS_MAX: usize = 4_096;
 
 /// The hash up to a place in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,9 @@ pub struct Kept {
     pub index: u64,
     /// Virtual time in nanoseconds.
     pub at_ns: u64,
-    /// The hash of everything before, the order of polls included.
-    pub hash: u64,
+    /// What tells the polls since the event before, in their order; only where
+    /// [`Trace::keep_window`] asked for the event.
+    pub polls: Vec<u64>,
     /// What happened.
     pub event: TraceEvent,
 }
@@ -105,6 +108,8 @@ pub struct Trace {
     notes: Vec<Note>,
     kept: VecDeque<Kept>,
     keep: Keep,
+    /// Records of the polls since the last event, while a window is kept.
+    polls: Vec<u64>,
     encoded: Vec<u8>,
 }
 
@@ -118,6 +123,7 @@ impl Trace {
             notes: Vec::new(),
             kept: VecDeque::new(),
             keep: Keep::Last(0),
+            polls: Vec::new(),
             encoded: Vec::new(),
         }
     }
@@ -157,7 +163,7 @@ impl Trace {
         self.keep = Keep::Last(events_max);
     }
 
-    /// Keeps the events to come whose index is in `window`.
+    /// Keeps the events to come whose index is in `window`, and the order of polls around them.
     pub fn keep_window(&mut self, window: Range<u64>) {
         self.keep = Keep::Window(window);
     }
@@ -187,14 +193,27 @@ impl Trace {
             Keep::Window(window) if !window.contains(&self.events) => return,
             Keep::Last(_) | Keep::Window(_) => {}
         }
-        let (index, hash) = (self.events, self.hash);
-        self.kept.push_back(Kept { index, at_ns, hash, event: event.clone() });
+        let polls = mem::take(&mut self.polls);
+        self.kept.push_back(Kept { index: self.events, at_ns, polls, event: event.clone() });
     }
 
     /// Chains in the hash of the order in which tasks were polled.
     pub(crate) fn record_polls(&mut self, polls_hash: u64) {
-        self.hash = (self.hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.hash = chain(self.hash, polls_hash);
+        let Keep::Window(window) = &self.keep else { return };
+        // Those after the window's last event belong to it: the run may be over there.
+        if window.is_empty() || self.events < window.start || self.events > window.end {
+            return;
+        }
+        match self.polls.get_mut(KEPT_POLLS_MAX - 1) {
+            Some(last) => *last = chain(*last, polls_hash),
+            None => self.polls.push(polls_hash),
+        }
     }
+}
+
+fn chain(hash: u64, polls_hash: u64) -> u64 {
+    (hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Counts {

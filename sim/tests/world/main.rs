@@ -1,5 +1,6 @@
 //! The simulated world, seen through the seam: what a program on a simulated host can observe.
 
+mod divergence;
 mod heap;
 mod link;
 mod order;
