@@ -2,8 +2,8 @@
 //! polls does, with the events around it.
 //!
 //! Runs are long and their events are not kept. So both are run twice: the checkpoints of the first
-//! time tell a window of [`CHECKPOINT_EVENTS`](super::CHECKPOINT_EVENTS) at most, and the second
-//! time the events of that window are kept and compared one by one.
+//! time tell a window between two of them, and the second time the events of that window are kept
+//! and compared one by one.
 
 use std::{
     fmt,
