@@ -41,7 +41,7 @@ pub struct Config {
 pub struct Rtmp {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Chunk size of what is sent, in bytes.
+    /// Chunk size of what is sent, in bytes. Wireshark with its own settings follows none above 32,767.
     pub chunk_bytes: u32,
     /// Peers acknowledge after so many bytes.
     pub window_ack_bytes: u32,
@@ -71,7 +71,7 @@ impl Default for Rtmp {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 1935)),
-            chunk_bytes: 60_000,
+            chunk_bytes: 32_000,
             window_ack_bytes: 2_500_000,
             max_message_bytes: 8 << 20,
             max_chunk_bytes: 0x7fff_ffff,

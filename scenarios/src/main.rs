@@ -1,16 +1,21 @@
-//! The `rehearse` command: lists scenarios, runs them, replays one.
+//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part.
 
+mod capture;
+mod diverge;
 mod log;
 
 use std::{
     io::{self, ErrorKind, Write},
+    path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use capture::Pcap;
+use clap::{Args, Parser, Subcommand};
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find},
-    run::{self, Outcome},
+    run::{self, Outcome, Watch},
     seed,
 };
 
@@ -25,9 +30,12 @@ use rehearsal_scenarios::{
   cargo rehearse run live --seed 7                  the family live
   cargo rehearse replay live/republish --seed 7     one run again, with what its clients saw
   cargo rehearse replay live/republish --seed 7 --log   and what the gateway logged
+  cargo rehearse replay live/republish --pcap run.pcapng      and its packets, for Wireshark
+  cargo rehearse replay live/republish --netstat-at 4000      and every socket at 4 s
+  cargo rehearse diverge live/republish --seed 7              whether a run repeats itself
 
 A seed is a number or a git commit id.
-Exit codes: 0 all runs passed, 1 a run failed, 2 wrong usage."
+Exit codes: 0 all runs passed, 1 a run failed or two runs part, 2 wrong usage."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -45,6 +53,8 @@ enum Command {
         /// Number or git commit id
         #[arg(long, default_value = "1", value_parser = seed::parse)]
         seed: u64,
+        #[command(flatten)]
+        pcap: PcapArguments,
     },
     /// Run one scenario and print what its clients saw, and the trace hash
     Replay {
@@ -56,7 +66,33 @@ enum Command {
         /// Print what the gateway logs, with virtual time
         #[arg(long)]
         log: bool,
+        #[command(flatten)]
+        pcap: PcapArguments,
+        /// Print the sockets of every host as they are at this virtual time, in milliseconds
+        #[arg(long, value_name = "MS")]
+        netstat_at: Option<u64>,
     },
+    /// Run one scenario twice and print where the runs part, if they do
+    Diverge {
+        /// Name of the scenario
+        scenario: String,
+        /// Number or git commit id
+        #[arg(long, default_value = "1", value_parser = seed::parse)]
+        seed: u64,
+        /// Seed of the second run; the same without it
+        #[arg(long, value_name = "SEED", value_parser = seed::parse)]
+        other_seed: Option<u64>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct PcapArguments {
+    /// Write the packets at one host to this file as pcapng; for one scenario
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// The host whose packets are written
+    #[arg(long, value_name = "HOST", default_value = "gateway", requires = "pcap")]
+    pcap_host: String,
 }
 
 const WRONG_USAGE: u8 = 2;
@@ -65,12 +101,24 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match Arguments::parse().command {
         Command::List => list(&mut out),
-        Command::Run { scenarios, seed } => match select(&scenarios) {
-            Ok(selected) => run_all(&mut out, &selected, seed),
+        Command::Run { scenarios, seed, pcap } => match select(&scenarios) {
+            Ok(selected) => match Pcap::create(pcap.pcap, pcap.pcap_host, &selected, seed) {
+                Ok(pcap) => run_all(&mut out, &selected, seed, pcap),
+                Err(refused) => return refused.report(),
+            },
             Err(unknown) => return not_found(&unknown),
         },
-        Command::Replay { scenario, seed, log } => match find(&scenario) {
-            Some(scenario) => replay(&mut out, scenario, seed, log),
+        Command::Replay { scenario, seed, log, pcap, netstat_at } => match find(&scenario) {
+            Some(scenario) => match Pcap::create(pcap.pcap, pcap.pcap_host, &[scenario], seed) {
+                Ok(pcap) => replay(&mut out, scenario, seed, log, pcap, netstat_at),
+                Err(refused) => return refused.report(),
+            },
+            None => return not_found(&scenario),
+        },
+        Command::Diverge { scenario, seed, other_seed } => match find(&scenario) {
+            Some(scenario) => {
+                diverge::diverge(&mut out, scenario, [seed, other_seed.unwrap_or(seed)])
+            }
             None => return not_found(&scenario),
         },
     };
@@ -122,7 +170,9 @@ fn run_all(
     out: &mut impl Write,
     scenarios: &[&'static Scenario],
     seed: u64,
+    mut pcap: Option<Pcap>,
 ) -> io::Result<ExitCode> {
+    let watch = Watch { capture_at: pcap.as_ref().map(Pcap::host), ..Watch::default() };
     let width = name_width();
     writeln!(
         out,
@@ -132,7 +182,7 @@ fn run_all(
     let mut failed = 0;
     for scenario in scenarios {
         let clock = log::Stopwatch::start();
-        let outcome = run::run(scenario, seed);
+        let mut outcome = run::run_watched(scenario, seed, &watch);
         let wall = clock.elapsed();
         writeln!(
             out,
@@ -147,6 +197,9 @@ fn run_all(
         )?;
         failed += usize::from(!outcome.violations.is_empty());
         print_violations(out, &outcome)?;
+        if !capture::write(pcap.take(), outcome.capture.take()) {
+            return Ok(ExitCode::FAILURE);
+        }
     }
     writeln!(out, "\n{} passed, {failed} failed, seed {seed}", scenarios.len() - failed)?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -167,21 +220,44 @@ fn replay(
     scenario: &'static Scenario,
     seed: u64,
     log: bool,
+    pcap: Option<Pcap>,
+    netstat_at_ms: Option<u64>,
 ) -> io::Result<ExitCode> {
     if log {
         log::print_with_virtual_time();
     }
-    let outcome = run::run(scenario, seed);
+    let watch = Watch {
+        capture_at: pcap.as_ref().map(Pcap::host),
+        netstat_at: netstat_at_ms.map(Duration::from_millis),
+        ..Watch::default()
+    };
+    let mut outcome = run::run_watched(scenario, seed, &watch);
     write!(out, "{}", outcome.golden())?;
+    if let Some(at_ms) = netstat_at_ms {
+        print_netstat(out, at_ms, &outcome)?;
+    }
+    let is_written = capture::write(pcap, outcome.capture.take());
     writeln!(out, "\ntrace hash {:016x} over {} events", outcome.trace_hash, outcome.events)?;
     match outcome.violations.len() {
-        0 => {
+        0 if is_written => {
             writeln!(out, "pass")?;
             Ok(ExitCode::SUCCESS)
         }
+        0 => Ok(ExitCode::FAILURE),
         count => {
             writeln!(out, "FAIL: {count} violations")?;
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn print_netstat(out: &mut impl Write, at_ms: u64, outcome: &Outcome) -> io::Result<()> {
+    let Some(hosts) = &outcome.netstat else {
+        let end_ms = outcome.virtual_time.as_millis();
+        return writeln!(out, "\nno sockets at {at_ms} ms: the run was over at {end_ms} ms");
+    };
+    for (host, netstat) in hosts {
+        write!(out, "\nsockets of {host} at {at_ms} ms\n{netstat}")?;
+    }
+    Ok(())
 }

@@ -77,6 +77,13 @@ impl Plan {
         self.players.push(Player { host: host.to_owned(), link, protocol, plan });
     }
 
+    /// Names of its hosts, the gateway's first.
+    pub fn hosts(&self) -> Vec<String> {
+        let publishers = self.publishers.iter().map(|publisher| publisher.host.clone());
+        let players = self.players.iter().map(|player| player.host.clone());
+        std::iter::once("gateway".to_owned()).chain(publishers).chain(players).collect()
+    }
+
     /// When the last client has gone by its plan, in milliseconds.
     pub fn end_ms(&self) -> u64 {
         let players = self.players.iter().map(|player| player.plan.leave_ms);

@@ -2,20 +2,21 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use rehearsal_core::{env::Env, gateway::Gateway};
 use rehearsal_sim::{
-    RunError, SimEnv, SocketState, TIME_WAIT, World,
+    CaptureFile, Netstat, RunError, SimEnv, SocketState, TIME_WAIT, World,
     clients::{
         flv_viewer,
         publisher::{self, Notes, PublishReport, Source},
         rtmp_player::{self, PlayReport},
     },
     heap::Scope,
-    trace::Note,
+    trace::{Note, Trace},
 };
 use tokio::{
     sync::Notify,
@@ -87,6 +88,21 @@ pub struct Outcome {
     pub notes: Vec<Note>,
     /// A line a client, for the golden file.
     pub clients: Vec<String>,
+    /// What [`Watch::capture_at`] asked for.
+    pub capture: Option<CaptureFile>,
+    /// What [`Watch::netstat_at`] asked for, by host; `None` when the run was over before.
+    pub netstat: Option<Vec<(String, Netstat)>>,
+}
+
+/// What is looked at while a run goes on. None of it changes what happens.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Name of a host whose packets are captured from the start to the end.
+    pub capture_at: Option<String>,
+    /// Virtual time at whose end the sockets of every host are listed.
+    pub netstat_at: Option<Duration>,
+    /// Indexes of the events that the trace keeps.
+    pub keep_events: Range<u64>,
 }
 
 /// Runs `scenario` with `seed`.
@@ -94,18 +110,57 @@ pub struct Outcome {
 /// # Panics
 /// When a task of the gateway or of a client panics.
 pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
-    run_plan(scenario, seed, (scenario.plan)(seed))
+    run_watched(scenario, seed, &Watch::default())
 }
 
-fn run_plan(scenario: &'static Scenario, seed: u64, plan: Plan) -> Outcome {
+/// Runs `scenario` with `seed` and looks on.
+///
+/// # Panics
+/// As [`run`], and when no host has the name [`Watch::capture_at`].
+pub fn run_watched(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Outcome {
+    let (world, ran) = carry_out((scenario.plan)(seed), seed, watch);
+    judge(scenario, seed, watch, &world, ran)
+}
+
+/// Runs `scenario` with `seed` for its trace, which has the events that `watch` keeps.
+///
+/// # Panics
+/// As [`run_watched`].
+pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace {
+    let (world, _) = carry_out((scenario.plan)(seed), seed, watch);
+    world.trace(|trace| trace.clone())
+}
+
+fn carry_out(plan: Plan, seed: u64, watch: &Watch) -> (World, Result<Evidence, RunError>) {
     let mut world = World::new(seed);
     let gateway = world.add_host("gateway", plan.gateway_link);
     gateway.set_heap_scope(Scope::Gateway);
     let publishers = plan.publishers.iter().map(|p| client(&mut world, &p.host, p.link)).collect();
     let players = plan.players.iter().map(|p| client(&mut world, &p.host, p.link)).collect();
     let limit = Duration::from_millis(plan.end_ms()) + LIMIT_BEYOND_PLAN;
+    world.trace(|trace| trace.keep_window(watch.keep_events.clone()));
+    if let Some(at) = watch.netstat_at {
+        world.take_netstat_at(at);
+    }
+    if let Some(name) = &watch.capture_at {
+        host(&world, name).start_capture();
+    }
     let ran = world.run(limit, drive(gateway, publishers, players, plan));
+    (world, ran)
+}
 
+fn host<'w>(world: &'w World, name: &str) -> &'w SimEnv {
+    let found = world.hosts().iter().find(|host| host.name() == name);
+    found.unwrap_or_else(|| panic!("no host is called {name}"))
+}
+
+fn judge(
+    scenario: &'static Scenario,
+    seed: u64,
+    watch: &Watch,
+    world: &World,
+    ran: Result<Evidence, RunError>,
+) -> Outcome {
     let (violations, frames_delivered, clients) = match ran {
         Ok(evidence) => {
             let mut violations = oracles::judge(&evidence);
@@ -116,6 +171,8 @@ fn run_plan(scenario: &'static Scenario, seed: u64, plan: Plan) -> Outcome {
         Err(error) => (vec![stuck(&error)], 0, Vec::new()),
     };
     let virtual_time = world.now();
+    let capture = watch.capture_at.as_ref().and_then(|name| host(world, name).take_capture());
+    let netstat = world.netstat();
     world.trace(|trace| Outcome {
         scenario: scenario.name,
         seed,
@@ -126,6 +183,8 @@ fn run_plan(scenario: &'static Scenario, seed: u64, plan: Plan) -> Outcome {
         frames_delivered,
         notes: trace.notes().to_vec(),
         clients,
+        capture,
+        netstat,
     })
 }
 

@@ -64,6 +64,26 @@ fn another_seed_is_another_run() {
 }
 
 #[test]
+fn the_command_shows_where_two_runs_part() {
+    let diverge = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rehearse"))
+            .args(["diverge", "live/republish", "--seed", "7"])
+            .args(arguments)
+            .output()
+            .expect("the command starts");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+    };
+    let (code, told) = diverge(&[]);
+    assert!(code == Some(0) && told.starts_with("same: live/republish"), "{told}");
+    let (code, told) = diverge(&["--other-seed", "8"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("< is seed 7, > is seed 8"), "{told}");
+    assert!(told.contains("the runs part at event 0"), "{told}");
+    assert!(told.contains("  <  tcp sent 10.0.0.2:"), "{told}");
+    assert!(told.contains("  >  tcp sent 10.0.0."), "{told}");
+}
+
+#[test]
 fn wrong_usage_is_told_apart_from_a_failed_run() {
     let status = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_rehearse")).args(arguments).output();
@@ -72,6 +92,7 @@ fn wrong_usage_is_told_apart_from_a_failed_run() {
     assert_eq!(status(&["replay", "live/nothing"]), Some(2));
     assert_eq!(status(&["run", "nothing"]), Some(2));
     assert_eq!(status(&["run", "--seed", "x"]), Some(2));
+    assert_eq!(status(&["diverge", "live/nothing"]), Some(2));
     assert_eq!(status(&["list"]), Some(0));
 }
 

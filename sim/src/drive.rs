@@ -122,6 +122,7 @@ impl<'w> Driver<'w> {
         while fabric.next_event_ns().is_some_and(|at_ns| at_ns <= self.clock_ns) {
             fabric.step();
         }
+        fabric.leave_instant(self.clock_ns);
         fabric.net.now_ns = fabric.net.now_ns.max(self.clock_ns);
         fabric.net.now_ns
     }

@@ -12,6 +12,7 @@ use std::{
 use rehearsal_core::env::Env;
 
 use crate::{
+    capture::CaptureFile,
     disk::{Disk, SimFile},
     executor::{HostId, SimTask},
     fabric::{
@@ -102,6 +103,20 @@ impl SimEnv {
         let mut fabric = self.shared.fabric();
         let now_ns = fabric.net.now_ns;
         fabric.net.trace.record(now_ns, &event);
+    }
+
+    /// Begins to capture what passes the host's interface, for Wireshark; a capture that is going on
+    /// here begins anew. It holds [`CAPTURE_BYTES_MAX`](crate::CAPTURE_BYTES_MAX) at most.
+    pub fn start_capture(&self) {
+        let mut fabric = self.shared.fabric();
+        fabric.net.captures.start(self.host.id, &self.host.name, self.host.ip);
+    }
+
+    /// Ends the capture and gives it; `None` if there was none.
+    pub fn take_capture(&self) -> Option<CaptureFile> {
+        let mut fabric = self.shared.fabric();
+        let now_ns = fabric.net.now_ns;
+        fabric.net.captures.take(self.host.id, now_ns)
     }
 
     /// Every socket of the host.

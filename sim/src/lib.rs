@@ -12,6 +12,7 @@
 //! What can go wrong is in three places: a link's chances ([`LinkConfig`]), a host's levers (methods of
 //! [`SimEnv`] such as [`SimEnv::crash`]), and its disk.
 
+mod capture;
 pub mod clients;
 mod disk;
 mod drive;
@@ -26,6 +27,7 @@ mod slab;
 pub mod trace;
 mod world;
 
+pub use capture::{CAPTURE_BYTES_MAX, CaptureFile};
 pub use disk::{DiskConfig, DiskCounters, DiskFault, DiskFaults, FILE_BYTES_MAX, SimFile};
 pub use env::SimEnv;
 pub use executor::SimTask;

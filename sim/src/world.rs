@@ -19,7 +19,7 @@ use crate::{
     drive::{Driver, Halt},
     env::SimEnv,
     executor::{Executor, HostId},
-    fabric::{Fabric, link::LinkConfig},
+    fabric::{Fabric, link::LinkConfig, netstat::Netstat},
     guard::Breach,
     heap::{self, Scope},
     trace::Trace,
@@ -190,6 +190,20 @@ impl World {
     /// Looks into the record of everything that happened so far. `look` must not touch the world.
     pub fn trace<R>(&self, look: impl FnOnce(&mut Trace) -> R) -> R {
         look(&mut self.shared.fabric().net.trace)
+    }
+
+    /// Has the sockets of every host listed as they are at the end of the instant `at`, which is to
+    /// come; [`World::netstat`] gives the list. A list asked for before is forgotten.
+    pub fn take_netstat_at(&self, at: Duration) {
+        let at_ns = u64::try_from(at.as_nanos()).expect("the time is below 584 years");
+        self.shared.fabric().take_netstat_at(at_ns);
+    }
+
+    /// The list that [`World::take_netstat_at`] asked for, by host, if time has passed that instant.
+    pub fn netstat(&self) -> Option<Vec<(String, Netstat)>> {
+        let names = self.hosts.iter().map(|host| host.name().to_owned());
+        let taken = self.shared.fabric().snapshot.taken.clone()?;
+        Some(names.zip(taken).collect())
     }
 
     /// Runs the world until `main`, which runs on no host, is done; at most for `limit` of virtual

@@ -23,6 +23,7 @@ use std::{
 use crate::{executor::HostId, rng::Rng, trace::TraceEvent};
 use events::Event;
 use link::LinkConfig;
+use netstat::Snapshot;
 use network::Network;
 use packet::{Body, Packet};
 use tcp::Tcp;
@@ -36,6 +37,7 @@ pub(crate) struct Fabric {
     pub(crate) net: Network,
     pub(crate) tcp: Tcp,
     pub(crate) udp: Udp,
+    pub(crate) snapshot: Snapshot,
     seed: u64,
     /// Sockets that programs of a host may hold.
     descriptor_limits: BTreeMap<HostId, usize>,
@@ -47,6 +49,7 @@ impl Fabric {
             net: Network::new(seed),
             tcp: Tcp::new(seed),
             udp: Udp::new(),
+            snapshot: Snapshot::default(),
             seed,
             descriptor_limits: BTreeMap::new(),
         }
@@ -112,6 +115,7 @@ impl Fabric {
     pub(crate) fn step(&mut self) {
         let Some((at_ns, event)) = self.net.events.pop() else { return };
         debug_assert!(at_ns >= self.net.now_ns, "time does not go back");
+        self.leave_instant(at_ns);
         self.net.now_ns = at_ns;
         match event {
             Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),
@@ -121,6 +125,7 @@ impl Fabric {
     }
 
     fn deliver(&mut self, host: HostId, packet: Packet) {
+        self.net.captures.delivered(self.net.now_ns, host, &packet);
         let Some(to) = self.net.inside(host, &packet) else { return };
         let Packet { from, body, .. } = packet;
         match body {

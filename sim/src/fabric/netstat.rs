@@ -126,6 +126,31 @@ impl Netstat {
     }
 }
 
+/// A list of every host's sockets that is taken when time moves on from an instant. The fabric
+/// takes it, and no task does, so that taking it changes no event and no poll.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    at_ns: Option<u64>,
+    /// By host, in the order they were added.
+    pub(crate) taken: Option<Vec<Netstat>>,
+}
+
+impl Fabric {
+    /// Has the sockets of every host listed as they are at the end of the instant `at_ns`.
+    pub(crate) fn take_netstat_at(&mut self, at_ns: u64) {
+        self.snapshot = Snapshot { at_ns: Some(at_ns), taken: None };
+    }
+
+    /// Is called before time moves on to `to_ns`.
+    pub(crate) fn leave_instant(&mut self, to_ns: u64) {
+        if self.snapshot.at_ns.is_some_and(|at_ns| at_ns < to_ns) {
+            let hosts = (0..self.net.host_count()).map(HostId);
+            let taken = hosts.map(|host| Netstat::of(self, host)).collect();
+            self.snapshot = Snapshot { at_ns: None, taken: Some(taken) };
+        }
+    }
+}
+
 impl fmt::Display for Netstat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "proto  rx-queue  tx-queue  {:<21}  {:<21}  state", "local", "remote")?;

@@ -15,6 +15,7 @@ use super::{
     packet::{Body, Packet, Shape, TCP_OVERHEAD_BYTES},
 };
 use crate::{
+    capture::Captures,
     executor::HostId,
     rng::Rng,
     trace::{Trace, TraceEvent},
@@ -32,6 +33,7 @@ pub(crate) struct Network {
     pub(crate) events: EventQueue,
     pub(crate) trace: Trace,
     seed: u64,
+    pub(crate) captures: Captures,
     hosts: Vec<Host>,
     /// Pairs of sender and receiver between whom nothing passes.
     partitions: BTreeSet<(HostId, HostId)>,
@@ -56,6 +58,7 @@ impl Network {
             events: EventQueue::new(Rng::named(seed, "order/events").next_u64()),
             trace: Trace::new(),
             seed,
+            captures: Captures::default(),
             hosts: Vec::new(),
             partitions: BTreeSet::new(),
         }
@@ -81,6 +84,10 @@ impl Network {
 
     fn host(&mut self, host: HostId) -> &mut Host {
         &mut self.hosts[host.0 as usize]
+    }
+
+    pub(crate) fn host_count(&self) -> u32 {
+        self.hosts.len() as u32
     }
 
     pub(crate) fn ip(&self, host: HostId) -> Ipv4Addr {
@@ -161,6 +168,7 @@ impl Network {
     /// Sends `packet` from `host`. Without a host at its destination it is lost.
     pub(crate) fn send(&mut self, host: HostId, mut packet: Packet) {
         self.trace.record(self.now_ns, &sent(&packet));
+        self.captures.sent(self.now_ns, host, &packet);
         let Some(target) = self.route(host, *packet.to.ip()) else { return };
         if target == host {
             let at_ns = self.now_ns + LOOPBACK_DELAY_NS;

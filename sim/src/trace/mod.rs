@@ -1,13 +1,14 @@
 //! The record of a run: every event counted and chained into one hash.
 //!
 //! Two runs are the same exactly when their hashes are. Checkpoints along the way show where two
-//! runs part; [`Trace::keep_all`] then shows the events around that place. Notes of clients and
+//! runs part; [`divergence`] then shows the events around that place. Notes of clients and
 //! scenarios are always kept, as the text of golden files. The order in which tasks were polled is
 //! chained in too, so that a schedule that differs shows even when no packet does.
 
+pub mod divergence;
 mod event;
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{collections::VecDeque, fmt, mem, ops::Range, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -16,6 +17,8 @@ pub use event::TraceEvent;
 
 /// A checkpoint is kept every so many events.
 const CHECKPOINT_EVENTS: u64 = 10_000;
+/// Records of polls that are kept between two events; further ones go into the last.
+const KEPT_POLLS_MAX: usize = 4_096;
 
 /// The hash up to a place in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,18 @@ pub struct Kept {
     pub index: u64,
     /// Virtual time in nanoseconds.
     pub at_ns: u64,
+    /// What tells the polls since the event before, in their order; only where
+    /// [`Trace::keep_window`] asked for the event.
+    pub polls: Vec<u64>,
     /// What happened.
     pub event: TraceEvent,
+}
+
+/// Which events are kept, not only counted.
+#[derive(Clone, Debug)]
+enum Keep {
+    Last(usize),
+    Window(Range<u64>),
 }
 
 /// How many events of each kind a run had.
@@ -102,7 +115,9 @@ pub struct Trace {
     checkpoints: Vec<Checkpoint>,
     notes: Vec<Note>,
     kept: VecDeque<Kept>,
-    keep_max: usize,
+    keep: Keep,
+    /// Records of the polls since the last event, while a window is kept.
+    polls: Vec<u64>,
     encoded: Vec<u8>,
 }
 
@@ -115,7 +130,8 @@ impl Trace {
             checkpoints: Vec::new(),
             notes: Vec::new(),
             kept: VecDeque::new(),
-            keep_max: 0,
+            keep: Keep::Last(0),
+            polls: Vec::new(),
             encoded: Vec::new(),
         }
     }
@@ -145,17 +161,23 @@ impl Trace {
         &self.notes
     }
 
-    /// The last events, when [`Trace::keep_all`] asked for them.
+    /// The events that [`Trace::keep_all`] or [`Trace::keep_window`] asked for.
     pub fn kept(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter()
     }
 
     /// Keeps every event from now on, the last `events_max` of them.
     pub fn keep_all(&mut self, events_max: usize) {
-        self.keep_max = events_max;
+        self.keep = Keep::Last(events_max);
+    }
+
+    /// Keeps the events to come whose index is in `window`, and the order of polls around them.
+    pub fn keep_window(&mut self, window: Range<u64>) {
+        self.keep = Keep::Window(window);
     }
 
     pub(crate) fn record(&mut self, at_ns: u64, event: &TraceEvent) {
+        self.keep(at_ns, event);
         self.encoded.clear();
         self.encoded.extend_from_slice(&at_ns.to_le_bytes());
         event.encode(&mut self.encoded);
@@ -164,22 +186,42 @@ impl Trace {
         if let TraceEvent::App { who, what } = event {
             self.notes.push(Note { at_ns, who: who.clone(), what: what.clone() });
         }
-        if self.keep_max > 0 {
-            if self.kept.len() == self.keep_max {
-                self.kept.pop_front();
-            }
-            self.kept.push_back(Kept { index: self.events, at_ns, event: event.clone() });
-        }
         self.events += 1;
         if self.events.is_multiple_of(CHECKPOINT_EVENTS) {
             self.checkpoints.push(Checkpoint { index: self.events, at_ns, hash: self.hash });
         }
     }
 
+    fn keep(&mut self, at_ns: u64, event: &TraceEvent) {
+        match &self.keep {
+            Keep::Last(0) => return,
+            Keep::Last(events_max) if self.kept.len() == *events_max => {
+                self.kept.pop_front();
+            }
+            Keep::Window(window) if !window.contains(&self.events) => return,
+            Keep::Last(_) | Keep::Window(_) => {}
+        }
+        let polls = mem::take(&mut self.polls);
+        self.kept.push_back(Kept { index: self.events, at_ns, polls, event: event.clone() });
+    }
+
     /// Chains in the hash of the order in which tasks were polled.
     pub(crate) fn record_polls(&mut self, polls_hash: u64) {
-        self.hash = (self.hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.hash = chain(self.hash, polls_hash);
+        let Keep::Window(window) = &self.keep else { return };
+        // Those after the window's last event belong to it: the run may be over there.
+        if window.is_empty() || self.events < window.start || self.events > window.end {
+            return;
+        }
+        match self.polls.get_mut(KEPT_POLLS_MAX - 1) {
+            Some(last) => *last = chain(*last, polls_hash),
+            None => self.polls.push(polls_hash),
+        }
     }
+}
+
+fn chain(hash: u64, polls_hash: u64) -> u64 {
+    (hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Counts {

@@ -1,6 +1,7 @@
 //! The simulated world, seen through the seam: what a program on a simulated host can observe.
 
 mod disk;
+mod divergence;
 mod files;
 mod heap;
 mod link;

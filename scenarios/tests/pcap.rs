@@ -1,0 +1,233 @@
+//! Captures of runs, looked at by tshark, which knows nothing of this project.
+//!
+//! Skipped without tshark, unless `CI` is set.
+
+#![allow(clippy::disallowed_methods, reason = "runs real programs on real files")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use rehearsal_scenarios::{
+    catalogue::{self, CATALOGUE, Scenario},
+    run::{self, Watch},
+};
+
+const SEED: u64 = 1;
+/// tshark verifies checksums only when told to.
+const CHECKSUMS: [&str; 6] = [
+    "-o",
+    "ip.check_checksum:TRUE",
+    "-o",
+    "tcp.check_checksum:TRUE",
+    "-o",
+    "udp.check_checksum:TRUE",
+];
+const BAD: &str = "_ws.malformed or _ws.expert.severity == error or ip.checksum.status == Bad \
+                   or tcp.checksum.status == Bad or udp.checksum.status == Bad";
+/// tshark's own limit for an RTMP message or chunk is 32,768 bytes.
+const LONG_MESSAGES: [&str; 2] = ["-o", "rtmpt.max_packet_size:8388608"];
+
+/// True when there is no tshark, and the test can only say so. In CI that is a failure.
+fn is_missing() -> bool {
+    let runs = Command::new("tshark").arg("--version").output();
+    if runs.is_ok_and(|output| output.status.success()) {
+        return false;
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "tshark is missing, and CI is set: install it, these tests must not be skipped there"
+    );
+    eprintln!("skipped: tshark is not installed");
+    true
+}
+
+fn scenario(name: &str) -> &'static Scenario {
+    catalogue::find(name).expect("it is in the catalogue")
+}
+
+/// A file of this test's own, gone with it.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    fn capture(name: &str, scenario: &'static Scenario, host: &str) -> Self {
+        let file = Self::new(name);
+        let watch = Watch { capture_at: Some(host.to_owned()), ..Watch::default() };
+        let outcome = run::run_watched(scenario, SEED, &watch);
+        assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+        let capture = outcome.capture.expect("a capture was asked for");
+        assert_eq!(capture.left_out, 0);
+        fs::write(&file.0, &capture.pcapng).expect("the temporary folder takes files");
+        file
+    }
+
+    /// What tshark prints for the packets that `filter` lets through, a line each.
+    fn packets(&self, filter: &str) -> Vec<String> {
+        self.packets_with(&[], filter)
+    }
+
+    fn packets_with(&self, options: &[&str], filter: &str) -> Vec<String> {
+        let output = Command::new("tshark")
+            .arg("-r")
+            .arg(&self.0)
+            .args(CHECKSUMS)
+            .args(options)
+            .args(["-Y", filter])
+            .output()
+            .expect("tshark starts");
+        assert!(output.status.success(), "{filter}: {output:?}");
+        let lines = String::from_utf8(output.stdout).expect("UTF-8");
+        lines.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A test that failed before there was a file leaves none.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn rehearse(arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_rehearse")).args(arguments).output();
+    output.expect("the command starts")
+}
+
+#[test]
+fn tshark_finds_nothing_malformed() {
+    if is_missing() {
+        return;
+    }
+    for (name, options) in [
+        ("live/one-publisher-three-players", &[][..]),
+        ("live/republish", &[]),
+        ("live/real-file", &[]),
+        ("live/enhanced-rtmp", &[]),
+        ("live/changing-headers", &[]),
+        // Its keyframes are longer than that.
+        ("live/narrow-link", &LONG_MESSAGES),
+    ] {
+        let file_name = format!("whole-{}.pcapng", name.replace('/', "-"));
+        let file = Temporary::capture(&file_name, scenario(name), "gateway");
+        let found = file.packets_with(options, BAD);
+        assert!(found.is_empty(), "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn tshark_recognises_rtmp_messages_and_http() {
+    if is_missing() {
+        return;
+    }
+    let one_stream = scenario("live/one-publisher-three-players");
+    let file = Temporary::capture("recognised.pcapng", one_stream, "gateway");
+    let rtmp = file.packets("rtmpt").join("\n");
+    for message in [
+        "Handshake C0+C1",
+        "Handshake S0+S1+S2",
+        "Set Chunk Size 32000",
+        "connect('live')",
+        "createStream()",
+        "publish('cam')",
+        "onStatus('NetStream.Publish.Start')",
+        "play('cam')",
+        "onStatus('NetStream.Play.Start')",
+        "onMetaData()",
+        "Audio Data",
+        "Video Data",
+        "deleteStream()",
+    ] {
+        assert!(rtmp.contains(message), "{message} is not in:\n{rtmp}");
+    }
+    let http = file.packets("http");
+    let [get, answer] = http.as_slice() else { panic!("not a request and its answer: {http:#?}") };
+    assert!(get.contains("GET /live/cam.flv HTTP/1.1"), "{get}");
+    assert!(answer.contains("HTTP/1.1 200 OK") && answer.contains("video/x-flv"), "{answer}");
+    // Window fields are scaled by the SYN's option: the receive buffer shows as it is.
+    let true_windows = file.packets("tcp.window_size == 131072");
+    assert!(true_windows.len() > 100, "{} packets", true_windows.len());
+    let start = file.packets("frame.time_epoch >= 1767225600 and frame.time_epoch < 1767225601");
+    assert!(!start.is_empty(), "the run does not begin when the hosts' wall clocks do");
+}
+
+#[test]
+fn any_host_can_be_captured_and_sees_its_own_packets_only() {
+    if is_missing() {
+        return;
+    }
+    let one_stream = scenario("live/one-publisher-three-players");
+    let file = Temporary::capture("viewer.pcapng", one_stream, "viewer-dsl");
+    assert!(file.packets("http").iter().any(|line| line.contains("GET /live/cam.flv")));
+    assert_eq!(file.packets("rtmpt"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_capture_and_a_look_at_sockets_change_nothing() {
+    for scenario in &CATALOGUE {
+        let watch = Watch {
+            capture_at: Some("gateway".to_owned()),
+            netstat_at: Some(std::time::Duration::from_micros(4_000_123)),
+            keep_events: 5_000..6_000,
+        };
+        let watched = run::run_watched(scenario, 7, &watch);
+        let alone = run::run(scenario, 7);
+        assert_eq!(watched.trace_hash, alone.trace_hash, "{}", scenario.name);
+        assert!(watched.capture.is_some() && alone.capture.is_none());
+        let sockets = watched.netstat.expect("the run is longer than 4 s");
+        assert_eq!(sockets[0].0, "gateway");
+        assert!(sockets[0].1.rows.len() > 2, "only listeners: {sockets:?}");
+    }
+}
+
+#[test]
+fn the_command_writes_the_file_that_it_is_told_to() {
+    let by_replay = Temporary::new("replay.pcapng");
+    let by_run = Temporary::new("run.pcapng");
+    for (command, file) in [("replay", &by_replay), ("run", &by_run)] {
+        let path = file.0.to_str().expect("UTF-8");
+        let output = rehearse(&[command, "live/republish", "--seed", "3", "--pcap", path]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("packets in"), "{stderr}");
+    }
+    let [replayed, ran] =
+        [by_replay, by_run].map(|file| fs::read(&file.0).expect("it was written"));
+    assert_eq!(replayed[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    assert_eq!(replayed, ran);
+}
+
+#[test]
+fn what_cannot_be_captured_is_told_clearly() {
+    let refused = |arguments: &[&str]| {
+        let output = rehearse(arguments);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, told) = refused(&["run", "live", "--pcap", "never.pcapng"]);
+    assert!(code == Some(2) && told.contains("one scenario"), "{told}");
+    let host = ["--pcap", "never.pcapng", "--pcap-host", "nobody"];
+    let (code, told) = refused(&[&["replay", "live/republish"][..], &host].concat());
+    assert!(code == Some(2) && told.contains("no host nobody, but gateway, publisher-1"), "{told}");
+    let (code, told) = refused(&["replay", "live/republish", "--pcap", "/nowhere/never.pcapng"]);
+    assert!(code == Some(1) && told.contains("cannot write /nowhere/never.pcapng"), "{told}");
+    assert!(!Path::new("never.pcapng").exists());
+}
+
+#[test]
+fn the_command_prints_the_sockets_of_every_host() {
+    let sockets = |at_ms| {
+        let output = rehearse(&["replay", "live/republish", "--netstat-at", at_ms]);
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let early = sockets("3000");
+    assert!(early.contains("sockets of gateway at 3000 ms"), "{early}");
+    assert!(early.contains("sockets of publisher-1 at 3000 ms"), "{early}");
+    assert!(early.contains("LISTEN") && early.contains("ESTABLISHED"), "{early}");
+    let late = sockets("9000000");
+    assert!(late.contains("no sockets at 9000000 ms: the run was over at"), "{late}");
+}
