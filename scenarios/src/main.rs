@@ -142,8 +142,8 @@ fn run_all(
             outcome.virtual_time.as_secs_f64(),
             wall.as_millis(),
             outcome.frames_delivered,
-            outcome.events,
-            outcome.trace_hash
+            outcome.trace.map_or(0, |trace| trace.events),
+            outcome.trace_hash()
         )?;
         failed += usize::from(!outcome.violations.is_empty());
         print_violations(out, &outcome)?;
@@ -173,7 +173,8 @@ fn replay(
     }
     let outcome = run::run(scenario, seed);
     write!(out, "{}", outcome.golden())?;
-    writeln!(out, "\ntrace hash {:016x} over {} events", outcome.trace_hash, outcome.events)?;
+    let trace = outcome.trace.expect("a run on the fabric has a trace");
+    writeln!(out, "\ntrace hash {:016x} over {} events", trace.hash, trace.events)?;
     match outcome.violations.len() {
         0 => {
             writeln!(out, "pass")?;
