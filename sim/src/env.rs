@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What every host's wall clock shows when a world begins: 2026-01-01T00:00:00Z.
-const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
+pub(crate) const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// A simulated host. Clones are handles to the same host.
 #[derive(Clone, Debug)]

@@ -21,6 +21,7 @@ pub mod heap;
 pub mod rng;
 mod slab;
 pub mod trace;
+pub mod turmoil_env;
 mod world;
 
 pub use disk::SimFile;
