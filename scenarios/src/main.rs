@@ -5,12 +5,13 @@ mod log;
 use std::{
     io::{self, ErrorKind, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find},
-    run::{self, Outcome},
+    run::{self, Net, Outcome},
     seed,
 };
 
@@ -23,6 +24,8 @@ use rehearsal_scenarios::{
   cargo rehearse list                               what there is
   cargo rehearse run                                all of it, with seed 1
   cargo rehearse run live --seed 7                  the family live
+  cargo rehearse run --net turmoil                  what must come out alike, on another simulator
+  cargo rehearse run live/republish --net loopback  one scenario on real sockets, in real time
   cargo rehearse replay live/republish --seed 7     one run again, with what its clients saw
   cargo rehearse replay live/republish --seed 7 --log   and what the gateway logged
 
@@ -40,11 +43,14 @@ enum Command {
     List,
     /// Run scenarios and print a line for each
     Run {
-        /// Names or families, such as live/republish or live; all without any
+        /// Names or families, such as live/republish or live; without any all that the network can run
         scenarios: Vec<String>,
         /// Number or git commit id
         #[arg(long, default_value = "1", value_parser = seed::parse)]
         seed: u64,
+        /// What carries the bytes; turmoil and loopback run the scenarios that `list` marks "any net"
+        #[arg(long, value_enum, default_value_t = Net::Fabric)]
+        net: Net,
     },
     /// Run one scenario and print what its clients saw, and the trace hash
     Replay {
@@ -65,13 +71,13 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match Arguments::parse().command {
         Command::List => list(&mut out),
-        Command::Run { scenarios, seed } => match select(&scenarios) {
-            Ok(selected) => run_all(&mut out, &selected, seed),
-            Err(unknown) => return not_found(&unknown),
+        Command::Run { scenarios, seed, net } => match select(&scenarios, net) {
+            Ok(selected) => run_all(&mut out, &selected, seed, net),
+            Err(wrong) => return wrong_usage(&wrong),
         },
         Command::Replay { scenario, seed, log } => match find(&scenario) {
             Some(scenario) => replay(&mut out, scenario, seed, log),
-            None => return not_found(&scenario),
+            None => return wrong_usage(&not_found(&scenario)),
         },
     };
     match done {
@@ -85,25 +91,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn not_found(name: &str) -> ExitCode {
-    eprintln!("rehearse: no scenario is called {name}; `cargo rehearse list` shows what there is");
+fn wrong_usage(what: &str) -> ExitCode {
+    eprintln!("rehearse: {what}");
     ExitCode::from(WRONG_USAGE)
 }
 
-/// The scenarios that `names` name, or all.
-fn select(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
+fn not_found(name: &str) -> String {
+    format!("no scenario is called {name}; `cargo rehearse list` shows what there is")
+}
+
+/// The scenarios that `names` name, or all; those that `net` can run. A name that leaves nothing is an error.
+fn select(names: &[String], net: Net) -> Result<Vec<&'static Scenario>, String> {
     let is = |scenario: &Scenario, name: &str| {
         let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
+    let runs = |scenario: &Scenario| net == Net::Fabric || scenario.parity;
     for name in names {
-        if !CATALOGUE.iter().any(|scenario| is(scenario, name)) {
-            return Err(name.clone());
+        let mut named = CATALOGUE.iter().filter(|scenario| is(scenario, name)).peekable();
+        if named.peek().is_none() {
+            return Err(not_found(name));
+        }
+        if !named.any(runs) {
+            return Err(format!(
+                "{name} needs links or buffers that only the fabric has; leave --net away, or choose what \
+                 `cargo rehearse list` marks \"any net\""
+            ));
         }
     }
     let wanted =
         |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| is(scenario, name));
-    Ok(CATALOGUE.iter().filter(wanted).collect())
+    Ok(CATALOGUE.iter().filter(wanted).filter(|scenario| runs(scenario)).collect())
 }
 
 fn name_width() -> usize {
@@ -113,7 +131,8 @@ fn name_width() -> usize {
 fn list(out: &mut impl Write) -> io::Result<ExitCode> {
     let width = name_width();
     for scenario in &CATALOGUE {
-        writeln!(out, "{:<width$}  {}", scenario.name, scenario.about)?;
+        let nets = if scenario.parity { "any net" } else { "fabric " };
+        writeln!(out, "{:<width$}  {nets}  {}", scenario.name, scenario.about)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -122,34 +141,55 @@ fn run_all(
     out: &mut impl Write,
     scenarios: &[&'static Scenario],
     seed: u64,
+    net: Net,
 ) -> io::Result<ExitCode> {
-    let width = name_width();
+    let clock = if net == Net::Loopback { "real" } else { "virtual" };
     writeln!(
         out,
-        "{:<width$}  {:>6}  {:>9}  {:>8}  {:>8}  {:>9}  trace hash",
-        "scenario", "result", "virtual", "wall", "frames", "events"
+        "{:<width$}  {:>6}  {clock:>9}  {:>8}  {:>8}  {:>9}  trace hash",
+        "scenario",
+        "result",
+        "wall",
+        "frames",
+        "events",
+        width = name_width()
     )?;
     let mut failed = 0;
-    for scenario in scenarios {
-        let clock = log::Stopwatch::start();
-        let outcome = run::run(scenario, seed);
-        let wall = clock.elapsed();
-        writeln!(
-            out,
-            "{:<width$}  {:>6}  {:>7.2} s  {:>5} ms  {:>8}  {:>9}  {:016x}",
-            outcome.scenario,
-            if outcome.violations.is_empty() { "pass" } else { "FAIL" },
-            outcome.virtual_time.as_secs_f64(),
-            wall.as_millis(),
-            outcome.frames_delivered,
-            outcome.trace.map_or(0, |trace| trace.events),
-            outcome.trace_hash()
-        )?;
+    let mut tell = |outcome: &Outcome, wall| {
         failed += usize::from(!outcome.violations.is_empty());
-        print_violations(out, &outcome)?;
+        print_line(out, outcome, wall)
+    };
+    if net == Net::Loopback {
+        for outcome in run::run_on_loopback(scenarios, seed) {
+            tell(&outcome, outcome.virtual_time)?;
+        }
+    } else {
+        for scenario in scenarios {
+            let clock = log::Stopwatch::start();
+            let outcome = run::run_on(net, scenario, seed);
+            tell(&outcome, clock.elapsed())?;
+        }
     }
     writeln!(out, "\n{} passed, {failed} failed, seed {seed}", scenarios.len() - failed)?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_line(out: &mut impl Write, outcome: &Outcome, wall: Duration) -> io::Result<()> {
+    let (events, hash) = match outcome.trace {
+        Some(trace) => (trace.events.to_string(), format!("{:016x}", trace.hash)),
+        None => ("-".to_owned(), "-".to_owned()),
+    };
+    writeln!(
+        out,
+        "{:<width$}  {:>6}  {:>7.2} s  {:>5} ms  {:>8}  {events:>9}  {hash}",
+        outcome.scenario,
+        if outcome.violations.is_empty() { "pass" } else { "FAIL" },
+        outcome.virtual_time.as_secs_f64(),
+        wall.as_millis(),
+        outcome.frames_delivered,
+        width = name_width()
+    )?;
+    print_violations(out, outcome)
 }
 
 fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
@@ -157,7 +197,16 @@ fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         writeln!(out, "    {violation}")?;
     }
     if !outcome.violations.is_empty() {
-        writeln!(out, "    cargo rehearse replay {} --seed {}", outcome.scenario, outcome.seed)?;
+        let Outcome { scenario, seed, .. } = outcome;
+        match outcome.net {
+            Net::Fabric => writeln!(out, "    cargo rehearse replay {scenario} --seed {seed}")?,
+            Net::Turmoil => {
+                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net turmoil")?;
+            }
+            Net::Loopback => {
+                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net loopback")?;
+            }
+        }
     }
     Ok(())
 }

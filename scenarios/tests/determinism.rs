@@ -51,5 +51,7 @@ fn wrong_usage_is_told_apart_from_a_failed_run() {
     assert_eq!(status(&["replay", "live/nothing"]), Some(2));
     assert_eq!(status(&["run", "nothing"]), Some(2));
     assert_eq!(status(&["run", "--seed", "x"]), Some(2));
+    assert_eq!(status(&["run", "live/narrow-link", "--net", "turmoil"]), Some(2));
+    assert_eq!(status(&["run", "live/republish", "--net", "turmoil"]), Some(0));
     assert_eq!(status(&["list"]), Some(0));
 }

@@ -15,9 +15,13 @@ use rehearsal_sim::clients::{
     publisher::{self, Notes, PublishReport},
     rtmp_player::{self, PlayReport},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
+use super::{REST, evidence::Evidence};
 use crate::plan::{Plan, Protocol};
 
 /// Where the gateway serves.
@@ -27,6 +31,16 @@ pub(super) struct Addresses {
     pub(super) rtmp: SocketAddr,
     /// HTTP.
     pub(super) http: SocketAddr,
+}
+
+impl Addresses {
+    /// Those of a gateway with `config` at `ip`.
+    pub(super) fn configured(ip: IpAddr, config: &Config) -> Self {
+        Self {
+            rtmp: SocketAddr::new(ip, config.rtmp.listen.port()),
+            http: SocketAddr::new(ip, config.http.listen.port()),
+        }
+    }
 }
 
 /// The gateway, serving in a task of its host.
@@ -75,6 +89,24 @@ impl<E: Env> Serving<E> {
     pub(super) async fn end(&self) -> Ended {
         self.shutdown.cancel();
         self.ended.all().await[0]
+    }
+
+    /// Waits for every report of `clients`, ends the gateway, and gives what there is to judge where nobody looks into
+    /// hosts.
+    pub(super) async fn see_out(self, clients: &Clients, plan: Plan) -> Evidence {
+        let (publishers, players) = clients.reports().await;
+        sleep(REST).await;
+        let streams_at_rest = self.streams();
+        let cut_connections = self.end().await.cut_connections;
+        Evidence {
+            plan,
+            publishers,
+            players,
+            streams_at_rest,
+            streams_after_shutdown: self.streams(),
+            cut_connections,
+            host: None,
+        }
     }
 }
 

@@ -1,11 +1,15 @@
-//! One run of one plan: the gateway, its clients, what is left at the end, and the verdict.
+//! One run of one plan: the gateway, its clients, what is left at the end, and the verdict; on the network of choice.
 
 mod cast;
 mod evidence;
 mod fabric;
+mod loopback;
+mod notebook;
+mod turmoil;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rehearsal_sim::{
     clients::{
         publisher::Source,
@@ -25,6 +29,17 @@ const LIMIT_BEYOND_PLAN: Duration = Duration::from_secs(600);
 /// After the last client has gone, everything of it must be gone within this.
 const REST: Duration = Duration::from_secs(1);
 
+/// What carries a run's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Net {
+    /// The simulated world of this project: virtual time, links of every kind, a trace
+    Fabric,
+    /// The simulator turmoil: virtual time, links that have a latency and nothing else
+    Turmoil,
+    /// Sockets of the operating system, in real time
+    Loopback,
+}
+
 /// What the trace of a run comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceSummary {
@@ -41,11 +56,13 @@ pub struct Outcome {
     pub scenario: &'static str,
     /// Its seed.
     pub seed: u64,
+    /// Where it ran.
+    pub net: Net,
     /// What must not be; empty when the run passes.
     pub violations: Vec<Violation>,
     /// The trace, which only the fabric keeps.
     pub trace: Option<TraceSummary>,
-    /// Virtual time that passed.
+    /// Virtual time that passed; real time on the loopback.
     pub virtual_time: Duration,
     /// Messages that subscribers received.
     pub frames_delivered: u64,
@@ -66,15 +83,40 @@ struct Ran {
     trace: Option<TraceSummary>,
 }
 
-/// Runs `scenario` with `seed`.
+/// Runs `scenario` with `seed` in the simulated world.
 ///
 /// # Panics
 /// When a task of the gateway or of a client panics.
 pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
-    judge(scenario, seed, fabric::carry_out(seed, (scenario.plan)(seed)))
+    run_on(Net::Fabric, scenario, seed)
 }
 
-fn judge(scenario: &'static Scenario, seed: u64, ran: Ran) -> Outcome {
+/// Runs `scenario` with `seed` on `net`.
+///
+/// # Panics
+/// When a task of the gateway or of a client panics on the fabric; elsewhere that is a run that does not come to its end.
+/// When the system refuses the loopback threads, sockets or files.
+pub fn run_on(net: Net, scenario: &'static Scenario, seed: u64) -> Outcome {
+    let plan = (scenario.plan)(seed);
+    let ran = match net {
+        Net::Fabric => fabric::carry_out(seed, plan),
+        Net::Turmoil => turmoil::carry_out(seed, plan),
+        Net::Loopback => loopback::carry_out(vec![plan]).remove(0),
+    };
+    judge(scenario, seed, net, ran)
+}
+
+/// Runs `scenarios` with `seed` on the loopback, all at a time: it takes as long as the longest plan.
+///
+/// # Panics
+/// As [`run_on`].
+pub fn run_on_loopback(scenarios: &[&'static Scenario], seed: u64) -> Vec<Outcome> {
+    let plans = scenarios.iter().map(|scenario| (scenario.plan)(seed)).collect();
+    let ran = scenarios.iter().zip(loopback::carry_out(plans));
+    ran.map(|(scenario, ran)| judge(scenario, seed, Net::Loopback, ran)).collect()
+}
+
+fn judge(scenario: &'static Scenario, seed: u64, net: Net, ran: Ran) -> Outcome {
     let (violations, frames_delivered, clients) = match &ran.evidence {
         Ok(evidence) => {
             let mut violations = oracles::judge(evidence);
@@ -90,6 +132,7 @@ fn judge(scenario: &'static Scenario, seed: u64, ran: Ran) -> Outcome {
     Outcome {
         scenario: scenario.name,
         seed,
+        net,
         violations,
         trace: ran.trace,
         virtual_time: ran.time,
