@@ -131,7 +131,8 @@ async fn subscribe<E: Env>(env: E, server: SocketAddr, progress: Arc<Progress>) 
                 progress.connected.fetch_add(1, Ordering::Relaxed);
                 let mut buf = [0; 4096];
                 loop {
-                    let read = stream.read(&mut buf).await.expect("the server stays");
+                    let read = stream.read(&mut buf).await.expect("no error");
+                    assert!(read > 0, "the server stays");
                     progress.received_bytes.fetch_add(read as u64, Ordering::Relaxed);
                 }
             }));
