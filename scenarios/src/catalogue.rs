@@ -9,6 +9,9 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows, in a line.
     pub about: &'static str,
+    /// Whether it comes out alike on every network: what its clients see depends neither on faults below the stream nor
+    /// on the rates, queues and buffers of links and sockets.
+    pub parity: bool,
     /// Makes its plan from a seed.
     pub plan: fn(u64) -> Plan,
     /// What must hold besides the oracles that judge every run.

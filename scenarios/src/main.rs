@@ -15,7 +15,7 @@ use capture::Pcap;
 use clap::{Args, Parser, Subcommand};
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find},
-    run::{self, Outcome, Watch},
+    run::{self, Net, Outcome, Watch},
     seed,
 };
 
@@ -28,6 +28,8 @@ use rehearsal_scenarios::{
   cargo rehearse list                               what there is
   cargo rehearse run                                all of it, with seed 1
   cargo rehearse run live --seed 7                  the family live
+  cargo rehearse run --net turmoil                  what must come out alike, on another simulator
+  cargo rehearse run live/republish --net loopback  one scenario on real sockets, in real time
   cargo rehearse replay live/republish --seed 7     one run again, with what its clients saw
   cargo rehearse replay live/republish --seed 7 --log   and what the gateway logged
   cargo rehearse replay live/republish --pcap run.pcapng      and its packets, for Wireshark
@@ -48,13 +50,16 @@ enum Command {
     List,
     /// Run scenarios and print a line for each
     Run {
-        /// Names or families, such as live/republish or live; all without any
+        /// Names or families, such as live/republish or live; without any all that the network can run
         scenarios: Vec<String>,
         /// Number or git commit id
         #[arg(long, default_value = "1", value_parser = seed::parse)]
         seed: u64,
         #[command(flatten)]
         pcap: PcapArguments,
+        /// What carries the bytes; turmoil and loopback run the scenarios that `list` marks "any net"
+        #[arg(long, value_enum, default_value_t = Net::Fabric, conflicts_with = "pcap")]
+        net: Net,
     },
     /// Run one scenario and print what its clients saw, and the trace hash
     Replay {
@@ -101,25 +106,25 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match Arguments::parse().command {
         Command::List => list(&mut out),
-        Command::Run { scenarios, seed, pcap } => match select(&scenarios) {
+        Command::Run { scenarios, seed, pcap, net } => match select(&scenarios, net) {
             Ok(selected) => match Pcap::create(pcap.pcap, pcap.pcap_host, &selected, seed) {
-                Ok(pcap) => run_all(&mut out, &selected, seed, pcap),
+                Ok(pcap) => run_all(&mut out, &selected, seed, net, pcap),
                 Err(refused) => return refused.report(),
             },
-            Err(unknown) => return not_found(&unknown),
+            Err(wrong) => return wrong_usage(&wrong),
         },
         Command::Replay { scenario, seed, log, pcap, netstat_at } => match find(&scenario) {
             Some(scenario) => match Pcap::create(pcap.pcap, pcap.pcap_host, &[scenario], seed) {
                 Ok(pcap) => replay(&mut out, scenario, seed, log, pcap, netstat_at),
                 Err(refused) => return refused.report(),
             },
-            None => return not_found(&scenario),
+            None => return wrong_usage(&not_found(&scenario)),
         },
         Command::Diverge { scenario, seed, other_seed } => match find(&scenario) {
             Some(scenario) => {
                 diverge::diverge(&mut out, scenario, [seed, other_seed.unwrap_or(seed)])
             }
-            None => return not_found(&scenario),
+            None => return wrong_usage(&not_found(&scenario)),
         },
     };
     match done {
@@ -133,25 +138,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn not_found(name: &str) -> ExitCode {
-    eprintln!("rehearse: no scenario is called {name}; `cargo rehearse list` shows what there is");
+fn wrong_usage(what: &str) -> ExitCode {
+    eprintln!("rehearse: {what}");
     ExitCode::from(WRONG_USAGE)
 }
 
-/// The scenarios that `names` name, or all.
-fn select(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
+fn not_found(name: &str) -> String {
+    format!("no scenario is called {name}; `cargo rehearse list` shows what there is")
+}
+
+/// The scenarios that `names` name, or all; those that `net` can run. A name that leaves nothing is an error.
+fn select(names: &[String], net: Net) -> Result<Vec<&'static Scenario>, String> {
     let is = |scenario: &Scenario, name: &str| {
         let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
+    let runs = |scenario: &Scenario| net == Net::Fabric || scenario.parity;
     for name in names {
-        if !CATALOGUE.iter().any(|scenario| is(scenario, name)) {
-            return Err(name.clone());
+        let mut named = CATALOGUE.iter().filter(|scenario| is(scenario, name)).peekable();
+        if named.peek().is_none() {
+            return Err(not_found(name));
+        }
+        if !named.any(runs) {
+            return Err(format!(
+                "{name} needs links or buffers that only the fabric has; leave --net away, or choose what \
+                 `cargo rehearse list` marks \"any net\""
+            ));
         }
     }
     let wanted =
         |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| is(scenario, name));
-    Ok(CATALOGUE.iter().filter(wanted).collect())
+    Ok(CATALOGUE.iter().filter(wanted).filter(|scenario| runs(scenario)).collect())
 }
 
 fn name_width() -> usize {
@@ -161,7 +178,8 @@ fn name_width() -> usize {
 fn list(out: &mut impl Write) -> io::Result<ExitCode> {
     let width = name_width();
     for scenario in &CATALOGUE {
-        writeln!(out, "{:<width$}  {}", scenario.name, scenario.about)?;
+        let nets = if scenario.parity { "any net" } else { "fabric " };
+        writeln!(out, "{:<width$}  {nets}  {}", scenario.name, scenario.about)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -170,39 +188,60 @@ fn run_all(
     out: &mut impl Write,
     scenarios: &[&'static Scenario],
     seed: u64,
+    net: Net,
     mut pcap: Option<Pcap>,
 ) -> io::Result<ExitCode> {
     let watch = Watch { capture_at: pcap.as_ref().map(Pcap::host), ..Watch::default() };
-    let width = name_width();
+    let clock = if net == Net::Loopback { "real" } else { "virtual" };
     writeln!(
         out,
-        "{:<width$}  {:>6}  {:>9}  {:>8}  {:>8}  {:>9}  trace hash",
-        "scenario", "result", "virtual", "wall", "frames", "events"
+        "{:<width$}  {:>6}  {clock:>9}  {:>8}  {:>8}  {:>9}  trace hash",
+        "scenario",
+        "result",
+        "wall",
+        "frames",
+        "events",
+        width = name_width()
     )?;
     let mut failed = 0;
-    for scenario in scenarios {
-        let clock = log::Stopwatch::start();
-        let mut outcome = run::run_watched(scenario, seed, &watch);
-        let wall = clock.elapsed();
-        writeln!(
-            out,
-            "{:<width$}  {:>6}  {:>7.2} s  {:>5} ms  {:>8}  {:>9}  {:016x}",
-            outcome.scenario,
-            if outcome.violations.is_empty() { "pass" } else { "FAIL" },
-            outcome.virtual_time.as_secs_f64(),
-            wall.as_millis(),
-            outcome.frames_delivered,
-            outcome.events,
-            outcome.trace_hash
-        )?;
+    let mut tell = |outcome: &Outcome, wall| {
         failed += usize::from(!outcome.violations.is_empty());
-        print_violations(out, &outcome)?;
-        if !capture::write(pcap.take(), outcome.capture.take()) {
-            return Ok(ExitCode::FAILURE);
+        print_line(out, outcome, wall)
+    };
+    if net == Net::Loopback {
+        for outcome in run::run_on_loopback(scenarios, seed) {
+            tell(&outcome, outcome.virtual_time)?;
+        }
+    } else {
+        for scenario in scenarios {
+            let clock = log::Stopwatch::start();
+            let mut outcome = run::run_on(net, scenario, seed, &watch);
+            tell(&outcome, clock.elapsed())?;
+            if !capture::write(pcap.take(), outcome.capture.take()) {
+                return Ok(ExitCode::FAILURE);
+            }
         }
     }
     writeln!(out, "\n{} passed, {failed} failed, seed {seed}", scenarios.len() - failed)?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_line(out: &mut impl Write, outcome: &Outcome, wall: Duration) -> io::Result<()> {
+    let (events, hash) = match outcome.trace {
+        Some(trace) => (trace.events.to_string(), format!("{:016x}", trace.hash)),
+        None => ("-".to_owned(), "-".to_owned()),
+    };
+    writeln!(
+        out,
+        "{:<width$}  {:>6}  {:>7.2} s  {:>5} ms  {:>8}  {events:>9}  {hash}",
+        outcome.scenario,
+        if outcome.violations.is_empty() { "pass" } else { "FAIL" },
+        outcome.virtual_time.as_secs_f64(),
+        wall.as_millis(),
+        outcome.frames_delivered,
+        width = name_width()
+    )?;
+    print_violations(out, outcome)
 }
 
 fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
@@ -210,7 +249,16 @@ fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         writeln!(out, "    {violation}")?;
     }
     if !outcome.violations.is_empty() {
-        writeln!(out, "    cargo rehearse replay {} --seed {}", outcome.scenario, outcome.seed)?;
+        let Outcome { scenario, seed, .. } = outcome;
+        match outcome.net {
+            Net::Fabric => writeln!(out, "    cargo rehearse replay {scenario} --seed {seed}")?,
+            Net::Turmoil => {
+                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net turmoil")?;
+            }
+            Net::Loopback => {
+                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net loopback")?;
+            }
+        }
     }
     Ok(())
 }
@@ -231,13 +279,14 @@ fn replay(
         netstat_at: netstat_at_ms.map(Duration::from_millis),
         ..Watch::default()
     };
-    let mut outcome = run::run_watched(scenario, seed, &watch);
+    let mut outcome = run::run_on(Net::Fabric, scenario, seed, &watch);
     write!(out, "{}", outcome.golden())?;
     if let Some(at_ms) = netstat_at_ms {
         print_netstat(out, at_ms, &outcome)?;
     }
     let is_written = capture::write(pcap, outcome.capture.take());
-    writeln!(out, "\ntrace hash {:016x} over {} events", outcome.trace_hash, outcome.events)?;
+    let trace = outcome.trace.expect("a run on the fabric has a trace");
+    writeln!(out, "\ntrace hash {:016x} over {} events", trace.hash, trace.events)?;
     match outcome.violations.len() {
         0 if is_written => {
             writeln!(out, "pass")?;

@@ -19,7 +19,7 @@ use rehearsal_sim::clients::{
 
 use crate::{
     plan::{Player, Protocol},
-    run::{Evidence, Rest},
+    run::{Evidence, HostEvidence, Rest},
 };
 
 /// A subscriber of an active stream gets its first frame within this.
@@ -75,20 +75,36 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
             violate("O5, O8 publishing", format!("{}: {what}", publisher.host));
         }
     }
-    if evidence.polls_at_rest > POLLS_AT_REST_MAX {
-        let what = format!("{} polls in a second of rest", evidence.polls_at_rest);
-        violate("O14 time hygiene", what);
+    for (streams, when) in
+        [(evidence.streams_at_rest, "at rest"), (evidence.streams_after_shutdown, "after the end")]
+    {
+        if streams > 0 {
+            violate("O8 baseline", format!("{when} there are {streams} streams"));
+        }
     }
-    let serving = Rest { tasks: 1, time_wait: evidence.at_rest.time_wait, ..Rest::default() };
-    if evidence.at_rest != serving {
-        violate("O8 baseline", format!("at rest there is {:?}", evidence.at_rest));
-    }
-    if evidence.after_shutdown != Rest::default() {
-        violate("O8 baseline", format!("after the end there is {:?}", evidence.after_shutdown));
+    if let Some(host) = &evidence.host {
+        of_host(host).into_iter().for_each(|found| violate(found.oracle, found.what));
     }
     if evidence.cut_connections > 0 {
         let what = format!("the shutdown cut {} connections", evidence.cut_connections);
         violate("O8 bounded liveness", what);
+    }
+    violations
+}
+
+/// What the gateway's host shows at rest is one task and its listeners, and nothing after the end.
+fn of_host(host: &HostEvidence) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut violate = |oracle, what| violations.push(Violation { oracle, what });
+    if host.polls_at_rest > POLLS_AT_REST_MAX {
+        violate("O14 time hygiene", format!("{} polls in a second of rest", host.polls_at_rest));
+    }
+    let serving = Rest { tasks: 1, time_wait: host.at_rest.time_wait, ..Rest::default() };
+    if host.at_rest != serving {
+        violate("O8 baseline", format!("at rest there is {:?}", host.at_rest));
+    }
+    if host.after_shutdown != Rest::default() {
+        violate("O8 baseline", format!("after the end there is {:?}", host.after_shutdown));
     }
     violations
 }

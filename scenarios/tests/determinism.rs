@@ -44,7 +44,7 @@ fn two_processes_and_this_one_agree_on_every_scenario() {
         let [first, second] = outputs(|| command(&["replay", scenario.name, "--seed", "7"]));
         assert_eq!(first, second);
         let here = run::run(scenario, 7);
-        let hash = format!("trace hash {:016x}", here.trace_hash);
+        let hash = format!("trace hash {:016x}", here.trace_hash());
         assert!(first.contains(&hash), "{hash} is not in:\n{first}");
     }
 }
@@ -58,7 +58,7 @@ fn the_log_changes_nothing() {
 #[test]
 fn another_seed_is_another_run() {
     for scenario in &CATALOGUE {
-        let hashes = [1, 2].map(|seed| run::run(scenario, seed).trace_hash);
+        let hashes = [1, 2].map(|seed| run::run(scenario, seed).trace_hash());
         assert_ne!(hashes[0], hashes[1], "{}", scenario.name);
     }
 }
@@ -93,6 +93,8 @@ fn wrong_usage_is_told_apart_from_a_failed_run() {
     assert_eq!(status(&["run", "nothing"]), Some(2));
     assert_eq!(status(&["run", "--seed", "x"]), Some(2));
     assert_eq!(status(&["diverge", "live/nothing"]), Some(2));
+    assert_eq!(status(&["run", "live/narrow-link", "--net", "turmoil"]), Some(2));
+    assert_eq!(status(&["run", "live/republish", "--net", "turmoil"]), Some(0));
     assert_eq!(status(&["list"]), Some(0));
 }
 

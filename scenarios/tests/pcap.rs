@@ -12,7 +12,7 @@ use std::{
 
 use rehearsal_scenarios::{
     catalogue::{self, CATALOGUE, Scenario},
-    run::{self, Watch},
+    run::{self, Net, Watch},
 };
 
 const SEED: u64 = 1;
@@ -59,7 +59,7 @@ impl Temporary {
     fn capture(name: &str, scenario: &'static Scenario, host: &str) -> Self {
         let file = Self::new(name);
         let watch = Watch { capture_at: Some(host.to_owned()), ..Watch::default() };
-        let outcome = run::run_watched(scenario, SEED, &watch);
+        let outcome = run::run_on(Net::Fabric, scenario, SEED, &watch);
         assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
         let capture = outcome.capture.expect("a capture was asked for");
         assert_eq!(capture.left_out, 0);
@@ -175,9 +175,9 @@ fn a_capture_and_a_look_at_sockets_change_nothing() {
             netstat_at: Some(std::time::Duration::from_micros(4_000_123)),
             keep_events: 5_000..6_000,
         };
-        let watched = run::run_watched(scenario, 7, &watch);
+        let watched = run::run_on(Net::Fabric, scenario, 7, &watch);
         let alone = run::run(scenario, 7);
-        assert_eq!(watched.trace_hash, alone.trace_hash, "{}", scenario.name);
+        assert_eq!(watched.trace_hash(), alone.trace_hash(), "{}", scenario.name);
         assert!(watched.capture.is_some() && alone.capture.is_none());
         let sockets = watched.netstat.expect("the run is longer than 4 s");
         assert_eq!(sockets[0].0, "gateway");

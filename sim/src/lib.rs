@@ -25,6 +25,7 @@ mod levers;
 pub mod rng;
 mod slab;
 pub mod trace;
+pub mod turmoil_env;
 mod world;
 
 pub use capture::{CAPTURE_BYTES_MAX, CaptureFile};

@@ -24,6 +24,7 @@ fn first_of(report: &PlayReport, kind: Kind) -> Option<&Logged> {
 pub const ONE_PUBLISHER_THREE_PLAYERS: Scenario = Scenario {
     name: "live/one-publisher-three-players",
     about: "one publisher; two players over RTMP and one over HTTP-FLV get every frame",
+    parity: true,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -50,6 +51,7 @@ pub const ONE_PUBLISHER_THREE_PLAYERS: Scenario = Scenario {
 pub const LATE_JOINER: Scenario = Scenario {
     name: "live/late-joiner",
     about: "players who come in mid-stream start at a keyframe with its headers, at once",
+    parity: true,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -89,6 +91,7 @@ pub const LATE_JOINER: Scenario = Scenario {
 pub const REPUBLISH: Scenario = Scenario {
     name: "live/republish",
     about: "a publisher goes, is killed, and comes back: epochs never mix, a taken name is refused",
+    parity: true,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -139,6 +142,7 @@ pub const REPUBLISH: Scenario = Scenario {
 pub const PLAYER_FIRST: Scenario = Scenario {
     name: "live/player-first",
     about: "players who come before the publisher wait and get its first frame",
+    parity: true,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -167,6 +171,7 @@ pub const PLAYER_FIRST: Scenario = Scenario {
 pub const REAL_FILE: Scenario = Scenario {
     name: "live/real-file",
     about: "a real H.264 and AAC file arrives bit for bit over RTMP and HTTP-FLV",
+    parity: true,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();

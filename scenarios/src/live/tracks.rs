@@ -45,6 +45,7 @@ fn only(evidence: &Evidence, wanted: Kind, unwanted: Kind) -> Vec<crate::oracles
 pub const AUDIO_ONLY: Scenario = Scenario {
     name: "live/audio-only",
     about: "a stream without video starts at any frame",
+    parity: true,
     plan: |seed| four_players(seed, MediaPlan { gop_frames: 0, ..MediaPlan::default() }),
     check: |evidence| only(evidence, Kind::Audio, Kind::Keyframe),
 };
@@ -53,6 +54,7 @@ pub const AUDIO_ONLY: Scenario = Scenario {
 pub const VIDEO_ONLY: Scenario = Scenario {
     name: "live/video-only",
     about: "a stream without audio starts at a keyframe",
+    parity: true,
     plan: |seed| four_players(seed, MediaPlan { audio_bytes: 0, ..MediaPlan::default() }),
     check: |evidence| only(evidence, Kind::Keyframe, Kind::Audio),
 };
@@ -61,6 +63,7 @@ pub const VIDEO_ONLY: Scenario = Scenario {
 pub const CHANGING_HEADERS: Scenario = Scenario {
     name: "live/changing-headers",
     about: "headers that change in mid-stream reach everybody before the frames that need them",
+    parity: true,
     plan: |seed| {
         let media = MediaPlan {
             header_every_gops: 1,
@@ -84,6 +87,7 @@ pub const CHANGING_HEADERS: Scenario = Scenario {
 pub const ENHANCED_RTMP: Scenario = Scenario {
     name: "live/enhanced-rtmp",
     about: "HEVC and Opus of Enhanced RTMP start at a keyframe with their headers, too",
+    parity: true,
     plan: |seed| four_players(seed, MediaPlan { enhanced: true, ..MediaPlan::default() }),
     check: |evidence| {
         let hosts = evidence.plan.players.iter().zip(&evidence.players);

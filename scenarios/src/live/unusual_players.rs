@@ -20,6 +20,7 @@ use crate::{
 pub const SLOW_PLAYER: Scenario = Scenario {
     name: "live/slow-player",
     about: "players who stall go on at a keyframe with its headers; others do not notice",
+    parity: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/stall");
         let mut plan = Plan::empty();
@@ -55,6 +56,7 @@ pub const SLOW_PLAYER: Scenario = Scenario {
 pub const NARROW_LINK: Scenario = Scenario {
     name: "live/narrow-link",
     about: "players on narrow links are behind when the publisher goes, and get all of it",
+    parity: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();

@@ -10,6 +10,11 @@ impl Disk {
     fn set(&self, config: DiskConfig) {
         self.act(|state| state.config = config);
     }
+
+    /// Puts a file there and makes the folders above it; who has one with this path open keeps it.
+    pub(crate) fn put(&self, path: &Path, content: Vec<u8>) {
+        done(path, self.act(|state| state.tree.put(path, content)));
+    }
 }
 
 /// A host's disk from outside. Relative paths start at the root.
@@ -26,8 +31,7 @@ impl SimEnv {
     /// # Panics
     /// When the path cannot be a file's, because it is a folder or below a file.
     pub fn write_file(&self, path: impl AsRef<Path>, content: Vec<u8>) {
-        let path = path.as_ref();
-        done(path, self.disk().act(|state| state.tree.put(path, content)));
+        self.disk().put(path.as_ref(), content);
     }
 
     /// Makes a folder on the host's disk, and those above it.

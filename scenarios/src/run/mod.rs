@@ -1,0 +1,227 @@
+//! One run of one plan: the gateway, its clients, what is left at the end, and the verdict; on the network of choice.
+
+mod cast;
+mod evidence;
+mod fabric;
+mod loopback;
+mod notebook;
+mod turmoil;
+
+use std::{ops::Range, time::Duration};
+
+use clap::ValueEnum;
+use rehearsal_sim::{
+    CaptureFile, Netstat,
+    clients::{
+        publisher::Source,
+        verify::{Kind, Logged},
+    },
+    trace::{Note, Trace},
+};
+
+pub use self::evidence::{Evidence, HostEvidence, Rest};
+use crate::{
+    catalogue::Scenario,
+    oracles::{self, Violation},
+};
+
+/// Time a run may take beyond its plan: every deadline and every wait for a closed connection fits.
+const LIMIT_BEYOND_PLAN: Duration = Duration::from_secs(600);
+/// After the last client has gone, everything of it must be gone within this.
+const REST: Duration = Duration::from_secs(1);
+
+/// What carries a run's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Net {
+    /// The simulated world of this project: virtual time, links of every kind, a trace
+    Fabric,
+    /// The simulator turmoil: virtual time, links that have a latency and nothing else
+    Turmoil,
+    /// Sockets of the operating system, in real time
+    Loopback,
+}
+
+/// What the trace of a run comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceSummary {
+    /// Hash over every event and every poll.
+    pub hash: u64,
+    /// How many events.
+    pub events: u64,
+}
+
+/// What is looked at while a run on the fabric goes on. None of it changes what happens.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// Name of a host whose packets are captured from the start to the end.
+    pub capture_at: Option<String>,
+    /// Virtual time at whose end the sockets of every host are listed.
+    pub netstat_at: Option<Duration>,
+    /// Indexes of the events that the trace keeps.
+    pub keep_events: Range<u64>,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Name of the scenario.
+    pub scenario: &'static str,
+    /// Its seed.
+    pub seed: u64,
+    /// Where it ran.
+    pub net: Net,
+    /// What must not be; empty when the run passes.
+    pub violations: Vec<Violation>,
+    /// The trace, which only the fabric keeps.
+    pub trace: Option<TraceSummary>,
+    /// Virtual time that passed; real time on the loopback.
+    pub virtual_time: Duration,
+    /// Messages that subscribers received.
+    pub frames_delivered: u64,
+    /// What clients noted, in order.
+    pub notes: Vec<Note>,
+    /// A line a client, for the golden file.
+    pub clients: Vec<String>,
+    /// What the oracles judged; nothing when the run did not come to its end.
+    pub evidence: Option<Evidence>,
+    /// What [`Watch::capture_at`] asked for.
+    pub capture: Option<CaptureFile>,
+    /// What [`Watch::netstat_at`] asked for, by host; `None` when the run was over before.
+    pub netstat: Option<Vec<(String, Netstat)>>,
+}
+
+/// A plan that was carried out and is not judged yet.
+struct Ran {
+    /// Or why it did not come to its end.
+    evidence: Result<Evidence, String>,
+    time: Duration,
+    notes: Vec<Note>,
+    trace: Option<TraceSummary>,
+    capture: Option<CaptureFile>,
+    netstat: Option<Vec<(String, Netstat)>>,
+}
+
+/// Runs `scenario` with `seed` in the simulated world.
+///
+/// # Panics
+/// When a task of the gateway or of a client panics.
+pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
+    run_on(Net::Fabric, scenario, seed, &Watch::default())
+}
+
+/// Runs `scenario` with `seed` on the fabric for its trace, which has the events that `watch` keeps.
+///
+/// # Panics
+/// As [`run_on`].
+pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace {
+    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch);
+    world.trace(|trace| trace.clone())
+}
+
+/// Runs `scenario` with `seed` on `net`, and on the fabric looks on.
+///
+/// # Panics
+/// When a task of the gateway or of a client panics on the fabric; elsewhere that is a run that does not come to its end.
+/// When the system refuses the loopback threads, sockets or files, and when no host has the name [`Watch::capture_at`].
+pub fn run_on(net: Net, scenario: &'static Scenario, seed: u64, watch: &Watch) -> Outcome {
+    let plan = (scenario.plan)(seed);
+    let ran = match net {
+        Net::Fabric => fabric::carry_out(seed, plan, watch).1,
+        Net::Turmoil => turmoil::carry_out(seed, plan),
+        Net::Loopback => loopback::carry_out(vec![plan]).remove(0),
+    };
+    judge(scenario, seed, net, ran)
+}
+
+/// Runs `scenarios` with `seed` on the loopback, all at a time: it takes as long as the longest plan.
+///
+/// # Panics
+/// As [`run_on`].
+pub fn run_on_loopback(scenarios: &[&'static Scenario], seed: u64) -> Vec<Outcome> {
+    let plans = scenarios.iter().map(|scenario| (scenario.plan)(seed)).collect();
+    let ran = scenarios.iter().zip(loopback::carry_out(plans));
+    ran.map(|(scenario, ran)| judge(scenario, seed, Net::Loopback, ran)).collect()
+}
+
+fn judge(scenario: &'static Scenario, seed: u64, net: Net, ran: Ran) -> Outcome {
+    let (violations, frames_delivered, clients) = match &ran.evidence {
+        Ok(evidence) => {
+            let mut violations = oracles::judge(evidence);
+            violations.extend((scenario.check)(evidence));
+            let frames = evidence.players.iter().map(|player| player.received.len() as u64).sum();
+            (violations, frames, summaries(evidence))
+        }
+        Err(stuck) => {
+            let stuck = Violation { oracle: "O8 bounded liveness", what: stuck.clone() };
+            (vec![stuck], 0, Vec::new())
+        }
+    };
+    Outcome {
+        scenario: scenario.name,
+        seed,
+        net,
+        violations,
+        trace: ran.trace,
+        virtual_time: ran.time,
+        frames_delivered,
+        notes: ran.notes,
+        clients,
+        evidence: ran.evidence.ok(),
+        capture: ran.capture,
+        netstat: ran.netstat,
+    }
+}
+
+/// One aligned line a client: what it sent or received and how it ended.
+fn summaries(evidence: &Evidence) -> Vec<String> {
+    let counts = |log: &[Logged]| {
+        let of = |kinds: &[Kind]| log.iter().filter(|seen| kinds.contains(&seen.kind)).count();
+        format!(
+            "{:>3} keyframes {:>4} inter {:>4} audio {:>2} headers",
+            of(&[Kind::Keyframe]),
+            of(&[Kind::Inter]),
+            of(&[Kind::Audio]),
+            of(&[Kind::Metadata, Kind::VideoHeader, Kind::AudioHeader]),
+        )
+    };
+    let plan = &evidence.plan;
+    let publishers = plan.publishers.iter().zip(&evidence.publishers).map(|(publisher, report)| {
+        let source = match &publisher.plan.source {
+            Source::Generated(_) => "generated",
+            Source::FlvFile(_) => "file",
+        };
+        let (host, counts) = (&publisher.host, counts(&report.sent));
+        format!("{host:<14} sent     {counts}         {source}, {}", report.end)
+    });
+    let players = plan.players.iter().zip(&evidence.players).map(|(player, report)| {
+        let (host, counts) = (&player.host, counts(&report.received));
+        format!("{host:<14} received {counts} {:>2} gaps {}", report.gaps, report.end)
+    });
+    publishers.chain(players).collect()
+}
+
+impl Outcome {
+    /// Hash over every event and every poll of a run on the fabric.
+    ///
+    /// # Panics
+    /// When the run was on another network, which keeps no trace.
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.expect("a run on the fabric has a trace").hash
+    }
+
+    /// The text of the golden file: what a reviewer wants to see change.
+    pub fn golden(&self) -> String {
+        let mut text = format!("{} with seed {}\n\n", self.scenario, self.seed);
+        for note in &self.notes {
+            text.push_str(&format!("{note}\n"));
+        }
+        text.push('\n');
+        for client in &self.clients {
+            text.push_str(&format!("{client}\n"));
+        }
+        for violation in &self.violations {
+            text.push_str(&format!("VIOLATION {violation}\n"));
+        }
+        text
+    }
+}
