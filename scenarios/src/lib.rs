@@ -5,6 +5,7 @@
 //! verdict, the trace hash and the text of the golden file.
 
 pub mod catalogue;
+pub mod fault;
 mod live;
 pub mod oracles;
 pub mod plan;

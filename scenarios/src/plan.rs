@@ -3,9 +3,11 @@
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
     LinkConfig,
-    clients::{publisher::PublishPlan, rtmp_player::PlayPlan},
+    clients::{publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::fault::{Fault, Lever};
 
 /// Files that plans may name; publishers' hosts have them at their root.
 pub const ASSETS: [(&str, &[u8]); 1] = [("/testsrc.flv", include_bytes!("../media/testsrc.flv"))];
@@ -43,6 +45,45 @@ pub struct Player {
     pub plan: PlayPlan,
 }
 
+/// A client that speaks no protocol by itself, on a host of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawClient {
+    /// Name of its host.
+    pub host: String,
+    /// Its access link.
+    pub link: LinkConfig,
+    /// Which of the gateway's listeners it connects to.
+    pub listener: Listener,
+    /// What it does.
+    pub plan: RawPlan,
+}
+
+/// One of the gateway's listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listener {
+    /// RTMP.
+    Rtmp,
+    /// HTTP.
+    Http,
+}
+
+/// What the oracles allow for in a run, beyond what they allow everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Hosts that misbehave or are cut off: how their clients fare is not judged, that others do not notice
+    /// is.
+    pub faulty: Vec<String>,
+    /// Hosts whose links may be too slow for the stream, so that their players may skip.
+    pub may_skip: Vec<String>,
+    /// Time that links and faults may cost on top of every deadline, in milliseconds.
+    pub slack_ms: u64,
+    /// From the last client's end until everything of it is gone, in milliseconds.
+    pub calm_ms: u64,
+    /// Run once more without the clients on faulty hosts: others must receive everything at the same time,
+    /// give or take so many milliseconds (O7).
+    pub twin_within_ms: Option<u64>,
+}
+
 /// Everything that a run does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -54,7 +95,16 @@ pub struct Plan {
     pub publishers: Vec<Publisher>,
     /// Who plays.
     pub players: Vec<Player>,
+    /// Who connects and speaks no protocol by itself.
+    pub raw_clients: Vec<RawClient>,
+    /// What befalls hosts, and when.
+    pub faults: Vec<Fault>,
+    /// What the oracles allow for.
+    pub terms: Terms,
 }
+
+/// A host's clients have this long to be gone from the gateway.
+const CALM_MS: u64 = 1_000;
 
 impl Plan {
     /// A gateway in a data centre with the default configuration, and nobody there.
@@ -64,7 +114,15 @@ impl Plan {
             gateway_link: LinkConfig::datacentre(),
             publishers: Vec::new(),
             players: Vec::new(),
+            raw_clients: Vec::new(),
+            faults: Vec::new(),
+            terms: Terms { calm_ms: CALM_MS, ..Terms::default() },
         }
+    }
+
+    /// Has `lever` pulled at the host called `host`.
+    pub fn fault(&mut self, at_ms: u64, host: &str, lever: Lever) {
+        self.faults.push(Fault { at_ms, host: host.to_owned(), lever });
     }
 
     /// Adds a publisher on a host called `host`.
@@ -77,11 +135,33 @@ impl Plan {
         self.players.push(Player { host: host.to_owned(), link, protocol, plan });
     }
 
+    /// Adds a raw client on a host called `host`.
+    pub fn raw_client(&mut self, host: &str, link: LinkConfig, listener: Listener, plan: RawPlan) {
+        self.raw_clients.push(RawClient { host: host.to_owned(), link, listener, plan });
+    }
+
+    /// Whether `host` is one of those that misbehave.
+    pub fn is_faulty(&self, host: &str) -> bool {
+        self.terms.faulty.iter().any(|faulty| faulty == host)
+    }
+
+    /// The same plan without what faulty hosts do; they are there, and silent.
+    pub fn without_faulty(&self) -> Self {
+        let mut twin = self.clone();
+        twin.publishers.retain(|publisher| !self.is_faulty(&publisher.host));
+        twin.players.retain(|player| !self.is_faulty(&player.host));
+        twin.raw_clients.retain(|raw| !self.is_faulty(&raw.host));
+        twin.faults.retain(|fault| !self.is_faulty(&fault.host));
+        twin
+    }
+
     /// Names of its hosts, the gateway's first.
     pub fn hosts(&self) -> Vec<String> {
         let publishers = self.publishers.iter().map(|publisher| publisher.host.clone());
         let players = self.players.iter().map(|player| player.host.clone());
-        std::iter::once("gateway".to_owned()).chain(publishers).chain(players).collect()
+        let raw_clients = self.raw_clients.iter().map(|raw| raw.host.clone());
+        let clients = publishers.chain(players).chain(raw_clients);
+        std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
     /// When the last client has gone by its plan, in milliseconds.
@@ -91,6 +171,8 @@ impl Plan {
             .publishers
             .iter()
             .map(|publisher| publisher.plan.start_ms + publisher.plan.duration_ms);
-        players.chain(publishers).max().unwrap_or(0)
+        let raw_clients = self.raw_clients.iter().map(|raw| raw.plan.leave_ms);
+        let faults = self.faults.iter().map(|fault| fault.at_ms);
+        players.chain(publishers).chain(raw_clients).chain(faults).max().unwrap_or(0)
     }
 }

@@ -71,6 +71,7 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
         let silence = RawPlan {
             start_ms: 500,
             pieces: vec![vec![3]],
+            pause_ms: 1,
             half_close: false,
             read_from_ms: 0,
             leave_ms: 30_000,
@@ -127,6 +128,7 @@ fn a_full_gateway_refuses_one_more_and_takes_it_when_there_is_room() {
             let plan = RawPlan {
                 start_ms,
                 pieces: vec![vec![3]],
+                pause_ms: 1,
                 half_close: false,
                 read_from_ms: 0,
                 leave_ms,

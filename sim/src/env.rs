@@ -124,6 +124,12 @@ impl SimEnv {
         Netstat::of(&self.shared.fabric(), self.host.id)
     }
 
+    /// How many sockets programs of the host hold.
+    pub fn socket_count(&self) -> usize {
+        let fabric = self.shared.fabric();
+        fabric.tcp.held(self.host.id) + fabric.udp.held(self.host.id)
+    }
+
     /// The host's UDP counters.
     pub fn udp_counters(&self) -> UdpCounters {
         self.shared.fabric().udp.counters(self.host.id)

@@ -7,7 +7,7 @@ use std::{ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
 
 use crate::{
     LinkConfig, SimEnv,
-    fabric::tcp::stream::ShortIo,
+    fabric::{Fabric, tcp::stream::ShortIo},
     heap::{self, Scope},
     rng::Rng,
     trace::TraceEvent,
@@ -70,6 +70,15 @@ impl SimEnv {
     pub fn set_frozen(&self, is_frozen: bool) {
         self.fault(if is_frozen { "freezes" } else { "thaws" }.to_owned());
         self.shared.executor.set_frozen(self.host.id, is_frozen);
+    }
+
+    /// Resets every TCP connection of the host: its peers get `ConnectionReset`, its own programs
+    /// `ConnectionAborted`.
+    pub fn reset_connections(&self) {
+        self.fault("resets its connections".to_owned());
+        let mut fabric = self.shared.fabric();
+        let Fabric { tcp, net, .. } = &mut *fabric;
+        tcp.reset_connections(net, self.host.id);
     }
 
     /// Limits the sockets that programs of the host may hold: binding, connecting and accepting

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use rehearsal_core::{
@@ -13,6 +14,7 @@ use rehearsal_core::{
 use rehearsal_sim::clients::{
     flv_viewer,
     publisher::{self, Notes, PublishReport},
+    raw::{self, RawReport},
     rtmp_player::{self, PlayReport},
 };
 use tokio::{
@@ -21,8 +23,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{REST, evidence::Evidence};
-use crate::plan::{Plan, Protocol};
+use super::evidence::Evidence;
+use crate::plan::{Listener, Plan, Protocol};
 
 /// Where the gateway serves.
 #[derive(Clone, Copy, Debug)]
@@ -85,23 +87,30 @@ impl<E: Env> Serving<E> {
         self.shared.live.len()
     }
 
+    /// Tells it to end in order.
+    pub(super) fn shut_down(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Has it shut down, and waits until it has.
     pub(super) async fn end(&self) -> Ended {
-        self.shutdown.cancel();
+        self.shut_down();
         self.ended.all().await[0]
     }
 
     /// Waits for every report of `clients`, ends the gateway, and gives what there is to judge where nobody looks into
     /// hosts.
     pub(super) async fn see_out(self, clients: &Clients, plan: Plan) -> Evidence {
-        let (publishers, players) = clients.reports().await;
-        sleep(REST).await;
+        let (publishers, players, raw_clients) = clients.reports().await;
+        sleep(Duration::from_millis(plan.terms.calm_ms)).await;
         let streams_at_rest = self.streams();
         let cut_connections = self.end().await.cut_connections;
         Evidence {
             plan,
             publishers,
             players,
+            raw_clients,
+            twin: None,
             streams_at_rest,
             streams_after_shutdown: self.streams(),
             cut_connections,
@@ -115,6 +124,7 @@ pub(super) struct Clients {
     plan: Plan,
     publishers: Arc<Slots<PublishReport>>,
     players: Arc<Slots<PlayReport>>,
+    raw_clients: Arc<Slots<Result<RawReport, String>>>,
 }
 
 impl Clients {
@@ -124,6 +134,7 @@ impl Clients {
             plan: plan.clone(),
             publishers: Slots::new(plan.publishers.len()),
             players: Slots::new(plan.players.len()),
+            raw_clients: Slots::new(plan.raw_clients.len()),
         }
     }
 
@@ -163,12 +174,51 @@ impl Clients {
         }
     }
 
-    /// Waits for every report: publishers' and players', in the order of the plan.
-    pub(super) async fn reports(&self) -> (Vec<PublishReport>, Vec<PlayReport>) {
+    /// What the raw client at `index` of the plan does from its start to its report; times count from `origin`.
+    pub(super) fn raw_client<E: Env>(
+        &self,
+        index: usize,
+        env: E,
+        gateway: Addresses,
+        origin: Instant,
+    ) -> impl Future<Output = ()> + Send + use<E> {
+        let reports = Arc::clone(&self.raw_clients);
+        let raw = &self.plan.raw_clients[index];
+        let (plan, listener) = (raw.plan.clone(), raw.listener);
+        async move {
+            let address = match listener {
+                Listener::Rtmp => gateway.rtmp,
+                Listener::Http => gateway.http,
+            };
+            let report = raw::run(env, address, plan, origin).await;
+            reports.fill(index, report.map_err(|error| error.kind().to_string()));
+        }
+    }
+
+    /// Waits for every report: publishers', players' and raw clients', in the order of the plan.
+    pub(super) async fn reports(&self) -> Reports {
         let publishers = self.publishers.all().await;
-        (publishers, self.players.all().await)
+        (publishers, self.players.all().await, self.raw_clients.all().await)
+    }
+
+    /// What the clients of the host called `name` would have reported, who are gone with it.
+    pub(super) fn report_crash(&self, name: &str, at: Duration) {
+        for (index, _) in self.plan.publishers.iter().enumerate().filter(|(_, p)| p.host == name) {
+            let plan = &self.plan.publishers[index].plan;
+            self.publishers.fill_if_empty(index, || PublishReport::crashed(plan));
+        }
+        for (index, _) in self.plan.players.iter().enumerate().filter(|(_, p)| p.host == name) {
+            let plan = &self.plan.players[index].plan;
+            self.players.fill_if_empty(index, || PlayReport::crashed(plan, at));
+        }
+        for (index, _) in self.plan.raw_clients.iter().enumerate().filter(|(_, r)| r.host == name) {
+            self.raw_clients.fill_if_empty(index, || Err("crashed".to_owned()));
+        }
     }
 }
+
+/// What all clients said.
+pub(super) type Reports = (Vec<PublishReport>, Vec<PlayReport>, Vec<Result<RawReport, String>>);
 
 /// Results of tasks, collected until all are there.
 struct Slots<T> {
@@ -185,6 +235,16 @@ impl<T> Slots<T> {
     fn fill(&self, index: usize, value: T) {
         self.slots.lock().expect("no panic under the lock")[index] = Some(value);
         self.filled.notify_one();
+    }
+
+    fn fill_if_empty(&self, index: usize, value: impl FnOnce() -> T) {
+        let is_empty = {
+            let slots = self.slots.lock().expect("no panic under the lock");
+            slots.get(index).is_some_and(Option::is_none)
+        };
+        if is_empty {
+            self.fill(index, value());
+        }
     }
 
     async fn all(&self) -> Vec<T> {

@@ -1,6 +1,8 @@
 //! What a run leaves for the oracles to judge: what everybody says, and what is left of the gateway.
 
-use rehearsal_sim::clients::{publisher::PublishReport, rtmp_player::PlayReport};
+use std::time::Duration;
+
+use rehearsal_sim::clients::{publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport};
 
 use crate::plan::Plan;
 
@@ -13,6 +15,10 @@ pub struct Evidence {
     pub publishers: Vec<PublishReport>,
     /// What subscribers say, in the order of the plan.
     pub players: Vec<PlayReport>,
+    /// What raw clients say, in the order of the plan, or why they could not connect.
+    pub raw_clients: Vec<Result<RawReport, String>>,
+    /// The same run without the clients on faulty hosts, if the plan asks for it.
+    pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.
     pub streams_at_rest: usize,
     /// Streams in the gateway's registry after it has shut down.
@@ -32,6 +38,13 @@ pub struct HostEvidence {
     pub polls_at_rest: u64,
     /// After the gateway has shut down.
     pub after_shutdown: Rest,
+    /// Most the gateway held on the heap above what it held when it began to serve, in bytes; 0 unless the
+    /// process counts ([`heap::is_counting`](rehearsal_sim::heap::is_counting)).
+    pub heap_bytes_max: i64,
+    /// Longest time for which bytes lay unread at the gateway on one connection.
+    pub unread_max: Duration,
+    /// Who the peer of that connection was.
+    pub unread_from: String,
 }
 
 /// What is left on the gateway's host when a run rests.

@@ -7,23 +7,35 @@ use rehearsal_core::env::Env;
 use rehearsal_sim::{
     LinkConfig, SimEnv, SocketState, TIME_WAIT, World, clients::publisher::Notes, heap::Scope,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     LIMIT_BEYOND_PLAN, REST, Ran, TraceSummary, Watch,
     cast::{Clients, Serving},
     evidence::{Evidence, HostEvidence, Rest},
+    sampler::Sampler,
 };
-use crate::plan::{ASSETS, Plan};
+use crate::{
+    fault::Lever,
+    plan::{ASSETS, Plan},
+};
 
-/// Carries out `plan` in a world with `seed`, which it gives back as it is then.
-pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch) -> (World, Ran) {
+/// Carries out `plan` in a world with `seed`, which it gives back as it is then; as a twin, without what faulty hosts
+/// do.
+pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, is_twin: bool) -> (World, Ran) {
     let mut world = World::new(seed);
     let gateway = world.add_host("gateway", plan.gateway_link);
     gateway.set_heap_scope(Scope::Gateway);
-    let publishers = plan.publishers.iter().map(|p| client(&mut world, &p.host, p.link)).collect();
-    let players = plan.players.iter().map(|p| client(&mut world, &p.host, p.link)).collect();
-    let limit = Duration::from_millis(plan.end_ms()) + LIMIT_BEYOND_PLAN;
+    for publisher in &plan.publishers {
+        add_client(&mut world, &publisher.host, publisher.link);
+    }
+    for player in &plan.players {
+        add_client(&mut world, &player.host, player.link);
+    }
+    for raw in &plan.raw_clients {
+        add_client(&mut world, &raw.host, raw.link);
+    }
+    let limit = Duration::from_millis(plan.end_ms() + plan.terms.calm_ms) + LIMIT_BEYOND_PLAN;
     world.trace(|trace| trace.keep_window(watch.keep_events.clone()));
     if let Some(at) = watch.netstat_at {
         world.take_netstat_at(at);
@@ -31,7 +43,8 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch) -> (World, Ran) {
     if let Some(name) = &watch.capture_at {
         host(&world, name).start_capture();
     }
-    let evidence = world.run(limit, drive(gateway, publishers, players, plan));
+    let cast = if is_twin { plan.without_faulty() } else { plan };
+    let evidence = world.run(limit, drive(gateway, world.hosts().to_vec(), cast));
     let capture = watch.capture_at.as_ref().and_then(|name| host(&world, name).take_capture());
     let ran = Ran {
         evidence: evidence.map_err(|error| error.to_string()),
@@ -51,13 +64,16 @@ fn host<'w>(world: &'w World, name: &str) -> &'w SimEnv {
     found.unwrap_or_else(|| panic!("no host is called {name}"))
 }
 
-fn client(world: &mut World, host: &str, link: LinkConfig) -> SimEnv {
-    let env = world.add_host(host, link);
+/// Adds the host of a client, unless it is there: several may share one.
+fn add_client(world: &mut World, name: &str, link: LinkConfig) {
+    if world.hosts().iter().any(|host| host.name() == name) {
+        return;
+    }
+    let env = world.add_host(name, link);
     env.set_heap_scope(Scope::Client);
     for (path, content) in ASSETS {
         env.write_file(path, content.to_vec());
     }
-    env
 }
 
 fn notes_of(env: &SimEnv) -> Notes {
@@ -65,45 +81,98 @@ fn notes_of(env: &SimEnv) -> Notes {
     Arc::new(move |what: &str| env.note(what))
 }
 
-async fn drive(
-    gateway_env: SimEnv,
-    publisher_envs: Vec<SimEnv>,
-    player_envs: Vec<SimEnv>,
-    plan: Plan,
-) -> Evidence {
+async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence {
     let origin = Instant::now();
-    let gateway = Serving::start(&gateway_env, gateway_env.ip(), plan.config.clone()).await;
+    let serving = Serving::start(&gateway_env, gateway_env.ip(), plan.config.clone()).await;
+    let addresses = serving.addresses();
     let clients = Clients::new(&plan);
+    let host =
+        |name: &str| hosts.iter().find(|host| host.name() == name).expect("was added").clone();
     let mut tasks = Vec::new();
-    for (index, env) in publisher_envs.into_iter().enumerate() {
+    for (index, publisher) in plan.publishers.iter().enumerate() {
+        let env = host(&publisher.host);
         let notes = notes_of(&env);
-        let publish = clients.publisher(index, env.clone(), gateway.addresses(), origin, notes);
+        let publish = clients.publisher(index, env.clone(), addresses, origin, notes);
         tasks.push(env.spawn(publish));
     }
-    for (index, env) in player_envs.into_iter().enumerate() {
+    for (index, player) in plan.players.iter().enumerate() {
+        let env = host(&player.host);
         let notes = notes_of(&env);
-        let play = clients.player(index, env.clone(), gateway.addresses(), origin, notes);
+        let play = clients.player(index, env.clone(), addresses, origin, notes);
         tasks.push(env.spawn(play));
     }
-    let (publishers, players) = clients.reports().await;
+    for (index, raw) in plan.raw_clients.iter().enumerate() {
+        let env = host(&raw.host);
+        tasks.push(env.spawn(clients.raw_client(index, env.clone(), addresses, origin)));
+    }
+    let mut sampler = Sampler::new(&gateway_env);
+    let mut stage = Stage { env: gateway_env.clone(), hosts, serving, plan };
+    let reports = {
+        let faults = stage.faults(&clients, origin);
+        tokio::join!(sampler.watch_until(clients.reports()), faults).0
+    };
     drop(tasks);
 
-    sleep(REST).await;
-    let (at_rest, streams_at_rest) = (rest_of(&gateway_env), gateway.streams());
+    let (publishers, players, raw_clients) = reports;
+    let Stage { serving, plan, .. } = stage;
+    sleep(Duration::from_millis(plan.terms.calm_ms)).await;
+    let (at_rest, streams_at_rest) = (rest_of(&gateway_env), serving.streams());
     let polls = gateway_env.polls();
     sleep(Duration::from_secs(1)).await;
     let polls_at_rest = gateway_env.polls() - polls;
-    let cut_connections = gateway.end().await.cut_connections;
+    let cut_connections = serving.end().await.cut_connections;
     sleep(TIME_WAIT + REST).await;
     let after_shutdown = rest_of(&gateway_env);
+    let Sampler { heap_bytes_max, unread_max, unread_from, .. } = sampler;
     Evidence {
         plan,
         publishers,
         players,
+        raw_clients,
+        twin: None,
         streams_at_rest,
-        streams_after_shutdown: gateway.streams(),
+        streams_after_shutdown: serving.streams(),
         cut_connections,
-        host: Some(HostEvidence { at_rest, polls_at_rest, after_shutdown }),
+        host: Some(HostEvidence {
+            at_rest,
+            polls_at_rest,
+            after_shutdown,
+            heap_bytes_max,
+            unread_max,
+            unread_from,
+        }),
+    }
+}
+
+/// The gateway on its host while faults befall it and others.
+struct Stage {
+    env: SimEnv,
+    hosts: Vec<SimEnv>,
+    serving: Serving<SimEnv>,
+    plan: Plan,
+}
+
+impl Stage {
+    /// Pulls every lever of the plan when its time has come.
+    async fn faults(&mut self, clients: &Clients, origin: Instant) {
+        let mut faults = self.plan.faults.clone();
+        faults.sort_by_key(|fault| fault.at_ms);
+        for fault in faults {
+            sleep_until(origin + Duration::from_millis(fault.at_ms)).await;
+            let host = self.hosts.iter().find(|host| host.name() == fault.host);
+            let host = host.unwrap_or_else(|| panic!("no host is called {}", fault.host));
+            fault.lever.pull(host, &self.hosts);
+            let is_gateway = host.name() == self.env.name();
+            match fault.lever {
+                Lever::Crash if !is_gateway => clients.report_crash(&fault.host, origin.elapsed()),
+                Lever::ShutDown if is_gateway => self.serving.shut_down(),
+                Lever::Restart if is_gateway => {
+                    let (ip, config) = (self.env.ip(), self.plan.config.clone());
+                    self.serving = Serving::start(&self.env, ip, config).await;
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod evidence;
 mod fabric;
 mod loopback;
 mod notebook;
+mod sampler;
 mod turmoil;
 
 use std::{ops::Range, time::Duration};
@@ -23,6 +24,7 @@ pub use self::evidence::{Evidence, HostEvidence, Rest};
 use crate::{
     catalogue::Scenario,
     oracles::{self, Violation},
+    plan::Plan,
 };
 
 /// Time a run may take beyond its plan: every deadline and every wait for a closed connection fits.
@@ -114,7 +116,7 @@ pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
 /// # Panics
 /// As [`run_on`].
 pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace {
-    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch);
+    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch, false);
     world.trace(|trace| trace.clone())
 }
 
@@ -126,11 +128,24 @@ pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace 
 pub fn run_on(net: Net, scenario: &'static Scenario, seed: u64, watch: &Watch) -> Outcome {
     let plan = (scenario.plan)(seed);
     let ran = match net {
-        Net::Fabric => fabric::carry_out(seed, plan, watch).1,
+        Net::Fabric => on_fabric(seed, plan, watch),
         Net::Turmoil => turmoil::carry_out(seed, plan),
         Net::Loopback => loopback::carry_out(vec![plan]).remove(0),
     };
     judge(scenario, seed, net, ran)
+}
+
+/// Carries out `plan` on the fabric, and once more without faulty hosts if it asks for that.
+fn on_fabric(seed: u64, plan: Plan, watch: &Watch) -> Ran {
+    let twin = plan.terms.twin_within_ms.is_some().then(|| plan.clone());
+    let mut ran = fabric::carry_out(seed, plan, watch, false).1;
+    if let (Some(twin), Ok(evidence)) = (twin, &mut ran.evidence) {
+        match fabric::carry_out(seed, twin, &Watch::default(), true).1.evidence {
+            Ok(twin) => evidence.twin = Some(Box::new(twin)),
+            Err(stuck) => ran.evidence = Err(format!("without faulty hosts: {stuck}")),
+        }
+    }
+    ran
 }
 
 /// Runs `scenarios` with `seed` on the loopback, all at a time: it takes as long as the longest plan.

@@ -241,5 +241,5 @@ pub(crate) fn cut(bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn send(pieces: Vec<Vec<u8>>, half_close: bool) -> RawPlan {
-    RawPlan { start_ms: 1_000, pieces, half_close, read_from_ms: 0, leave_ms: 90_000 }
+    RawPlan { start_ms: 1_000, pieces, pause_ms: 1, half_close, read_from_ms: 0, leave_ms: 90_000 }
 }

@@ -85,6 +85,19 @@ pub struct PublishReport {
     pub end: String,
 }
 
+impl PublishReport {
+    /// The report of a publisher whose host has crashed: what it sent is not known.
+    pub fn crashed(plan: &PublishPlan) -> Self {
+        Self {
+            stream: plan.stream.clone(),
+            epoch: plan.epoch,
+            refused: None,
+            sent: Vec::new(),
+            end: "crashed".to_owned(),
+        }
+    }
+}
+
 /// Carries out `plan`; times count from `origin`.
 pub async fn run<E: Env>(
     env: E,

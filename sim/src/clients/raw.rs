@@ -3,18 +3,21 @@
 use std::{net::SocketAddr, time::Duration};
 
 use rehearsal_core::env::Env;
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep_until, timeout_at},
 };
 
 /// What to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawPlan {
     /// When to connect, after the start of the run.
     pub start_ms: u64,
-    /// The pieces, each written by itself and 1 ms after the one before.
+    /// The pieces, each written by itself.
     pub pieces: Vec<Vec<u8>>,
+    /// From one piece to the next.
+    pub pause_ms: u64,
     /// Send FIN after the last piece.
     pub half_close: bool,
     /// When to start to read, after the start of the run.
@@ -51,7 +54,7 @@ pub async fn run<E: Env>(
             if writer.write_all(piece).await.is_err() {
                 return;
             }
-            sleep_until(at(plan.start_ms + index)).await;
+            sleep_until(at(plan.start_ms + index * plan.pause_ms)).await;
         }
         if plan.half_close {
             let _ = writer.shutdown().await;

@@ -72,6 +72,21 @@ pub struct PlayReport {
     pub ended_at: Duration,
 }
 
+impl PlayReport {
+    /// The report of a subscriber whose host has crashed at `ended_at`: what it received is not known.
+    pub fn crashed(plan: &PlayPlan, ended_at: Duration) -> Self {
+        Self {
+            stream: plan.stream.clone(),
+            received: Vec::new(),
+            violations: Vec::new(),
+            gaps: 0,
+            statuses: Vec::new(),
+            end: "crashed".to_owned(),
+            ended_at,
+        }
+    }
+}
+
 /// Carries out `plan`; times count from `origin`.
 pub async fn run<E: Env>(
     env: E,

@@ -121,6 +121,23 @@ impl Tcp {
         self.hosts[host.0 as usize].short_io = short_io;
     }
 
+    /// Resets every connection of `host` that was accepted or made.
+    pub(crate) fn reset_connections(&mut self, net: &mut Network, host: HostId) {
+        let is_meant = |socket: &Socket| {
+            let is_over = matches!(socket.state, State::Closed | State::TimeWait);
+            socket.host == host && socket.listener.is_none() && !is_over
+        };
+        let meant = self.sockets.iter().filter(|(_, socket)| is_meant(socket));
+        let keys: Vec<Key> = meant.map(|(key, _)| key).collect();
+        for key in keys {
+            let socket = self.socket(key);
+            let before = socket.state;
+            socket.send_reset(net);
+            socket.fail(io::ErrorKind::ConnectionAborted);
+            self.settle(net, key, before);
+        }
+    }
+
     /// Forgets every socket of `host`, and tells nobody.
     pub(crate) fn crash(&mut self, host: HostId) {
         let of_host = self.sockets.iter().filter(|(_, socket)| socket.host == host);

@@ -428,7 +428,8 @@ impl Socket {
         self.fail(error);
     }
 
-    fn fail(&mut self, error: io::ErrorKind) {
+    /// Has the next read or write report `error`.
+    pub(crate) fn fail(&mut self, error: io::ErrorKind) {
         self.error = Some(error);
         wake(&mut self.reader);
         wake(&mut self.writer);

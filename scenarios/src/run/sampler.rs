@@ -1,0 +1,86 @@
+//! A look at the gateway's host at regular times: what it holds on the heap, and what it leaves unread.
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    net::SocketAddrV4,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use rehearsal_sim::{
+    SimEnv, SocketState,
+    heap::{self, Scope},
+};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// From one look to the next.
+const EVERY: Duration = Duration::from_millis(250);
+/// Sockets of a host beyond which the look at each of them is left out: it would cost more than the run.
+const SOCKETS_MAX: usize = 500;
+
+/// What was seen so far.
+pub(super) struct Sampler {
+    env: SimEnv,
+    heap_bytes_at_start: i64,
+    /// Connections on which bytes lie unread, and since when.
+    unread: BTreeMap<(SocketAddrV4, SocketAddrV4), Instant>,
+    pub(super) heap_bytes_max: i64,
+    pub(super) unread_max: Duration,
+    pub(super) unread_from: String,
+}
+
+impl Sampler {
+    /// Nothing seen yet of the host of `env`, which serves already.
+    pub(super) fn new(env: &SimEnv) -> Self {
+        Self {
+            env: env.clone(),
+            heap_bytes_at_start: heap::usage(Scope::Gateway).live_bytes,
+            unread: BTreeMap::new(),
+            heap_bytes_max: 0,
+            unread_max: Duration::ZERO,
+            unread_from: String::new(),
+        }
+    }
+
+    /// Looks at regular times until `done` is.
+    pub(super) async fn watch_until<T>(&mut self, done: impl Future<Output = T>) -> T {
+        let mut done = pin!(done);
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = done.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            while ticks.poll_tick(cx).is_ready() {
+                self.look();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn look(&mut self) {
+        let held_bytes = heap::usage(Scope::Gateway).live_bytes - self.heap_bytes_at_start;
+        self.heap_bytes_max = self.heap_bytes_max.max(held_bytes);
+        if self.env.socket_count() > SOCKETS_MAX {
+            return;
+        }
+        let now = Instant::now();
+        let netstat = self.env.netstat();
+        let is_unread = |state| matches!(state, SocketState::Established | SocketState::CloseWait);
+        let unread = netstat.rows.iter().filter(|row| row.rx_queue > 0 && is_unread(row.state));
+        let before = std::mem::take(&mut self.unread);
+        for row in unread {
+            let Some(remote) = row.remote else { continue };
+            let key = (row.local, remote);
+            let since = *before.get(&key).unwrap_or(&now);
+            self.unread.insert(key, since);
+            if now - since > self.unread_max {
+                self.unread_max = now - since;
+                self.unread_from = remote.to_string();
+            }
+        }
+    }
+}
