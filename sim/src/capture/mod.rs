@@ -11,7 +11,7 @@
 
 mod wire;
 
-use std::{borrow::Cow, net::Ipv4Addr, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, net::Ipv4Addr, time::Duration};
 
 use pcap_file::{
     DataLink, Endianness,
@@ -74,6 +74,14 @@ impl Captures {
         }
     }
 
+    /// Sees a packet that will be delivered to `host` at `at_ns`, of which nobody will tell it then.
+    pub(crate) fn will_be_delivered(&mut self, at_ns: u64, host: HostId, packet: &Packet) {
+        for capture in self.captures.iter_mut().filter(|capture| capture.host == host) {
+            let place = capture.coming.partition_point(|(other_ns, _)| *other_ns <= at_ns);
+            capture.coming.insert(place, (at_ns, packet.clone()));
+        }
+    }
+
     /// Sees a packet that is delivered to `host`.
     pub(crate) fn delivered(&mut self, now_ns: u64, host: HostId, packet: &Packet) {
         for capture in self.captures.iter_mut().filter(|capture| capture.host == host) {
@@ -88,6 +96,8 @@ impl Captures {
 
 struct Capture {
     host: HostId,
+    /// Packets that are known to be delivered, and when; by time.
+    coming: VecDeque<(u64, Packet)>,
     ip: Ipv4Addr,
     writer: PcapNgWriter<Vec<u8>>,
     bytes_max: usize,
@@ -115,10 +125,31 @@ impl Capture {
             ],
         };
         writer.write_pcapng_block(interface).expect(TO_MEMORY);
-        Self { host, ip, writer, bytes_max, next_id: 0, packets: 0, left_out: 0 }
+        Self {
+            host,
+            coming: VecDeque::new(),
+            ip,
+            writer,
+            bytes_max,
+            next_id: 0,
+            packets: 0,
+            left_out: 0,
+        }
     }
 
     fn record(&mut self, now_ns: u64, packet: &Packet) {
+        self.record_coming(now_ns);
+        self.write(now_ns, packet);
+    }
+
+    /// Writes what was known to come and has come by now.
+    fn record_coming(&mut self, now_ns: u64) {
+        while let Some((at_ns, packet)) = self.coming.pop_front_if(|(at_ns, _)| *at_ns <= now_ns) {
+            self.write(at_ns, &packet);
+        }
+    }
+
+    fn write(&mut self, now_ns: u64, packet: &Packet) {
         let Self { writer, next_id, bytes_max, packets, left_out, .. } = self;
         wire::serialise(packet, next_id, |bytes| {
             let block_bytes = BLOCK_OVERHEAD_BYTES + bytes.len().next_multiple_of(4);
@@ -141,6 +172,7 @@ impl Capture {
 
     /// Writes at the end what was seen and what is in the file.
     fn finish(mut self, now_ns: u64) -> CaptureFile {
+        self.record_coming(now_ns);
         let Self { packets, left_out, .. } = self;
         let mut options = vec![
             InterfaceStatisticsOption::IsbIfRecv(packets + left_out),

@@ -16,6 +16,8 @@ pub(crate) enum Event {
     Downlink { host: HostId, packet: Packet },
     /// A packet reaches a host.
     Deliver { host: HostId, packet: Packet },
+    /// An acknowledgment that a TCP socket waits for arrives.
+    AckArrives { socket: Key },
     /// The timer of a TCP socket may have run out.
     TcpTimer { socket: Key },
 }
@@ -25,7 +27,9 @@ impl Event {
     fn place(&self) -> u64 {
         match self {
             Self::Downlink { host, .. } | Self::Deliver { host, .. } => u64::from(host.0),
-            Self::TcpTimer { socket } => u64::from(socket.index()) << 32,
+            Self::AckArrives { socket } | Self::TcpTimer { socket } => {
+                u64::from(socket.index()) << 32
+            }
         }
     }
 }

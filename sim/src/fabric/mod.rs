@@ -120,6 +120,7 @@ impl Fabric {
         match event {
             Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),
             Event::Deliver { host, packet } => self.deliver(host, packet),
+            Event::AckArrives { socket } => self.tcp.on_acks(&mut self.net, socket),
             Event::TcpTimer { socket } => self.tcp.on_timer(&mut self.net, socket),
         }
     }

@@ -104,7 +104,7 @@ impl Netstat {
             remote: Some(socket.remote),
             state: socket.state,
             rx_queue: socket.receive.queued_bytes(),
-            tx_queue: socket.send.queued_bytes(),
+            tx_queue: socket.unacknowledged_bytes(fabric.net.now_ns),
         });
         let udp = fabric.udp.sockets.iter().filter(|(_, socket)| socket.host == host);
         let udp = udp.map(|(_, socket)| SocketRow {

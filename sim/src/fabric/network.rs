@@ -150,6 +150,29 @@ impl Network {
         }
     }
 
+    /// How long every packet takes from `from` to `to`, if that is fixed and nothing is in the way.
+    pub(crate) fn steady_delay_ns(&self, from: HostId, to: Ipv4Addr) -> Option<u64> {
+        let to = self.route(from, to).filter(|to| *to != from)?;
+        let [sender, receiver] = [from, to].map(|host| &self.hosts[host.0 as usize]);
+        let is_free = |host: &Host| !host.is_silent && host.nat.is_none();
+        let is_steady = sender.up.is_plain()
+            && receiver.down.is_plain()
+            && is_free(sender)
+            && is_free(receiver)
+            && (self.partitions.is_empty() || !self.partitions.contains(&(from, to)));
+        is_steady.then(|| sender.up.config().delay_ns + receiver.down.config().delay_ns)
+    }
+
+    /// Notes that `packet` goes from `from` to its destination, where it arrives at `at_ns`, without an
+    /// event.
+    pub(crate) fn note_passage(&mut self, from: HostId, packet: &Packet, at_ns: u64) {
+        self.trace.record(self.now_ns, &sent(packet));
+        self.captures.sent(self.now_ns, from, packet);
+        if let Some(to) = self.route(from, *packet.to.ip()) {
+            self.captures.will_be_delivered(at_ns, to, packet);
+        }
+    }
+
     /// The host that answers to `ip` when `from` asks.
     pub(crate) fn route(&self, from: HostId, ip: Ipv4Addr) -> Option<HostId> {
         if ip.is_loopback() {

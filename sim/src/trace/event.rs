@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddrV4};
 
+use super::chain::Chain;
 use crate::{
     disk::DiskFault,
     fabric::{link::DropReason, packet::Flags},
@@ -149,83 +150,64 @@ pub enum TraceEvent {
 }
 
 impl TraceEvent {
-    /// Appends the event's bytes: a tag and the fields in order. Every recorded hash depends on
-    /// these bytes; tags are never used again for something else.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    /// Chains in the event: a tag and the fields in order. Every recorded hash depends on these words; tags are
+    /// never used again for something else.
+    pub(super) fn chain(&self, chain: &mut Chain) {
         match self {
             Self::SegmentSent { from, to, flags, seq, bytes } => {
-                segment(out, 1, from, to, *flags, *seq, *bytes);
+                segment(chain, 1, (from, to), *flags, *seq, *bytes);
             }
             Self::SegmentDelivered { from, to, flags, seq, bytes } => {
-                segment(out, 2, from, to, *flags, *seq, *bytes);
+                segment(chain, 2, (from, to), *flags, *seq, *bytes);
             }
-            Self::DatagramSent { from, to, bytes } => packet(out, 3, from, to, *bytes),
-            Self::DatagramDelivered { from, to, bytes } => packet(out, 4, from, to, *bytes),
-            Self::DatagramDropped { from, to, bytes } => packet(out, 5, from, to, *bytes),
+            Self::DatagramSent { from, to, bytes } => packet(chain, 3, from, to, *bytes),
+            Self::DatagramDelivered { from, to, bytes } => packet(chain, 4, from, to, *bytes),
+            Self::DatagramDropped { from, to, bytes } => packet(chain, 5, from, to, *bytes),
             Self::LinkDropped { from, to, bytes, reason } => {
-                packet(out, 6, from, to, *bytes);
-                out.push(*reason as u8);
+                packet(chain, 6, from, to, *bytes);
+                chain.word(*reason as u64);
             }
-            Self::Opened { local, remote } => addresses(out, 7, local, remote),
-            Self::Closed { local, remote } => addresses(out, 8, local, remote),
-            Self::Refused { local, remote } => addresses(out, 9, local, remote),
-            Self::Reset { local, remote } => addresses(out, 10, local, remote),
-            Self::App { who, what } => {
-                out.push(11);
-                texts(out, [who, what]);
-            }
+            Self::Opened { local, remote } => packet(chain, 7, local, remote, 0),
+            Self::Closed { local, remote } => packet(chain, 8, local, remote, 0),
+            Self::Refused { local, remote } => packet(chain, 9, local, remote, 0),
+            Self::Reset { local, remote } => packet(chain, 10, local, remote, 0),
+            Self::App { who, what } => texts(chain, 11, [who, what]),
             Self::Retransmitted { local, remote, seq, timer } => {
-                addresses(out, 12, local, remote);
-                out.extend_from_slice(&seq.to_le_bytes());
-                out.push((*timer).into());
+                packet(chain, 12, local, remote, (*timer).into());
+                chain.word(*seq);
             }
+            Self::TimedOut { local, remote } => packet(chain, 13, local, remote, 0),
+            Self::Fault { who, what } => texts(chain, 14, [who, what]),
             Self::DiskFault { host, fault, path, bytes } => {
-                out.extend_from_slice(&[40, fault.number()]);
-                texts(out, [host, path]);
-                out.extend_from_slice(&bytes.to_le_bytes());
-            }
-            Self::TimedOut { local, remote } => addresses(out, 13, local, remote),
-            Self::Fault { who, what } => {
-                out.push(14);
-                texts(out, [who, what]);
+                texts(chain, 40, [host, path]);
+                chain.word(u64::from(fault.number()));
+                chain.word(*bytes);
             }
         }
     }
 }
 
-fn texts(out: &mut Vec<u8>, texts: [&String; 2]) {
-    for text in texts {
-        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        out.extend_from_slice(text.as_bytes());
-    }
+fn texts(chain: &mut Chain, tag: u64, texts: [&str; 2]) {
+    chain.word(tag);
+    texts.into_iter().for_each(|text| chain.text(text));
 }
 
-fn addresses(out: &mut Vec<u8>, tag: u8, from: &SocketAddrV4, to: &SocketAddrV4) {
-    let mut bytes = [tag; 13];
-    bytes[1..5].copy_from_slice(&from.ip().octets());
-    bytes[5..7].copy_from_slice(&from.port().to_le_bytes());
-    bytes[7..11].copy_from_slice(&to.ip().octets());
-    bytes[11..13].copy_from_slice(&to.port().to_le_bytes());
-    out.extend_from_slice(&bytes);
-}
-
-fn packet(out: &mut Vec<u8>, tag: u8, from: &SocketAddrV4, to: &SocketAddrV4, bytes: u32) {
-    addresses(out, tag, from, to);
-    out.extend_from_slice(&bytes.to_le_bytes());
+fn packet(chain: &mut Chain, tag: u64, from: &SocketAddrV4, to: &SocketAddrV4, bytes: u32) {
+    chain.word(tag << 32 | u64::from(bytes));
+    chain.address(from);
+    chain.address(to);
 }
 
 fn segment(
-    out: &mut Vec<u8>,
-    tag: u8,
-    from: &SocketAddrV4,
-    to: &SocketAddrV4,
+    chain: &mut Chain,
+    tag: u64,
+    (from, to): (&SocketAddrV4, &SocketAddrV4),
     flags: Flags,
     seq: u64,
     bytes: u32,
 ) {
-    packet(out, tag, from, to, bytes);
-    out.extend_from_slice(&seq.to_le_bytes());
-    out.push(flags.bits());
+    packet(chain, tag << 8 | u64::from(flags.bits()), from, to, bytes);
+    chain.word(seq);
 }
 
 impl fmt::Display for TraceEvent {

@@ -5,14 +5,14 @@
 //! scenarios are always kept, as the text of golden files. The order in which tasks were polled is
 //! chained in too, so that a schedule that differs shows even when no packet does.
 
+mod chain;
 pub mod divergence;
 mod event;
 
 use std::{collections::VecDeque, fmt, mem, ops::Range, time::Duration};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 pub use crate::fabric::{link::DropReason, packet::Flags};
+use chain::Chain;
 pub use event::TraceEvent;
 
 /// A checkpoint is kept every so many events.
@@ -118,7 +118,6 @@ pub struct Trace {
     keep: Keep,
     /// Records of the polls since the last event, while a window is kept.
     polls: Vec<u64>,
-    encoded: Vec<u8>,
 }
 
 impl Trace {
@@ -132,7 +131,6 @@ impl Trace {
             kept: VecDeque::new(),
             keep: Keep::Last(0),
             polls: Vec::new(),
-            encoded: Vec::new(),
         }
     }
 
@@ -178,10 +176,10 @@ impl Trace {
 
     pub(crate) fn record(&mut self, at_ns: u64, event: &TraceEvent) {
         self.keep(at_ns, event);
-        self.encoded.clear();
-        self.encoded.extend_from_slice(&at_ns.to_le_bytes());
-        event.encode(&mut self.encoded);
-        self.hash = xxh3_64_with_seed(&self.encoded, self.hash);
+        let mut chain = Chain::from(self.hash);
+        chain.word(at_ns);
+        event.chain(&mut chain);
+        self.hash = chain.hash();
         *self.counts.of(event) += 1;
         if let TraceEvent::App { who, what } = event {
             self.notes.push(Note { at_ns, who: who.clone(), what: what.clone() });

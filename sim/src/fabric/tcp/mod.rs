@@ -19,6 +19,7 @@
 //! - Simultaneous open: an ephemeral port is never another connection's target.
 //! - Keep-alive probes: off, as on Linux unless asked for. SYN cookies, urgent data, forged segments.
 
+mod acks;
 mod congestion;
 pub(crate) mod listener;
 mod receive;
@@ -30,7 +31,7 @@ mod timer;
 
 use std::{
     collections::BTreeMap,
-    io,
+    io, mem,
     net::{Ipv4Addr, SocketAddrV4},
     time::Duration,
 };
@@ -49,6 +50,7 @@ use crate::{
     slab::{Key, Slab},
     trace::TraceEvent,
 };
+use acks::Ack;
 use listener::Listener;
 use socket::Socket;
 use stream::ShortIo;
@@ -212,7 +214,11 @@ impl Tcp {
             let socket = self.socket(key);
             let before = socket.state;
             if !(is_syn && before == State::TimeWait) {
+                socket.take_acks(net);
                 socket.on_segment(net, segment);
+                if mem::take(&mut socket.owes_ack) {
+                    self.acknowledge(net, key);
+                }
                 self.settle(net, key, before);
                 return;
             }
@@ -233,6 +239,39 @@ impl Tcp {
         if !segment.flags.has(Flags::RST) {
             refuse(net, host, (to, from), &segment);
         }
+    }
+
+    /// Sends the acknowledgment that a socket owes; without an event, where it is known when it arrives.
+    fn acknowledge(&mut self, net: &mut Network, key: Key) {
+        let socket = self.socket(key);
+        let host = socket.host;
+        let delay_ns = net.steady_delay_ns(host, *socket.remote.ip());
+        let (packet, peer) = socket.owed_ack();
+        let addresses = (packet.to, packet.from);
+        let peer = peer.and_then(|key| self.sockets.get_mut(key));
+        let peer = peer.filter(|peer| (peer.local, peer.remote) == addresses);
+        match (delay_ns, peer, &packet.body) {
+            (Some(delay_ns), Some(peer), Body::Tcp(Segment { ack, window_bytes, .. })) => {
+                let at_ns = net.now_ns + delay_ns;
+                net.note_passage(host, &packet, at_ns);
+                peer.acks.push(Ack { at_ns, ack: *ack, window_bytes: *window_bytes });
+                peer.await_acks(net);
+            }
+            _ => net.send(host, packet),
+        }
+    }
+
+    /// An acknowledgment arrives that a socket waits for.
+    pub(crate) fn on_acks(&mut self, net: &mut Network, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let before = socket.state;
+        socket.acks.on_event();
+        if before != State::Closed {
+            socket.take_acks(net);
+            socket.transmit(net);
+            socket.await_acks(net);
+        }
+        self.settle(net, key, before);
     }
 
     fn find(
@@ -310,11 +349,12 @@ impl Tcp {
 
     pub(crate) fn on_timer(&mut self, net: &mut Network, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
-        if !socket.timer.on_event(net, key) {
-            return;
-        }
         let before = socket.state;
-        match before {
+        socket.take_acks(net);
+        if !socket.timer.on_event(net, key) {
+            return self.settle(net, key, before);
+        }
+        match socket.state {
             State::TimeWait | State::FinWait2 => socket.state = State::Closed,
             State::Closed => {}
             _ => socket.on_timeout(net),
@@ -326,7 +366,9 @@ impl Tcp {
     fn shut_down(&mut self, net: &mut Network, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
+        socket.take_acks(net);
         socket.close_sending(net);
+        socket.await_acks(net);
         self.settle(net, key, before);
     }
 
@@ -334,6 +376,7 @@ impl Tcp {
     fn close(&mut self, net: &mut Network, key: Key) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
+        socket.take_acks(net);
         socket.is_orphan = true;
         (socket.reader, socket.writer) = (None, None);
         match before {
@@ -345,7 +388,10 @@ impl Tcp {
             State::TimeWait => {}
             _ if socket.receive.queued_bytes() > 0 => socket.send_reset(net),
             State::FinWait2 => socket.set_timer(net, ORPHAN_WAIT.as_nanos() as u64),
-            _ => socket.close_sending(net),
+            _ => {
+                socket.close_sending(net);
+                socket.await_acks(net);
+            }
         }
         self.settle(net, key, before);
     }

@@ -50,6 +50,11 @@ impl ReceiveQueue {
         self.has_fin
     }
 
+    /// Whether something came early and waits.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.early.is_some() || self.fin.is_some() && !self.has_fin
+    }
+
     /// First sequence number beyond the window advertised.
     pub(crate) fn edge(&self) -> u64 {
         self.edge

@@ -13,6 +13,7 @@ use super::{
         packet::{Body, Flags, Packet, Segment},
     },
     RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, Timer,
+    acks::{Ack, Acks},
     congestion::{Advice, Congestion},
     receive::ReceiveQueue,
     rtt::RoundTrip,
@@ -53,6 +54,10 @@ pub(crate) struct Socket {
     pub(crate) key: Option<Key>,
     peer: Option<Key>,
     pub(crate) timer: Timer,
+    /// Acknowledgments for this socket that no event brings.
+    pub(crate) acks: Acks,
+    /// A segment has come that only has to be acknowledged.
+    pub(crate) owes_ack: bool,
     congestion: Congestion,
     rtt: RoundTrip,
     /// The sequence number whose acknowledgment tells the round trip, and when it was sent.
@@ -85,6 +90,8 @@ impl Socket {
             key: None,
             peer: None,
             timer: Timer::default(),
+            acks: Acks::default(),
+            owes_ack: false,
             congestion: Congestion::new(initial_seq, mss_bytes),
             rtt: RoundTrip::new(),
             timed: None,
@@ -196,11 +203,18 @@ impl Socket {
 
     /// Sets the timer anew for what is unacknowledged, or for a window that has to be probed.
     fn wait_for_ack(&mut self, net: &mut Network) {
+        self.wait_for_ack_since(net, net.now_ns);
+    }
+
+    fn wait_for_ack_since(&mut self, net: &mut Network, since_ns: u64) {
         let has_to_wait = self.send.flight_bytes() > 0
             || self.send.is_window_closed()
             || matches!(self.state, State::SynSent | State::SynReceived);
         match has_to_wait {
-            true => self.set_timer(net, self.rtt.timeout_ns()),
+            true => {
+                let key = self.key.expect("a socket has its place before it waits");
+                self.timer.set(net, key, since_ns + self.rtt.timeout_ns());
+            }
             false => self.timer.stop(),
         }
     }
@@ -255,13 +269,47 @@ impl Socket {
             }
             self.open(net);
         }
-        self.on_ack(net, &segment);
         let is_old = segment.seq < nxt;
+        let is_next = segment.seq == nxt && !segment.flags.has(Flags::FIN);
         let has_to_ack = segment.sequence_len() > 0 || is_old;
+        let is_pure = segment.sequence_len() == 0;
+        let Segment { ack, window_bytes, .. } = segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes }, is_pure);
         self.on_payload(net, segment);
         if self.state != State::Closed && !self.transmit(net) && has_to_ack {
-            self.send_ack(net);
+            // What leaves no gap may be acknowledged in the cheapest way there is.
+            match is_next && !self.receive.has_gap() {
+                true => self.owes_ack = true,
+                false => self.send_ack(net),
+            }
         }
+    }
+
+    /// Takes in acknowledgments that have arrived without an event.
+    pub(crate) fn take_acks(&mut self, net: &mut Network) {
+        while let Some(ack) = self.acks.next(net.now_ns) {
+            self.on_ack(net, ack, true);
+        }
+    }
+
+    /// Has events come for acknowledgments that are on their way, if this socket waits for them.
+    pub(crate) fn await_acks(&mut self, net: &mut Network) {
+        let is_waiting = self.writer.is_some() || self.send.is_closed() || self.send.has_unsent();
+        let key = self.key.expect("a socket has its place before it waits");
+        self.acks.schedule(net, key, is_waiting);
+    }
+
+    /// Bytes written and not acknowledged by now.
+    pub(crate) fn unacknowledged_bytes(&self, now_ns: u64) -> usize {
+        let arrived = self.acks.arrived(now_ns).unwrap_or(0);
+        let newly_acked = arrived.saturating_sub(self.send.una()) as usize;
+        self.send.queued_bytes().saturating_sub(newly_acked)
+    }
+
+    /// The acknowledgment that this socket owes, as a packet, and the socket at its destination.
+    pub(crate) fn owed_ack(&mut self) -> (Packet, Option<Key>) {
+        let seq = self.send.sent();
+        (self.packet(Flags::ACK, seq, self.congestion.mss_bytes(), Bytes::new()), self.peer)
     }
 
     fn on_syn_answer(&mut self, net: &mut Network, segment: &Segment) {
@@ -284,7 +332,8 @@ impl Socket {
         self.receive = ReceiveQueue::new(segment.seq + 1);
         self.congestion.set_mss(self.congestion.mss_bytes().min(segment.mss_bytes.into()));
         self.open(net);
-        self.on_ack(net, segment);
+        let Segment { ack, window_bytes, .. } = *segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes }, false);
         self.send_ack(net);
     }
 
@@ -295,20 +344,20 @@ impl Socket {
         net.trace.record(net.now_ns, &event);
     }
 
-    fn on_ack(&mut self, net: &mut Network, segment: &Segment) {
+    /// Takes in an acknowledgment; `is_pure` when its segment had nothing else.
+    fn on_ack(&mut self, net: &mut Network, acknowledgment: Ack, is_pure: bool) {
+        let Ack { ack, window_bytes, .. } = acknowledgment;
         let flight_bytes = self.send.flight_bytes();
         let edge = self.send.window_end();
-        let acked_bytes = self.send.on_ack(segment.ack, segment.window_bytes);
+        let acked_bytes = self.send.on_ack(ack, window_bytes);
         if acked_bytes > 0 {
-            self.on_new_ack(net, segment.ack, acked_bytes, flight_bytes);
-        } else if segment.ack == self.send.una() {
+            self.on_new_ack(net, acknowledgment, acked_bytes, flight_bytes);
+        } else if ack == self.send.una() {
             self.unanswered = 0;
-            let is_duplicate = flight_bytes > 0
-                && segment.sequence_len() == 0
-                && segment.ack + u64::from(segment.window_bytes) == edge;
+            let is_duplicate = flight_bytes > 0 && is_pure && ack + u64::from(window_bytes) == edge;
             if is_duplicate {
-                let (una, sent) = (segment.ack, self.send.sent());
-                if self.congestion.on_duplicate_ack(una, sent, flight_bytes) == Advice::Retransmit {
+                let sent = self.send.sent();
+                if self.congestion.on_duplicate_ack(ack, sent, flight_bytes) == Advice::Retransmit {
                     self.retransmit(net);
                 }
             } else if flight_bytes == 0 && self.send.window_end() > edge {
@@ -331,12 +380,18 @@ impl Socket {
         }
     }
 
-    fn on_new_ack(&mut self, net: &mut Network, ack: u64, acked_bytes: u64, flight_bytes: u64) {
+    fn on_new_ack(
+        &mut self,
+        net: &mut Network,
+        Ack { at_ns, ack, .. }: Ack,
+        acked_bytes: u64,
+        flight_bytes: u64,
+    ) {
         self.unanswered = 0;
         if let Some((seq, sent_ns)) = self.timed
             && ack >= seq
         {
-            self.rtt.measure(net.now_ns - sent_ns);
+            self.rtt.measure(at_ns - sent_ns);
             self.timed = None;
         }
         self.rtt.recover();
@@ -344,7 +399,7 @@ impl Socket {
         if advice == Advice::Retransmit {
             self.retransmit(net);
         }
-        self.wait_for_ack(net);
+        self.wait_for_ack_since(net, at_ns);
     }
 
     /// The timer ran out: sends again what is not acknowledged, or asks for the peer's window, or gives up.
@@ -436,13 +491,18 @@ impl Socket {
     }
 
     fn emit(&mut self, net: &mut Network, flags: Flags, seq: u64, payload: Bytes) {
-        let window_bytes = match self.state {
-            State::SynSent => RECEIVE_BUFFER_BYTES as u32,
-            _ => self.receive.advertise(),
-        };
         let mss_bytes = match flags.has(Flags::SYN) {
             true => net.mss_bytes(self.host),
             false => self.congestion.mss_bytes(),
+        };
+        let packet = self.packet(flags, seq, mss_bytes, payload);
+        net.send(self.host, packet);
+    }
+
+    fn packet(&mut self, flags: Flags, seq: u64, mss_bytes: u32, payload: Bytes) -> Packet {
+        let window_bytes = match self.state {
+            State::SynSent => RECEIVE_BUFFER_BYTES as u32,
+            _ => self.receive.advertise(),
         };
         let segment = Segment {
             seq,
@@ -454,8 +514,7 @@ impl Socket {
             sender: self.key,
             receiver: self.peer,
         };
-        let packet = Packet { from: self.local, to: self.remote, body: Body::Tcp(segment) };
-        net.send(self.host, packet);
+        Packet { from: self.local, to: self.remote, body: Body::Tcp(segment) }
     }
 }
 

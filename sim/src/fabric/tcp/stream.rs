@@ -104,6 +104,7 @@ impl Tcp {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Poll::Ready(Err(forgotten()));
         };
+        socket.take_acks(net);
         if let Some(error) = socket.error.take() {
             return Poll::Ready(Err(error.into()));
         }
@@ -119,11 +120,13 @@ impl Tcp {
         // Linux neither epoll nor tokio would let it try before.
         if wanted > 0 && (taken == 0 || socket.writer.is_some()) {
             store(&mut socket.writer, waker);
+            socket.await_acks(net);
             return Poll::Pending;
         }
         if taken > 0 {
             socket.send.push(gather(parts, taken));
             socket.transmit(net);
+            socket.await_acks(net);
         }
         Poll::Ready(Ok(taken))
     }
