@@ -5,7 +5,10 @@
 //! places change order from seed to seed, while packets that reach one place at the same instant
 //! stay in the order they were sent in.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+};
 
 use super::packet::Packet;
 use crate::{executor::HostId, slab::Key};
@@ -37,38 +40,77 @@ impl Event {
 /// Bits of the heap's second key that count events; the bits above them are the tie-break.
 const SEQUENCE_BITS: u32 = 44;
 
+/// No event.
+const NONE: u32 = u32::MAX;
+
+/// Events by time. Those that are scheduled one after the other for one place and time, as what a server
+/// sends to many is, are a group: one entry of the heap, and a list.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
-    /// (time in ns, tie-break and sequence, index into `events`); small, because sifting moves it.
+    /// (time in ns, tie-break and sequence, index of the first event); small, because sifting moves it.
     heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    events: Vec<Option<Event>>,
-    free: Vec<u32>,
+    slots: Vec<Slot>,
+    /// First of the free slots, which are a list too.
+    free: u32,
+    /// The group that was scheduled last, which is the only one that grows.
+    last: Group,
     scheduled: u64,
     tie_seed: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    event: Option<Event>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Group {
+    at_ns: u64,
+    place: u64,
+    /// Its last event, or `NONE` when it has been taken.
+    tail: u32,
 }
 
 impl EventQueue {
     pub(crate) fn new(tie_seed: u64) -> Self {
         Self {
             heap: BinaryHeap::new(),
-            events: Vec::new(),
-            free: Vec::new(),
+            slots: Vec::new(),
+            free: NONE,
+            last: Group { at_ns: 0, place: 0, tail: NONE },
             scheduled: 0,
             tie_seed,
         }
     }
 
     pub(crate) fn schedule(&mut self, at_ns: u64, event: Event) {
-        let tie = scatter(self.tie_seed ^ scatter(at_ns ^ scatter(event.place())));
+        let place = event.place();
+        let index = self.store(event);
+        let last = &mut self.last;
+        if last.tail != NONE && (last.at_ns, last.place) == (at_ns, place) {
+            self.slots[last.tail as usize].next = index;
+            last.tail = index;
+            return;
+        }
+        let tie = scatter(self.tie_seed ^ scatter(at_ns ^ scatter(place)));
         let order = tie >> SEQUENCE_BITS << SEQUENCE_BITS | self.scheduled;
         self.scheduled += 1;
         assert!(self.scheduled >> SEQUENCE_BITS == 0, "too many events for one run");
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.events.push(None);
-            u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at once")
-        });
-        self.events[index as usize] = Some(event);
+        self.last = Group { at_ns, place, tail: index };
         self.heap.push(Reverse((at_ns, order, index)));
+    }
+
+    fn store(&mut self, event: Event) -> u32 {
+        if self.free == NONE {
+            self.slots.push(Slot { event: Some(event), next: NONE });
+            return u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 events at once");
+        }
+        let index = self.free;
+        let slot = &mut self.slots[index as usize];
+        self.free = slot.next;
+        *slot = Slot { event: Some(event), next: NONE };
+        index
     }
 
     pub(crate) fn next_ns(&self) -> Option<u64> {
@@ -76,9 +118,23 @@ impl EventQueue {
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at_ns, _, index)) = self.heap.pop()?;
-        self.free.push(index);
-        let event = self.events[index as usize].take().expect("a queued index holds its event");
+        let mut top = self.heap.peek_mut()?;
+        let Reverse((at_ns, _, index)) = &mut *top;
+        let (at_ns, taken) = (*at_ns, *index);
+        let slot = &mut self.slots[taken as usize];
+        let event = slot.event.take().expect("a queued index holds its event");
+        let next = std::mem::replace(&mut slot.next, self.free);
+        self.free = taken;
+        match next {
+            NONE => {
+                PeekMut::pop(top);
+                if self.last.tail == taken {
+                    self.last.tail = NONE;
+                }
+            }
+            // The group's place among the others stays.
+            next => *index = next,
+        }
         Some((at_ns, event))
     }
 }

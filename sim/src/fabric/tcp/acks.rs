@@ -6,9 +6,10 @@
 //! socket that waits for one, because it has more to send than it may or somebody waits to write,
 //! gets an event.
 
-use std::collections::VecDeque;
-
-use super::super::{events::Event, network::Network};
+use super::{
+    super::{events::Event, network::Network},
+    queue::Queue,
+};
 use crate::slab::Key;
 
 /// Acknowledgments that may lie here; with more there is an event, which takes them in.
@@ -25,7 +26,7 @@ pub(crate) struct Ack {
 #[derive(Debug, Default)]
 pub(crate) struct Acks {
     /// By time.
-    acks: VecDeque<Ack>,
+    acks: Queue<Ack>,
     has_event: bool,
 }
 
@@ -40,7 +41,8 @@ impl Acks {
 
     /// The next one that has arrived by `now_ns`.
     pub(crate) fn next(&mut self, now_ns: u64) -> Option<Ack> {
-        self.acks.pop_front_if(|ack| ack.at_ns <= now_ns)
+        self.acks.front().filter(|ack| ack.at_ns <= now_ns)?;
+        self.acks.pop_front()
     }
 
     /// The highest number that has been acknowledged by `now_ns` among these.

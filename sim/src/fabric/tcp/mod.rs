@@ -22,6 +22,7 @@
 mod acks;
 mod congestion;
 pub(crate) mod listener;
+mod queue;
 mod receive;
 mod rtt;
 mod send;
@@ -53,7 +54,7 @@ use crate::{
 use acks::Ack;
 use listener::Listener;
 use socket::Socket;
-use stream::ShortIo;
+use stream::{ShortIo, Written};
 use timer::Timer;
 
 /// Payload bytes per segment: 1,500 of Ethernet less IP and TCP headers.
@@ -78,6 +79,7 @@ pub(crate) struct Tcp {
     pub(crate) listeners: Slab<Listener>,
     hosts: Vec<TcpHost>,
     initial_seqs: Rng,
+    written: Written,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl Tcp {
             listeners: Slab::new(),
             hosts: Vec::new(),
             initial_seqs: Rng::named(seed, "tcp/initial"),
+            written: Written::default(),
         }
     }
 

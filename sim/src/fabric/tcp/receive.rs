@@ -1,12 +1,12 @@
 //! The receiving half of a TCP connection: what came in order and waits for the reader, and what came
 //! after a gap and waits for that to close.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
-use super::{RECEIVE_BUFFER_BYTES, WINDOW_STEP_BYTES};
+use super::{RECEIVE_BUFFER_BYTES, WINDOW_STEP_BYTES, queue::Queue};
 
 #[derive(Debug)]
 pub(crate) struct ReceiveQueue {
@@ -14,7 +14,7 @@ pub(crate) struct ReceiveQueue {
     nxt: u64,
     /// First sequence number beyond the window advertised; never goes back.
     edge: u64,
-    chunks: VecDeque<Bytes>,
+    chunks: Queue<Bytes>,
     queued_bytes: usize,
     has_fin: bool,
     /// Sequence number of a FIN that came too early.
@@ -29,7 +29,7 @@ impl ReceiveQueue {
         Self {
             nxt,
             edge: nxt + RECEIVE_BUFFER_BYTES as u64,
-            chunks: VecDeque::new(),
+            chunks: Queue::default(),
             queued_bytes: 0,
             has_fin: false,
             fin: None,

@@ -4,11 +4,9 @@
 //! segment is a slice of one chunk, and can be cut again when it was lost. The FIN takes the sequence
 //! number after the last byte.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-use super::SEND_BUFFER_BYTES;
+use super::{SEND_BUFFER_BYTES, queue::Queue};
 
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -22,7 +20,7 @@ pub(crate) struct SendQueue {
     end: u64,
     /// First sequence number beyond what the peer can take.
     window_end: u64,
-    chunks: VecDeque<Bytes>,
+    chunks: Queue<Bytes>,
     /// Sequence number of the first byte of the first chunk.
     chunks_start: u64,
     /// Chunk and place in it that `nxt` stands at.
@@ -47,7 +45,7 @@ impl SendQueue {
             sent: initial + 1,
             end: initial + 1,
             window_end: initial + 1,
-            chunks: VecDeque::new(),
+            chunks: Queue::default(),
             chunks_start: initial + 1,
             cursor: (0, 0),
             is_closed: false,
@@ -133,7 +131,7 @@ impl SendQueue {
                 return None;
             }
             let (index, start) = (self.cursor.0 as usize, self.cursor.1 as usize);
-            let chunk = &self.chunks[index];
+            let chunk = self.chunks.get(index).expect("unsent bytes are in a chunk");
             let stop = chunk.len().min(start + bytes_max.min(room));
             let payload = chunk.slice(start..stop);
             self.cursor = match stop == chunk.len() {

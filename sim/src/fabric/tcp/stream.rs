@@ -124,7 +124,7 @@ impl Tcp {
             return Poll::Pending;
         }
         if taken > 0 {
-            socket.send.push(gather(parts, taken));
+            socket.send.push(self.written.gather(parts, taken));
             socket.transmit(net);
             socket.await_acks(net);
         }
@@ -132,14 +132,36 @@ impl Tcp {
     }
 }
 
-/// The first `len` bytes of `parts` in one piece, which segments are then slices of.
-fn gather(parts: &[IoSlice<'_>], len: usize) -> Bytes {
-    let mut gathered = Vec::with_capacity(len);
-    for part in parts {
-        let fits = part.len().min(len - gathered.len());
-        gathered.extend_from_slice(&part[..fits]);
+/// What was written last, by whichever socket. A server that sends the same bytes to thousands of
+/// peers writes them thousands of times; here they are one piece of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Written(Bytes);
+
+impl Written {
+    /// The first `len` bytes of `parts` in one piece, which segments are then slices of.
+    fn gather(&mut self, parts: &[IoSlice<'_>], len: usize) -> Bytes {
+        if !self.is(parts, len) {
+            let mut gathered = Vec::with_capacity(len);
+            for part in parts {
+                let fits = part.len().min(len - gathered.len());
+                gathered.extend_from_slice(&part[..fits]);
+            }
+            self.0 = Bytes::from(gathered);
+        }
+        self.0.clone()
     }
-    Bytes::from(gathered)
+
+    fn is(&self, parts: &[IoSlice<'_>], len: usize) -> bool {
+        if self.0.len() != len {
+            return false;
+        }
+        let mut rest = &self.0[..];
+        parts.iter().all(|part| {
+            let (start, after) = rest.split_at(part.len().min(rest.len()));
+            rest = after;
+            *start == part[..start.len()]
+        })
+    }
 }
 
 fn store(place: &mut Option<Waker>, waker: &Waker) {
