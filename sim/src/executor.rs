@@ -1,7 +1,7 @@
 //! Every task of every host, and the seeded choice of which runs next.
 //!
-//! A task is a future in one slab. Waking it puts it, once, into the ready set; the next to run is
-//! drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
+//! A task is a future in a cell, which is its waker too. Waking it puts it, once, into the ready set; the next
+//! to run is drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
 //! runnable at a time and polls it, with no lock held: a poll may spawn, wake and end tasks, its
 //! own included. What is polled and in which order goes into a running hash.
 //!
@@ -48,12 +48,15 @@ impl Drop for SimTask {
 #[derive(Debug)]
 pub(crate) struct Executor {
     inner: Mutex<Inner>,
+    /// Whether the ready set is empty, for who asks often.
+    is_idle: AtomicBool,
 }
 
 struct Inner {
-    tasks: Slab<Task>,
+    /// Those that have not ended.
+    tasks: Slab<Arc<TaskCell>>,
     hosts: Vec<HostTasks>,
-    ready: Vec<Arc<TaskWaker>>,
+    ready: Vec<Arc<TaskCell>>,
     order: Rng,
     polls_hash: u64,
     /// The driver's waker while it sleeps; a wake-up during a poll has nobody to call.
@@ -61,30 +64,46 @@ struct Inner {
     closed: bool,
 }
 
-struct Task {
-    host: HostId,
-    sequence: u32,
-    /// Absent while the future is being polled.
-    future: Option<BoxFuture>,
-}
-
 struct HostTasks {
     /// While its processes are frozen, tasks that were woken.
-    frozen: Option<Vec<Arc<TaskWaker>>>,
+    frozen: Option<Vec<Arc<TaskCell>>>,
     live: usize,
     polls: u64,
     spawned: u32,
     scope: Scope,
 }
 
-struct TaskWaker {
+/// A task and its waker.
+struct TaskCell {
     executor: Arc<Executor>,
-    /// `None` is the run's main future, which belongs to no host.
-    key: Option<Key>,
     is_ready: AtomicBool,
+    /// The host and which of its tasks; `None` is the run's main future, which belongs to no host.
+    name: Option<(HostId, u32)>,
+    body: Mutex<Body>,
 }
 
-impl Wake for TaskWaker {
+struct Body {
+    place: Place,
+    /// Its place in the executor's table, once it has one.
+    key: Option<Key>,
+}
+
+/// Where a task's future is.
+enum Place {
+    Here(BoxFuture),
+    /// Being polled.
+    Out,
+    /// Nowhere: done, or ended.
+    Ended,
+}
+
+impl TaskCell {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().expect("no panic while a task's body is locked")
+    }
+}
+
+impl Wake for TaskCell {
     fn wake(self: Arc<Self>) {
         if !self.is_ready.swap(true, Ordering::Relaxed) {
             let executor = Arc::clone(&self.executor);
@@ -107,14 +126,12 @@ pub(crate) enum Runnable {
     Task(TaskTurn),
 }
 
-/// A task taken out of the slab for one poll.
+/// A task whose future was taken out for one poll.
 pub(crate) struct TaskTurn {
-    executor: Arc<Executor>,
-    key: Key,
+    cell: Arc<TaskCell>,
     host: HostId,
     scope: Scope,
     future: BoxFuture,
-    waker: Waker,
 }
 
 impl TaskTurn {
@@ -123,24 +140,29 @@ impl TaskTurn {
     }
 
     /// Polls the task once and puts it back, or drops it when it is done or was ended meanwhile.
-    pub(crate) fn poll(mut self) {
-        let _scope = heap::enter(self.scope);
-        let outcome = self.future.as_mut().poll(&mut Context::from_waker(&self.waker));
-        let left_over = match outcome {
-            Poll::Ready(()) => {
-                self.executor.lock().remove(self.key);
-                Some(self.future)
-            }
-            Poll::Pending => match self.executor.lock().tasks.get_mut(self.key) {
-                Some(task) => {
-                    task.future = Some(self.future);
+    pub(crate) fn poll(self) {
+        let Self { cell, mut future, scope, .. } = self;
+        let _scope = heap::enter(scope);
+        let waker = Waker::from(Arc::clone(&cell));
+        let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
+        let left_over = {
+            let mut body = cell.body();
+            match (outcome, &body.place) {
+                (Poll::Pending, Place::Out) => {
+                    body.place = Place::Here(future);
                     None
                 }
-                None => Some(self.future),
-            },
+                _ => {
+                    body.place = Place::Ended;
+                    Some((future, body.key))
+                }
+            }
         };
-        // The lock is free again: what the future owns may spawn, wake and end tasks as it goes.
-        drop(left_over);
+        if let Some((future, key)) = left_over {
+            drop(key.and_then(|key| cell.executor.lock().remove(key)));
+            // No lock is held: what the future owns may spawn, wake and end tasks as it goes.
+            drop(future);
+        }
     }
 }
 
@@ -156,6 +178,7 @@ impl Executor {
                 driver: None,
                 closed: false,
             }),
+            is_idle: AtomicBool::new(true),
         }
     }
 
@@ -188,25 +211,32 @@ impl Executor {
         let _scope = heap::enter(Scope::Sim);
         let mut inner = self.lock();
         let tasks = &mut inner.hosts[host.0 as usize];
-        let sequence = tasks.spawned;
+        let name = (host, tasks.spawned);
         tasks.spawned += 1;
         tasks.live += 1;
-        let key = inner.tasks.insert(Task { host, sequence, future: Some(future) });
+        let cell = self.cell(Some(name), Place::Here(future));
+        let key = inner.tasks.insert(Arc::clone(&cell));
+        cell.body().key = Some(key);
         drop(inner);
-        self.waker(Some(key)).wake();
+        cell.wake();
         SimTask { executor: Arc::clone(self), key }
     }
 
     /// A waker for the run's main future, already woken.
     pub(crate) fn wake_main(self: &Arc<Self>) {
-        self.waker(None).wake();
+        self.cell(None, Place::Ended).wake();
     }
 
-    fn waker(self: &Arc<Self>, key: Option<Key>) -> Arc<TaskWaker> {
-        Arc::new(TaskWaker { executor: Arc::clone(self), key, is_ready: AtomicBool::new(false) })
+    fn cell(self: &Arc<Self>, name: Option<(HostId, u32)>, place: Place) -> Arc<TaskCell> {
+        Arc::new(TaskCell {
+            executor: Arc::clone(self),
+            is_ready: AtomicBool::new(false),
+            name,
+            body: Mutex::new(Body { place, key: None }),
+        })
     }
 
-    fn make_ready(&self, task: Arc<TaskWaker>) {
+    fn make_ready(&self, task: Arc<TaskCell>) {
         let _scope = heap::enter(Scope::Sim);
         let driver = {
             let mut inner = self.lock();
@@ -214,6 +244,7 @@ impl Executor {
                 return;
             }
             inner.ready.push(task);
+            self.is_idle.store(false, Ordering::Relaxed);
             inner.driver.take()
         };
         if let Some(driver) = driver {
@@ -223,7 +254,7 @@ impl Executor {
 
     /// Whether anything waits to be polled.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().ready.is_empty()
+        self.is_idle.load(Ordering::Relaxed)
     }
 
     /// Has `waker` called at the next wake-up of any task.
@@ -237,35 +268,43 @@ impl Executor {
         let inner = &mut *guard;
         loop {
             let drawn = match inner.ready.len() {
-                0 => return None,
+                0 => {
+                    self.is_idle.store(true, Ordering::Relaxed);
+                    return None;
+                }
                 1 => 0,
                 several => inner.order.below(several as u64) as usize,
             };
-            let wake = inner.ready.swap_remove(drawn);
-            wake.is_ready.store(false, Ordering::Relaxed);
-            let Some(key) = wake.key else {
+            let cell = inner.ready.swap_remove(drawn);
+            self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
+            let Some((host, sequence)) = cell.name else {
+                cell.is_ready.store(false, Ordering::Relaxed);
                 inner.mix(u32::MAX, 0);
-                return Some(Runnable::Main(wake.into()));
+                return Some(Runnable::Main(cell.into()));
             };
-            let Some(task) = inner.tasks.get_mut(key) else { continue };
-            if let Some(frozen) = &mut inner.hosts[task.host.0 as usize].frozen {
+            let tasks = &mut inner.hosts[host.0 as usize];
+            let mut body = cell.body();
+            match &body.place {
+                Place::Here(_) => {}
+                // It ended after it was woken.
+                Place::Ended => continue,
+                Place::Out => unreachable!("one task is polled at a time"),
+            }
+            if let Some(frozen) = &mut tasks.frozen {
                 // It stays woken, so that nobody wakes it again.
-                wake.is_ready.store(true, Ordering::Relaxed);
-                frozen.push(wake);
+                drop(body);
+                frozen.push(cell);
                 continue;
             }
-            let future = task.future.take().expect("one task is polled at a time");
-            let (host, sequence) = (task.host, task.sequence);
+            cell.is_ready.store(false, Ordering::Relaxed);
+            let Place::Here(future) = mem::replace(&mut body.place, Place::Out) else {
+                unreachable!("looked at before")
+            };
+            drop(body);
+            tasks.polls += 1;
+            let scope = tasks.scope;
             inner.mix(host.0, sequence);
-            inner.hosts[host.0 as usize].polls += 1;
-            return Some(Runnable::Task(TaskTurn {
-                executor: Arc::clone(self),
-                key,
-                host,
-                scope: inner.hosts[host.0 as usize].scope,
-                future,
-                waker: wake.into(),
-            }));
+            return Some(Runnable::Task(TaskTurn { cell, host, scope, future }));
         }
     }
 
@@ -285,14 +324,15 @@ impl Executor {
     }
 
     fn end(&self, key: Key) {
-        let (task, scope) = {
+        let (future, scope) = {
             let mut inner = self.lock();
-            let Some(task) = inner.remove(key) else { return };
-            let scope = inner.hosts[task.host.0 as usize].scope;
-            (task, scope)
+            let Some(cell) = inner.remove(key) else { return };
+            let place = mem::replace(&mut cell.body().place, Place::Ended);
+            let (host, _) = cell.name.expect("main is in no slab");
+            (place, inner.hosts[host.0 as usize].scope)
         };
         let _scope = heap::enter(scope);
-        drop(task);
+        drop(future);
     }
 
     /// Keeps tasks of `host` from being polled, or lets those that were woken meanwhile run.
@@ -306,6 +346,7 @@ impl Executor {
         }
         let woken = frozen.take().unwrap_or_default();
         inner.ready.extend(woken);
+        self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
         let driver = inner.driver.take();
         drop(inner);
         if let Some(driver) = driver {
@@ -315,7 +356,7 @@ impl Executor {
 
     /// Ends every task of `host`, those included that the ending of others spawns.
     pub(crate) fn end_host(&self, host: HostId) {
-        self.end_all(|task| task.host == host);
+        self.end_all(|of| of == host);
     }
 
     /// Ends everything and ignores wake-ups from now on.
@@ -329,10 +370,11 @@ impl Executor {
         drop((ready, frozen));
     }
 
-    fn end_all(&self, is_meant: impl Fn(&Task) -> bool) {
+    fn end_all(&self, is_meant: impl Fn(HostId) -> bool) {
         loop {
             let inner = self.lock();
-            let meant = inner.tasks.iter().filter(|(_, task)| is_meant(task));
+            let is_meant = |cell: &TaskCell| cell.name.is_some_and(|(host, _)| is_meant(host));
+            let meant = inner.tasks.iter().filter(|(_, cell)| is_meant(cell));
             let keys: Vec<Key> = meant.map(|(key, _)| key).collect();
             drop(inner);
             if keys.is_empty() {
@@ -348,10 +390,12 @@ impl Executor {
 }
 
 impl Inner {
-    fn remove(&mut self, key: Key) -> Option<Task> {
-        let task = self.tasks.remove(key)?;
-        self.hosts[task.host.0 as usize].live -= 1;
-        Some(task)
+    fn remove(&mut self, key: Key) -> Option<Arc<TaskCell>> {
+        let cell = self.tasks.remove(key)?;
+        if let Some((host, _)) = cell.name {
+            self.hosts[host.0 as usize].live -= 1;
+        }
+        Some(cell)
     }
 
     fn mix(&mut self, host: u32, sequence: u32) {
