@@ -378,6 +378,14 @@ impl DirectionState {
         self.config.rate_bps == 0 && !self.leaves_to_chance
     }
 
+    /// How long a packet of `bytes` takes that is sent at `now_ns`, where every packet takes that long.
+    pub(crate) fn steady_delay_ns(&self, now_ns: u64, bytes: u64) -> Option<u64> {
+        let is_steady = self.is_plain()
+            && now_ns + self.config.delay_ns >= self.last_arrival_ns
+            && bytes <= u64::from(self.config.mtu_bytes);
+        is_steady.then_some(self.config.delay_ns)
+    }
+
     /// Payload that a TCP sender may hand over in one piece, 0 for a segment.
     pub(crate) fn offload_bytes(&self) -> u32 {
         self.offload_bytes

@@ -153,14 +153,18 @@ impl Network {
     /// How long every packet takes from `from` to `to`, if that is fixed and nothing is in the way.
     pub(crate) fn steady_delay_ns(&self, from: HostId, to: Ipv4Addr) -> Option<u64> {
         let to = self.route(from, to).filter(|to| *to != from)?;
+        self.steady_delay_between(from, to, TCP_OVERHEAD_BYTES)
+    }
+
+    fn steady_delay_between(&self, from: HostId, to: HostId, bytes: u64) -> Option<u64> {
         let [sender, receiver] = [from, to].map(|host| &self.hosts[host.0 as usize]);
+        let up_ns = sender.up.steady_delay_ns(self.now_ns, bytes)?;
+        let down_ns = receiver.down.steady_delay_ns(self.now_ns + up_ns, bytes)?;
         let is_free = |host: &Host| !host.is_silent && host.nat.is_none();
-        let is_steady = sender.up.is_plain()
-            && receiver.down.is_plain()
-            && is_free(sender)
+        let is_open = is_free(sender)
             && is_free(receiver)
             && (self.partitions.is_empty() || !self.partitions.contains(&(from, to)));
-        is_steady.then(|| sender.up.config().delay_ns + receiver.down.config().delay_ns)
+        is_open.then_some(up_ns + down_ns)
     }
 
     /// Notes that `packet` goes from `from` to its destination, where it arrives at `at_ns`, without an
@@ -197,6 +201,10 @@ impl Network {
             let at_ns = self.now_ns + LOOPBACK_DELAY_NS;
             self.events.schedule(at_ns, Event::Deliver { host: target, packet });
             return;
+        }
+        if let Some(delay_ns) = self.steady_delay_between(host, target, packet.longest_bytes()) {
+            let at_ns = self.now_ns + delay_ns;
+            return self.events.schedule(at_ns, Event::Deliver { host: target, packet });
         }
         if self.host(host).is_silent || self.host(target).is_silent {
             return self.drop_packet(host, &packet, DropReason::BlackHole);

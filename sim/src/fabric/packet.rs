@@ -60,6 +60,16 @@ impl Packet {
         }
     }
 
+    /// Length of the longest of the packets that this stands for.
+    pub(crate) fn longest_bytes(&self) -> u64 {
+        match &self.body {
+            Body::Tcp(segment) => {
+                TCP_OVERHEAD_BYTES + (segment.payload.len() as u64).min(segment.mss_bytes.into())
+            }
+            Body::Udp(_) => self.wire_bytes(),
+        }
+    }
+
     /// How the packet goes over a link of this MTU; `None` for a segment that is too long for it.
     pub(crate) fn shape(&self, mtu_bytes: u32) -> Option<Shape> {
         let mtu_bytes = u64::from(mtu_bytes);
@@ -67,8 +77,7 @@ impl Packet {
             Body::Tcp(segment) => {
                 let payload_bytes = segment.payload.len() as u64;
                 let packets = payload_bytes.div_ceil(u64::from(segment.mss_bytes)).max(1);
-                let longest_bytes = payload_bytes.min(segment.mss_bytes.into());
-                let fits = TCP_OVERHEAD_BYTES + longest_bytes <= mtu_bytes;
+                let fits = self.longest_bytes() <= mtu_bytes;
                 let wire_bytes = payload_bytes + packets * TCP_OVERHEAD_BYTES;
                 fits.then_some(Shape { wire_bytes, fragments: 1 })
             }

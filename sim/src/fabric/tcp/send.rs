@@ -81,6 +81,11 @@ impl SendQueue {
         SEND_BUFFER_BYTES - self.queued_bytes()
     }
 
+    /// Bytes that could go out if the windows allowed it.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.end.saturating_sub(self.nxt) as usize
+    }
+
     /// Whether there is something that could go out if the windows allowed it.
     pub(crate) fn has_unsent(&self) -> bool {
         self.nxt < self.end || self.is_closed && self.nxt == self.end

@@ -172,7 +172,8 @@ impl Socket {
     /// Longest payload that goes out as one packet now.
     fn segment_bytes_max(&self, net: &Network) -> usize {
         let mss_bytes = self.congestion.mss_bytes() as usize;
-        if self.congestion.is_recovering() || self.send.nxt() < self.send.sent() {
+        let is_again = self.send.nxt() < self.send.sent();
+        if self.send.unsent_bytes() <= mss_bytes || is_again || self.congestion.is_recovering() {
             return mss_bytes;
         }
         let offload_bytes = net.offload_bytes(self.host, *self.remote.ip()) as usize;
@@ -349,6 +350,11 @@ impl Socket {
         let Ack { ack, window_bytes, .. } = acknowledgment;
         let flight_bytes = self.send.flight_bytes();
         let edge = self.send.window_end();
+        if flight_bytes == 0 && ack == self.send.una() && ack + u64::from(window_bytes) == edge {
+            // A segment with data from a peer that has nothing to acknowledge.
+            self.unanswered = 0;
+            return;
+        }
         let acked_bytes = self.send.on_ack(ack, window_bytes);
         if acked_bytes > 0 {
             self.on_new_ack(net, acknowledgment, acked_bytes, flight_bytes);
