@@ -19,7 +19,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 11] = [
+pub const CATALOGUE: [Scenario; 12] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -31,6 +31,7 @@ pub const CATALOGUE: [Scenario; 11] = [
     live::VIDEO_ONLY,
     live::CHANGING_HEADERS,
     live::ENHANCED_RTMP,
+    live::CROWD,
 ];
 
 /// The scenario called `name`.

@@ -45,6 +45,23 @@ pub struct Player {
     pub plan: PlayPlan,
 }
 
+/// Many subscribers on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crowd {
+    /// Name of their host.
+    pub host: String,
+    /// Its access link.
+    pub link: LinkConfig,
+    /// How they get their stream.
+    pub protocol: Protocol,
+    /// How many they are.
+    pub count: usize,
+    /// From one's start to the next one's, in microseconds.
+    pub every_us: u64,
+    /// What the first does; the others start later and leave with it.
+    pub plan: PlayPlan,
+}
+
 /// A client that speaks no protocol by itself, on a host of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawClient {
@@ -97,6 +114,8 @@ pub struct Plan {
     pub players: Vec<Player>,
     /// Who connects and speaks no protocol by itself.
     pub raw_clients: Vec<RawClient>,
+    /// Who plays in great numbers.
+    pub crowds: Vec<Crowd>,
     /// What befalls hosts, and when.
     pub faults: Vec<Fault>,
     /// What the oracles allow for.
@@ -115,6 +134,7 @@ impl Plan {
             publishers: Vec::new(),
             players: Vec::new(),
             raw_clients: Vec::new(),
+            crowds: Vec::new(),
             faults: Vec::new(),
             terms: Terms { calm_ms: CALM_MS, ..Terms::default() },
         }
@@ -160,7 +180,8 @@ impl Plan {
         let publishers = self.publishers.iter().map(|publisher| publisher.host.clone());
         let players = self.players.iter().map(|player| player.host.clone());
         let raw_clients = self.raw_clients.iter().map(|raw| raw.host.clone());
-        let clients = publishers.chain(players).chain(raw_clients);
+        let crowds = self.crowds.iter().map(|crowd| crowd.host.clone());
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
         std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
@@ -173,6 +194,8 @@ impl Plan {
             .map(|publisher| publisher.plan.start_ms + publisher.plan.duration_ms);
         let raw_clients = self.raw_clients.iter().map(|raw| raw.plan.leave_ms);
         let faults = self.faults.iter().map(|fault| fault.at_ms);
-        players.chain(publishers).chain(raw_clients).chain(faults).max().unwrap_or(0)
+        let crowds = self.crowds.iter().map(|crowd| crowd.plan.leave_ms);
+        let clients = players.chain(publishers).chain(raw_clients).chain(crowds);
+        clients.chain(faults).max().unwrap_or(0)
     }
 }

@@ -1,9 +1,11 @@
 //! Family live: publishers and players of live streams.
 
+mod crowd;
 mod one_stream;
 mod tracks;
 mod unusual_players;
 
+pub use crowd::CROWD;
 pub use one_stream::{
     LATE_JOINER, ONE_PUBLISHER_THREE_PLAYERS, PLAYER_FIRST, REAL_FILE, REPUBLISH,
 };

@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use rehearsal_core::{
     gateway::{Ended, Gateway, Shared},
 };
 use rehearsal_sim::clients::{
+    crowd::{self, CrowdReport},
     flv_viewer,
     publisher::{self, Notes, PublishReport},
     raw::{self, RawReport},
@@ -24,7 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::evidence::Evidence;
-use crate::plan::{Listener, Plan, Protocol};
+use crate::plan::{Crowd, Listener, Plan, Protocol};
 
 /// Where the gateway serves.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +114,7 @@ impl<E: Env> Serving<E> {
             publishers,
             players,
             raw_clients,
+            crowds: Vec::new(),
             twin: None,
             streams_at_rest,
             streams_after_shutdown: self.streams(),
@@ -125,6 +130,7 @@ pub(super) struct Clients {
     publishers: Arc<Slots<PublishReport>>,
     players: Arc<Slots<PlayReport>>,
     raw_clients: Arc<Slots<Result<RawReport, String>>>,
+    crowds: Vec<Arc<Slots<CrowdReport>>>,
 }
 
 impl Clients {
@@ -135,6 +141,7 @@ impl Clients {
             publishers: Slots::new(plan.publishers.len()),
             players: Slots::new(plan.players.len()),
             raw_clients: Slots::new(plan.raw_clients.len()),
+            crowds: plan.crowds.iter().map(|crowd| Slots::new(crowd.count)).collect(),
         }
     }
 
@@ -195,6 +202,35 @@ impl Clients {
         }
     }
 
+    /// What the member `member` of the crowd at `index` of the plan does from its start to its report.
+    pub(super) fn of_crowd<E: Env>(
+        &self,
+        (index, member): (usize, usize),
+        env: E,
+        gateway: Addresses,
+        origin: Instant,
+    ) -> impl Future<Output = ()> + Send + use<E> {
+        let reports = Arc::clone(&self.crowds[index]);
+        let Crowd { protocol, every_us, ref plan, .. } = self.plan.crowds[index];
+        let mut plan = plan.clone();
+        plan.start_ms += member as u64 * every_us / 1_000;
+        let over_http = protocol == Protocol::HttpFlv;
+        let address = if over_http { gateway.http } else { gateway.rtmp };
+        async move {
+            let report = crowd::run(env, address, over_http, plan, origin).await;
+            reports.fill(member, report);
+        }
+    }
+
+    /// Waits for the report of each of a crowd.
+    pub(super) async fn crowd_reports(&self) -> Vec<Vec<CrowdReport>> {
+        let mut all = Vec::new();
+        for crowd in &self.crowds {
+            all.push(crowd.all().await);
+        }
+        all
+    }
+
     /// Waits for every report: publishers', players' and raw clients', in the order of the plan.
     pub(super) async fn reports(&self) -> Reports {
         let publishers = self.publishers.all().await;
@@ -223,18 +259,23 @@ pub(super) type Reports = (Vec<PublishReport>, Vec<PlayReport>, Vec<Result<RawRe
 /// Results of tasks, collected until all are there.
 struct Slots<T> {
     slots: Mutex<Vec<Option<T>>>,
+    /// Those that are still empty.
+    missing: AtomicUsize,
     filled: Notify,
 }
 
 impl<T> Slots<T> {
     fn new(count: usize) -> Arc<Self> {
         let slots = Mutex::new((0..count).map(|_| None).collect());
-        Arc::new(Self { slots, filled: Notify::new() })
+        Arc::new(Self { slots, missing: AtomicUsize::new(count), filled: Notify::new() })
     }
 
     fn fill(&self, index: usize, value: T) {
-        self.slots.lock().expect("no panic under the lock")[index] = Some(value);
-        self.filled.notify_one();
+        let before = self.slots.lock().expect("no panic under the lock")[index].replace(value);
+        assert!(before.is_none(), "one report each");
+        if self.missing.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.filled.notify_one();
+        }
     }
 
     fn fill_if_empty(&self, index: usize, value: impl FnOnce() -> T) {
@@ -248,14 +289,9 @@ impl<T> Slots<T> {
     }
 
     async fn all(&self) -> Vec<T> {
-        loop {
-            {
-                let mut slots = self.slots.lock().expect("no panic under the lock");
-                if slots.iter().all(Option::is_some) {
-                    return slots.drain(..).flatten().collect();
-                }
-            }
+        while self.missing.load(Ordering::Relaxed) > 0 {
             self.filled.notified().await;
         }
+        self.slots.lock().expect("no panic under the lock").drain(..).flatten().collect()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::{publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport};
+use rehearsal_sim::clients::{
+    crowd::CrowdReport, publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport,
+};
 
 use crate::plan::Plan;
 
@@ -17,6 +19,8 @@ pub struct Evidence {
     pub players: Vec<PlayReport>,
     /// What raw clients say, in the order of the plan, or why they could not connect.
     pub raw_clients: Vec<Result<RawReport, String>>,
+    /// What each of a crowd says, in the order of the plan.
+    pub crowds: Vec<Vec<CrowdReport>>,
     /// The same run without the clients on faulty hosts, if the plan asks for it.
     pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.

@@ -35,6 +35,9 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, is_twin: bool) -> 
     for raw in &plan.raw_clients {
         add_client(&mut world, &raw.host, raw.link);
     }
+    for crowd in &plan.crowds {
+        add_client(&mut world, &crowd.host, crowd.link);
+    }
     let limit = Duration::from_millis(plan.end_ms() + plan.terms.calm_ms) + LIMIT_BEYOND_PLAN;
     world.trace(|trace| trace.keep_window(watch.keep_events.clone()));
     if let Some(at) = watch.netstat_at {
@@ -105,12 +108,20 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
         let env = host(&raw.host);
         tasks.push(env.spawn(clients.raw_client(index, env.clone(), addresses, origin)));
     }
+    for (index, crowd) in plan.crowds.iter().enumerate() {
+        let env = host(&crowd.host);
+        for member in 0..crowd.count {
+            let member = (index, member);
+            tasks.push(env.spawn(clients.of_crowd(member, env.clone(), addresses, origin)));
+        }
+    }
     let mut sampler = Sampler::new(&gateway_env);
     let mut stage = Stage { env: gateway_env.clone(), hosts, serving, plan };
     let reports = {
         let faults = stage.faults(&clients, origin);
         tokio::join!(sampler.watch_until(clients.reports()), faults).0
     };
+    let crowds = clients.crowd_reports().await;
     drop(tasks);
 
     let (publishers, players, raw_clients) = reports;
@@ -129,6 +140,7 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
         publishers,
         players,
         raw_clients,
+        crowds,
         twin: None,
         streams_at_rest,
         streams_after_shutdown: serving.streams(),

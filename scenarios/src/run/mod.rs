@@ -163,7 +163,9 @@ fn judge(scenario: &'static Scenario, seed: u64, net: Net, ran: Ran) -> Outcome 
         Ok(evidence) => {
             let mut violations = oracles::judge(evidence);
             violations.extend((scenario.check)(evidence));
-            let frames = evidence.players.iter().map(|player| player.received.len() as u64).sum();
+            let players = evidence.players.iter().map(|player| player.received.len() as u64);
+            let crowds = evidence.crowds.iter().flatten().map(|member| member.frames);
+            let frames = players.chain(crowds).sum();
             (violations, frames, summaries(evidence))
         }
         Err(stuck) => {
@@ -212,7 +214,11 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, counts) = (&player.host, counts(&report.received));
         format!("{host:<14} received {counts} {:>2} gaps {}", report.gaps, report.end)
     });
-    publishers.chain(players).collect()
+    let crowds = plan.crowds.iter().zip(&evidence.crowds).map(|(crowd, members)| {
+        let (host, frames) = (&crowd.host, members.iter().map(|member| member.frames).sum::<u64>());
+        format!("{host:<14} {} of a crowd received {frames} messages", members.len())
+    });
+    publishers.chain(players).chain(crowds).collect()
 }
 
 impl Outcome {

@@ -27,7 +27,7 @@ use super::{
 
 /// Why a viewer's response is over.
 #[derive(Debug, Error)]
-enum ViewEnd {
+pub(super) enum ViewEnd {
     #[error("{}", .0.kind())]
     Io(#[from] io::Error),
     #[error("HTTP: {0}")]
@@ -73,7 +73,7 @@ fn untrue_flags(header: FileHeader, verifier: &Verifier) -> Option<String> {
     })
 }
 
-async fn view<E: Env>(
+pub(super) async fn view<E: Env>(
     env: &E,
     gateway: SocketAddr,
     plan: &PlayPlan,
@@ -124,7 +124,7 @@ async fn view<E: Env>(
                 TagKind::Script => type_id::DATA_AMF0,
             };
             verifier.receive(type_id, tag.timestamp_ms, &tag.body, origin.elapsed());
-            note_first(verifier.received(), notes);
+            note_first(verifier, notes);
         }
         *flv_header = demuxer.header();
     }

@@ -5,6 +5,7 @@
 //! [`rtmp_player`] and an [`flv_viewer`] check by themselves what they receive ([`verify`]) and log it too, so that
 //! oracles can compare both ends without asking the gateway.
 
+pub mod crowd;
 pub mod flv_viewer;
 pub mod media;
 pub mod publisher;

@@ -122,8 +122,11 @@ pub(super) fn finish(
 }
 
 /// Notes the first messages of a kind; the rest is in the log.
-pub(super) fn note_first(received: &[Logged], notes: &Notes) {
-    let Some((last, before)) = received.split_last() else { return };
+pub(super) fn note_first(verifier: &Verifier, notes: &Notes) {
+    if verifier.is_lean() {
+        return;
+    }
+    let Some((last, before)) = verifier.received().split_last() else { return };
     if before.iter().all(|earlier| earlier.kind != last.kind) {
         let index = last
             .stamp
@@ -132,7 +135,7 @@ pub(super) fn note_first(received: &[Logged], notes: &Notes) {
     }
 }
 
-async fn play<E: Env>(
+pub(super) async fn play<E: Env>(
     env: &E,
     gateway: SocketAddr,
     plan: &PlayPlan,
@@ -166,7 +169,7 @@ async fn play<E: Env>(
                         &message.payload,
                         origin.elapsed(),
                     );
-                    note_first(verifier.received(), notes);
+                    note_first(verifier, notes);
                 }
             }
             ClientEvent::User(_) => {}

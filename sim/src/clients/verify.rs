@@ -136,6 +136,9 @@ pub struct Verifier {
     shift_ms: Option<u32>,
     gaps: u64,
     received: Vec<Logged>,
+    /// Only the last message is kept.
+    is_lean: bool,
+    frames: u64,
     violations: Vec<String>,
 }
 
@@ -154,11 +157,28 @@ impl Verifier {
             shift_ms: None,
             gaps: 0,
             received: Vec::new(),
+            is_lean: false,
+            frames: 0,
             violations: Vec::new(),
         }
     }
 
-    /// Everything received so far.
+    /// The same checks for one of many: it remembers the last message only.
+    pub fn lean(name: &str) -> Self {
+        Self { is_lean: true, ..Self::new(name) }
+    }
+
+    /// Whether it remembers the last message only.
+    pub fn is_lean(&self) -> bool {
+        self.is_lean
+    }
+
+    /// How many messages were received.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Everything received so far; of a lean one, the last message.
     pub fn received(&self) -> &[Logged] {
         &self.received
     }
@@ -178,7 +198,11 @@ impl Verifier {
             Ok(logged) => logged,
             Err(wrong) => return self.violation(at, wrong),
         };
+        if self.is_lean {
+            self.received.clear();
+        }
         self.received.push(logged);
+        self.frames += 1;
         if let Some(stamp) = logged.stamp {
             self.check_stamp(&logged, stamp);
         }
