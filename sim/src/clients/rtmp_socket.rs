@@ -3,9 +3,10 @@
 use std::{
     future::poll_fn,
     io,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use rehearsal_core::{
@@ -37,6 +38,16 @@ pub(super) enum SocketEnd {
     Io(#[from] io::Error),
     #[error("the server's bytes make no sense: {0}")]
     Protocol(#[from] ClientError),
+}
+
+/// Hands `input` to the session until something happens.
+fn take_event<E: Env>(
+    session: &mut ClientSession,
+    env: &E,
+    opened_at: Instant,
+    input: &mut &[u8],
+) -> Result<Option<ClientEvent>, ClientError> {
+    session.handle_input(opened_at.elapsed(), input, &mut |buf: &mut [u8]| env.fill_random(buf))
 }
 
 /// One connection of an RTMP client.
@@ -99,29 +110,27 @@ impl<E: Env> RtmpSocket<E> {
             let (bytes, used) = &mut self.input;
             if *used < bytes.len() {
                 let mut rest = &bytes[*used..];
-                let now = self.opened_at.elapsed();
-                let env = &self.env;
-                let event =
-                    self.session.handle_input(now, &mut rest, &mut |buf: &mut [u8]| {
-                        env.fill_random(buf);
-                    })?;
+                let event = take_event(&mut self.session, &self.env, self.opened_at, &mut rest)?;
                 *used = bytes.len() - rest.len();
                 match event {
                     Some(event) => return Poll::Ready(Ok(event)),
                     None => continue,
                 }
             }
-            bytes.resize(READ_BYTES, 0);
-            let mut buf = ReadBuf::new(bytes);
-            let read = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
-            let filled = buf.filled().len();
-            bytes.truncate(filled);
+            // On the stack: only what is left over costs the connection memory.
+            let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut buf = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            let mut rest = buf.filled();
+            if rest.is_empty() {
+                return Poll::Ready(Err(SocketEnd::Closed));
+            }
+            let event = take_event(&mut self.session, &self.env, self.opened_at, &mut rest)?;
+            bytes.clear();
+            bytes.extend_from_slice(rest);
             *used = 0;
-            match read {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Ready(Ok(())) if filled == 0 => return Poll::Ready(Err(SocketEnd::Closed)),
-                Poll::Ready(Ok(())) => {}
+            if let Some(event) = event {
+                return Poll::Ready(Ok(event));
             }
         }
     }
