@@ -3,7 +3,7 @@
 
 use std::{future::pending, io, time::Duration};
 
-use crate::pair::{PORT, address};
+use crate::pair::address;
 use proptest::prelude::*;
 use rehearsal_core::env::{Env, TcpListener};
 use rehearsal_sim::{Direction, GilbertElliott, LinkConfig, RunError, SimEnv, SimTcpStream, World};
