@@ -13,7 +13,7 @@ pub(crate) struct RoundTrip {
     /// Smoothed round trip, 0 before the first measurement.
     smoothed_ns: u64,
     variation_ns: u64,
-    /// How often the timer ran out since the peer last acknowledged anything new.
+    /// How often the timer ran out since the last measurement, or since the peer's window last opened.
     backoff: u8,
 }
 
@@ -47,7 +47,8 @@ impl RoundTrip {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// The peer acknowledged something new.
+    /// A segment that was sent once is acknowledged. Until one is, the round trip may have become longer
+    /// than the timer, and nothing else would tell (Karn's algorithm again).
     pub(crate) fn recover(&mut self) {
         self.backoff = 0;
     }
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn it_doubles_until_something_is_acknowledged() {
+    fn it_doubles_until_it_recovers() {
         let mut rtt = RoundTrip::new();
         rtt.measure(MS);
         assert_eq!(rtt.timeout_ns(), MS + RTO_MIN_NS);

@@ -242,7 +242,11 @@ impl Socket {
             // The answer to the peer's SYN, or the acknowledgment of its answer, was lost; or a peer that
             // has forgotten this connection begins a new one, and this tells it (RFC 5961, 4.2).
             return match self.state {
-                State::SynReceived if segment.seq + 1 == nxt => self.send_syn(net),
+                State::SynReceived if segment.seq + 1 == nxt => {
+                    self.send_syn(net);
+                    // Which of the answers will be acknowledged is not known.
+                    self.timed = None;
+                }
                 _ => self.send_ack(net),
             };
         }
@@ -337,9 +341,9 @@ impl Socket {
             && ack >= seq
         {
             self.rtt.measure(net.now_ns - sent_ns);
+            self.rtt.recover();
             self.timed = None;
         }
-        self.rtt.recover();
         let advice = self.congestion.on_ack(ack, acked_bytes, flight_bytes);
         if advice == Advice::Retransmit {
             self.retransmit(net);
@@ -363,6 +367,7 @@ impl Socket {
         if is_over {
             return self.give_up(net);
         }
+        let is_first = self.unanswered == 0;
         self.unanswered += 1;
         self.timed = None;
         if is_syn {
@@ -370,7 +375,7 @@ impl Socket {
             self.note_again(net, self.send.una(), true);
             self.send_syn(net);
         } else if flight_bytes > 0 {
-            self.congestion.on_timeout(self.send.sent(), flight_bytes, backoff == 0);
+            self.congestion.on_timeout(self.send.sent(), flight_bytes, is_first);
             self.rtt.back_off();
             self.send.rewind();
             self.transmit(net);
