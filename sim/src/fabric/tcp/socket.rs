@@ -58,7 +58,7 @@ pub(crate) struct Socket {
     /// The sequence number whose acknowledgment tells the round trip, and when it was sent.
     timed: Option<(u64, u64)>,
     last_sent_ns: u64,
-    /// How often the timer ran out since the peer was last heard.
+    /// How often the timer ran out since the peer acknowledged anything new, or answered a probe.
     unanswered: u8,
 }
 
@@ -306,7 +306,10 @@ impl Socket {
         if acked_bytes > 0 {
             self.on_new_ack(net, segment.ack, acked_bytes, flight_bytes);
         } else if segment.ack == self.send.una() {
-            self.unanswered = 0;
+            if flight_bytes == 0 {
+                // The answer to a probe.
+                self.unanswered = 0;
+            }
             let is_duplicate = flight_bytes > 0
                 && segment.sequence_len() == 0
                 && segment.ack + u64::from(segment.window_bytes) == edge;
