@@ -302,6 +302,7 @@ impl Socket {
     fn on_ack(&mut self, net: &mut Network, segment: &Segment) {
         let flight_bytes = self.send.flight_bytes();
         let edge = self.send.window_end();
+        let was_shut = flight_bytes == 0 && self.send.is_window_closed();
         let acked_bytes = self.send.on_ack(segment.ack, segment.window_bytes);
         if acked_bytes > 0 {
             self.on_new_ack(net, segment.ack, acked_bytes, flight_bytes);
@@ -318,7 +319,7 @@ impl Socket {
                 if self.congestion.on_duplicate_ack(una, sent, flight_bytes) == Advice::Retransmit {
                     self.retransmit(net);
                 }
-            } else if flight_bytes == 0 && self.send.window_end() > edge {
+            } else if was_shut && !self.send.is_window_closed() {
                 // The window that was probed has opened.
                 self.rtt.recover();
                 self.timer.stop();
