@@ -254,8 +254,9 @@ impl Socket {
             return self.send_ack(net);
         }
         if self.state == State::SynReceived {
-            if segment.ack < self.send.nxt() {
-                return;
+            if segment.ack != self.send.nxt() {
+                // Of another connection between the same addresses (RFC 9293, 3.10.7.4).
+                return self.emit(net, Flags::RST, segment.ack, Bytes::new());
             }
             self.open(net);
         }
