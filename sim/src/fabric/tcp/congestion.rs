@@ -100,7 +100,8 @@ impl Congestion {
         // A window that was not used says nothing about the path (RFC 7661).
         let was_used = flight_bytes + self.mss() > self.window_bytes;
         if was_used && self.window_bytes < self.threshold_bytes {
-            self.window_bytes += acked_bytes;
+            // One acknowledgment may tell of much that had arrived behind a loss.
+            self.window_bytes = self.threshold_bytes.min(self.window_bytes + acked_bytes);
         } else if was_used {
             self.counted_bytes += acked_bytes;
             if self.counted_bytes >= self.window_bytes {
@@ -172,6 +173,11 @@ mod tests {
         assert_eq!(window(&congestion), 20);
         congestion.on_timeout(ack, 20 * MSS, true);
         assert_eq!(window(&congestion), 1);
+        // What was sent again closes a gap: much is acknowledged at once.
+        let mut jump = Congestion::new(0, MSS as u32);
+        jump.on_timeout(1 + 20 * MSS, 20 * MSS, true);
+        jump.on_ack(1 + 20 * MSS, 20 * MSS, MSS);
+        assert_eq!(window(&jump), 10);
         let windows: Vec<_> = (0..7)
             .map(|_| {
                 round_trip(&mut congestion, &mut ack);
