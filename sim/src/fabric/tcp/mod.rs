@@ -195,7 +195,12 @@ impl Tcp {
             let socket = self.socket(key);
             let before = socket.state;
             if !(is_syn && before == State::TimeWait) {
+                let has_fin = segment.flags.has(Flags::FIN);
                 socket.on_segment(net, segment);
+                if has_fin && before == State::TimeWait && socket.state == before {
+                    // The peer has not heard the last acknowledgment (RFC 9293, 3.10.7.4).
+                    socket.set_timer(net, TIME_WAIT.as_nanos() as u64);
+                }
                 self.settle(net, key, before);
                 return;
             }
