@@ -119,7 +119,7 @@ impl Congestion {
             return Advice::Continue;
         }
         self.duplicate_acks += 1;
-        if self.duplicate_acks != DUPLICATE_ACKS || una <= self.recover {
+        if self.duplicate_acks != DUPLICATE_ACKS || una <= self.recover + 1 {
             return Advice::Continue;
         }
         self.threshold_bytes = (flight_bytes / 2).max(2 * self.mss());
