@@ -27,7 +27,8 @@ pub(crate) struct Congestion {
     /// Acknowledged bytes that count towards the next step of slow growth.
     counted_bytes: u64,
     duplicate_acks: u32,
-    /// Nothing up to here is taken for a new loss.
+    /// First sequence number that was not sent when a loss was last found. Only when more than what is
+    /// before it is acknowledged, duplicates tell of another.
     recover: u64,
     is_recovering: bool,
 }
@@ -83,7 +84,7 @@ impl Congestion {
     pub(crate) fn on_ack(&mut self, ack: u64, acked_bytes: u64, flight_bytes: u64) -> Advice {
         self.duplicate_acks = 0;
         if self.is_recovering {
-            if ack > self.recover {
+            if ack >= self.recover {
                 let left_bytes = flight_bytes.saturating_sub(acked_bytes);
                 let window_bytes = left_bytes.max(self.mss()) + self.mss();
                 self.window_bytes = self.threshold_bytes.min(window_bytes);
@@ -119,12 +120,12 @@ impl Congestion {
             return Advice::Continue;
         }
         self.duplicate_acks += 1;
-        if self.duplicate_acks != DUPLICATE_ACKS || una <= self.recover + 1 {
+        if self.duplicate_acks != DUPLICATE_ACKS || una <= self.recover {
             return Advice::Continue;
         }
         self.threshold_bytes = (flight_bytes / 2).max(2 * self.mss());
         self.window_bytes = self.threshold_bytes + u64::from(DUPLICATE_ACKS) * self.mss();
-        self.recover = nxt - 1;
+        self.recover = nxt;
         self.is_recovering = true;
         Advice::Retransmit
     }
@@ -137,7 +138,7 @@ impl Congestion {
         self.window_bytes = self.mss();
         self.counted_bytes = 0;
         self.duplicate_acks = 0;
-        self.recover = nxt - 1;
+        self.recover = nxt;
         self.is_recovering = false;
     }
 
