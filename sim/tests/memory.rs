@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const CONNECTIONS: i64 = 1_000;
 /// What both ends of a connection may take together, beyond what they have buffered.
 const BYTES_MAX: i64 = 24 << 10;
 
@@ -20,17 +19,17 @@ fn live_bytes() -> i64 {
     heap::usage(Scope::Sim).live_bytes
 }
 
-/// Bytes per connection once each has carried `chunks` of `chunk_bytes` each way, and is idle.
-fn per_connection(chunks: usize, chunk_bytes: usize) -> i64 {
+/// Bytes per connection once each of `connections` has carried `chunks` of `chunk_bytes` each way, and is idle.
+fn per_connection(connections: usize, chunks: usize, chunk_bytes: usize) -> i64 {
     let mut world = World::new(1);
     let client = world.add_host("client", LinkConfig::lte());
     let server = world.add_host("server", LinkConfig::datacentre());
     let per_connection = world.run(Duration::from_secs(100_000), async {
         let address: SocketAddr = (server.ip(), 1935).into();
         let mut listener = server.bind_tcp(address).await.expect("free");
-        let mut held = Vec::with_capacity(CONNECTIONS as usize);
+        let mut held = Vec::with_capacity(connections);
         let before = live_bytes();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             let near = client.connect_tcp(address).await.expect("listens");
             let (far, _) = listener.accept().await.expect("connected");
             held.push((near, far));
@@ -48,7 +47,7 @@ fn per_connection(chunks: usize, chunk_bytes: usize) -> i64 {
         }
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(client.netstat().rows.iter().all(|row| row.tx_queue == 0 && row.rx_queue == 0));
-        (live_bytes() - before) / CONNECTIONS
+        (live_bytes() - before) / connections as i64
     });
     per_connection.expect("ends")
 }
@@ -56,12 +55,12 @@ fn per_connection(chunks: usize, chunk_bytes: usize) -> i64 {
 #[test]
 fn a_connection_costs_little() {
     let shapes = [
-        ("fresh", 0, 0),
-        ("after 100 kB in blocks", 100, 1_000),
-        ("after 20 kB by the byte", 20_000, 1),
+        ("fresh", 1_000, 0, 0),
+        ("after 100 kB in blocks", 200, 100, 1_000),
+        ("after 5 kB by the byte", 20, 5_000, 1),
     ];
-    for (name, chunks, chunk_bytes) in shapes {
-        let bytes = per_connection(chunks, chunk_bytes);
+    for (name, connections, chunks, chunk_bytes) in shapes {
+        let bytes = per_connection(connections, chunks, chunk_bytes);
         println!("{name}: {bytes} bytes per connection, both ends");
         assert!((1..=BYTES_MAX).contains(&bytes), "{name}: {bytes}");
     }

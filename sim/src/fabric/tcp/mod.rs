@@ -66,6 +66,9 @@ pub const LISTEN_BACKLOG: usize = 1_024;
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
 /// How long a closed socket waits for its peer's FIN (Linux's `tcp_fin_timeout`).
 const ORPHAN_WAIT: Duration = Duration::from_secs(60);
+/// An empty queue keeps room for so many chunks at most: what a connection has buffered once, it does
+/// not occupy for ever.
+const CHUNKS_KEPT: usize = 64;
 /// A window update that nobody asked for tells of at least this much room.
 const WINDOW_STEP_BYTES: u64 = 8 << 10;
 

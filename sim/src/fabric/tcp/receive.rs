@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
-use super::{RECEIVE_BUFFER_BYTES, WINDOW_STEP_BYTES};
+use super::{CHUNKS_KEPT, RECEIVE_BUFFER_BYTES, WINDOW_STEP_BYTES};
 
 #[derive(Debug)]
 pub(crate) struct ReceiveQueue {
@@ -119,6 +119,9 @@ impl ReceiveQueue {
                 return;
             }
             self.chunks.pop_front();
+        }
+        if self.chunks.capacity() > CHUNKS_KEPT {
+            self.chunks = VecDeque::new();
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::SEND_BUFFER_BYTES;
+use super::{CHUNKS_KEPT, SEND_BUFFER_BYTES};
 
 #[derive(Debug)]
 pub(crate) struct SendQueue {
@@ -200,6 +200,9 @@ impl SendQueue {
             self.chunks_start = chunk_end;
             self.chunks.pop_front();
             self.cursor.0 = self.cursor.0.saturating_sub(1);
+        }
+        if self.chunks.is_empty() && self.chunks.capacity() > CHUNKS_KEPT {
+            self.chunks = VecDeque::new();
         }
         if self.nxt < self.una {
             // What was taken for lost has arrived.
