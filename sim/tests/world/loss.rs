@@ -189,11 +189,9 @@ fn check(case: &Case) -> Result<bool, TestCaseError> {
         prop_assert!(heard.read.is_err() || heard.bytes == *sent, "an end before the end");
         prop_assert!(is_linux_error(&heard.read) && is_linux_error(&heard.wrote), "{heard:?}");
     }
-    // As on Linux one side may wait for ever, if the other has failed and it was not told.
-    let has_hung = |end: &End, other: &End| {
-        matches!(end, End::Stuck) && (other.is_whole() || matches!(other, End::Stuck))
-    };
-    prop_assert!(!has_hung(&ends[0], &ends[1]) && !has_hung(&ends[1], &ends[0]), "{ends:?}");
+    // As on Linux one side may wait for ever, when the other has given up and it was not told.
+    let is_stuck = |end: &End| matches!(end, End::Stuck);
+    prop_assert!(!ends.iter().all(is_stuck), "both sides wait for the other");
     rest(&world, &[near, far])?;
     Ok(ends.iter().all(End::is_whole))
 }

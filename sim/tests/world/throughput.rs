@@ -126,7 +126,7 @@ fn needless(delay_ms: u64, later_delay_ms: u64, every_ms: u64) -> u64 {
             if message == 50 {
                 near.set_link(LinkConfig::ideal().with_delay_ms(later_delay_ms));
             }
-            if message == 60 {
+            if message == 150 {
                 before = world.trace(|trace| trace.counts().retransmitted);
             }
             stream.write_all(&[1; 1_000]).await.expect("open");

@@ -2,13 +2,14 @@
 //!
 //! Modelled: handshake with a backlog, lost SYNs and a connection timeout, refusal, MSS, send and
 //! receive buffers, the advertised window with its closing, reopening and probing, cumulative
-//! acknowledgment, reassembly, RTT and retransmission timer (RFC 6298), slow start, congestion
+//! acknowledgment, reassembly, RTT by timestamps and retransmission timer (RFC 7323, RFC 6298), slow start, congestion
 //! avoidance, fast retransmit and recovery (RFC 5681, RFC 6582), half-close, FIN in every order, RST and
 //! what each side then gets from `read` and `write`, giving up a silent peer, TIME_WAIT, ephemeral ports.
 //!
 //! Not modelled, and why a program cannot tell:
-//! - Selective acknowledgment, timestamps and window scaling as options: windows are simply wide enough, round
-//!   trips are measured on segments sent once; several losses in a window take a round trip each.
+//! - Selective acknowledgment: several losses in a window take a round trip each.
+//! - Window scaling and timestamps as options, and what they take of a packet: windows are simply wide
+//!   enough, and every segment has its time.
 //! - CUBIC, pacing, tail loss probes: throughput under loss is Reno's, recovery at the end of a burst waits for
 //!   the timer.
 //! - Delayed acknowledgments and Nagle's algorithm: each packet with data is acknowledged at once,
@@ -368,6 +369,8 @@ fn refuse(
         window_bytes: 0,
         flags: Flags::RST | Flags::ACK,
         mss_bytes: MSS_BYTES as u16,
+        sent_us: 0,
+        echo_us: 0,
         payload: Bytes::new(),
         sender: None,
         receiver: segment.sender,

@@ -13,7 +13,7 @@ pub(crate) struct RoundTrip {
     /// Smoothed round trip, 0 before the first measurement.
     smoothed_ns: u64,
     variation_ns: u64,
-    /// How often the timer ran out since the last measurement, or since the peer's window last opened.
+    /// How often the timer ran out since the peer last acknowledged anything new, or opened its window.
     backoff: u8,
 }
 
@@ -22,7 +22,8 @@ impl RoundTrip {
         Self { smoothed_ns: 0, variation_ns: 0, backoff: 0 }
     }
 
-    /// Takes in a round trip of a segment that was sent once (Karn's algorithm).
+    /// Takes in a round trip, told by the time that an acknowledgment echoes: that of what it answers,
+    /// also when that was sent again.
     pub(crate) fn measure(&mut self, round_trip_ns: u64) {
         if self.smoothed_ns == 0 {
             (self.smoothed_ns, self.variation_ns) = (round_trip_ns.max(1), round_trip_ns / 2);
@@ -47,8 +48,7 @@ impl RoundTrip {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// A segment that was sent once is acknowledged. Until one is, the round trip may have become longer
-    /// than the timer, and nothing else would tell (Karn's algorithm again).
+    /// The peer acknowledged something new.
     pub(crate) fn recover(&mut self) {
         self.backoff = 0;
     }

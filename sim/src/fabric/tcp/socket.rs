@@ -55,8 +55,8 @@ pub(crate) struct Socket {
     pub(crate) timer: Timer,
     congestion: Congestion,
     rtt: RoundTrip,
-    /// The sequence number whose acknowledgment tells the round trip, and when it was sent.
-    timed: Option<(u64, u64)>,
+    /// The `sent_us` that the next segment echoes (TS.Recent).
+    echo_us: u32,
     last_sent_ns: u64,
     /// How often the timer ran out since the peer acknowledged anything new, or answered a probe.
     unanswered: u8,
@@ -87,7 +87,7 @@ impl Socket {
             timer: Timer::default(),
             congestion: Congestion::new(initial_seq, mss_bytes),
             rtt: RoundTrip::new(),
-            timed: None,
+            echo_us: 0,
             last_sent_ns: 0,
             unanswered: 0,
         }
@@ -106,6 +106,7 @@ impl Socket {
         socket.state = State::SynReceived;
         socket.listener = Some(listener);
         socket.peer = syn.sender;
+        socket.echo_us = syn.sent_us;
         socket.receive = ReceiveQueue::new(syn.seq + 1);
         socket
     }
@@ -116,9 +117,6 @@ impl Socket {
             State::SynSent => Flags::SYN,
             _ => Flags::SYN | Flags::ACK,
         };
-        if self.rtt.backoff() == 0 {
-            self.timed = Some((self.send.una() + 1, net.now_ns));
-        }
         self.emit(net, flags, self.send.una(), Bytes::new());
         self.wait_for_ack(net);
     }
@@ -150,8 +148,6 @@ impl Socket {
             let (is_again, outgoing) = outgoing;
             if is_again {
                 self.note_again(net, outgoing.seq, true);
-            } else if self.timed.is_none() {
-                self.timed = Some((self.send.nxt(), net.now_ns));
             }
             self.emit_outgoing(net, outgoing);
             has_sent = true;
@@ -182,7 +178,6 @@ impl Socket {
     fn retransmit(&mut self, net: &mut Network) {
         let again = self.send.first_segment(self.congestion.mss_bytes() as usize);
         if let Some(outgoing) = again {
-            self.timed = None;
             self.note_again(net, outgoing.seq, false);
             self.emit_outgoing(net, outgoing);
         }
@@ -238,15 +233,15 @@ impl Socket {
             }
             return;
         }
+        let is_newer = segment.sent_us.wrapping_sub(self.echo_us) as i32 >= 0;
+        if segment.seq <= nxt && is_newer {
+            self.echo_us = segment.sent_us;
+        }
         if segment.flags.has(Flags::SYN) {
             // The answer to the peer's SYN, or the acknowledgment of its answer, was lost; or a peer that
             // has forgotten this connection begins a new one, and this tells it (RFC 5961, 4.2).
             return match self.state {
-                State::SynReceived if segment.seq + 1 == nxt => {
-                    self.send_syn(net);
-                    // Which of the answers will be acknowledged is not known.
-                    self.timed = None;
-                }
+                State::SynReceived if segment.seq + 1 == nxt => self.send_syn(net),
                 _ => self.send_ack(net),
             };
         }
@@ -286,6 +281,7 @@ impl Socket {
             return;
         }
         self.peer = segment.sender;
+        self.echo_us = segment.sent_us;
         self.receive = ReceiveQueue::new(segment.seq + 1);
         self.congestion.set_mss(self.congestion.mss_bytes().min(segment.mss_bytes.into()));
         self.open(net);
@@ -306,6 +302,8 @@ impl Socket {
         let was_shut = flight_bytes == 0 && self.send.is_window_closed();
         let acked_bytes = self.send.on_ack(segment.ack, segment.window_bytes);
         if acked_bytes > 0 {
+            let round_trip_us = clock_us(net).wrapping_sub(segment.echo_us);
+            self.rtt.measure(u64::from(round_trip_us) * 1_000);
             self.on_new_ack(net, segment.ack, acked_bytes, flight_bytes);
         } else if segment.ack == self.send.una() {
             if flight_bytes == 0 {
@@ -342,13 +340,7 @@ impl Socket {
 
     fn on_new_ack(&mut self, net: &mut Network, ack: u64, acked_bytes: u64, flight_bytes: u64) {
         self.unanswered = 0;
-        if let Some((seq, sent_ns)) = self.timed
-            && ack >= seq
-        {
-            self.rtt.measure(net.now_ns - sent_ns);
-            self.rtt.recover();
-            self.timed = None;
-        }
+        self.rtt.recover();
         let advice = self.congestion.on_ack(ack, acked_bytes, flight_bytes);
         if advice == Advice::Retransmit {
             self.retransmit(net);
@@ -374,7 +366,6 @@ impl Socket {
         }
         let is_first = self.unanswered == 0;
         self.unanswered += 1;
-        self.timed = None;
         if is_syn {
             self.rtt.back_off();
             self.note_again(net, self.send.una(), true);
@@ -459,6 +450,8 @@ impl Socket {
             window_bytes,
             flags,
             mss_bytes: mss_bytes.min(u16::MAX.into()) as u16,
+            sent_us: clock_us(net),
+            echo_us: self.echo_us,
             payload,
             sender: self.key,
             receiver: self.peer,
@@ -466,6 +459,11 @@ impl Socket {
         let packet = Packet { from: self.local, to: self.remote, body: Body::Tcp(segment) };
         net.send(self.host, packet);
     }
+}
+
+/// The clock that `sent_us` is taken from.
+fn clock_us(net: &Network) -> u32 {
+    (net.now_ns / 1_000) as u32
 }
 
 fn wake(waker: &mut Option<Waker>) {
