@@ -118,6 +118,8 @@ mod tests {
             window_bytes,
             flags,
             mss_bytes: 1_460,
+            sent_us: 0,
+            echo_us: 0,
             payload,
             sender: None,
             receiver: None,

@@ -265,14 +265,17 @@ impl Network {
                     return None;
                 }
                 if let Some(again_at_ns) = again_at_ns {
-                    // Beyond this link it is a packet like others, for which chance is not drawn again.
-                    let target = match way {
-                        Way::Up => self.route(host, *packet.to.ip()),
-                        Way::Down => Some(host),
-                    };
-                    let target = target.expect("a packet on a link has a destination");
                     let packet = packet.clone();
-                    self.events.schedule(again_at_ns, Event::Deliver { host: target, packet });
+                    let event = match way {
+                        // Beyond this link the copy is a packet like others.
+                        Way::Up => {
+                            let target = self.route(host, *packet.to.ip());
+                            let host = target.expect("a packet on a link has a destination");
+                            Event::Downlink { host, packet }
+                        }
+                        Way::Down => Event::Deliver { host, packet },
+                    };
+                    self.events.schedule(again_at_ns, event);
                 }
                 Some((at_ns, packet))
             }

@@ -21,6 +21,8 @@ pub(crate) struct Ack {
     pub(crate) at_ns: u64,
     pub(crate) ack: u64,
     pub(crate) window_bytes: u32,
+    /// When that was sent which it answers, by the socket's own clock.
+    pub(crate) echo_us: u32,
 }
 
 #[derive(Debug, Default)]

@@ -27,7 +27,8 @@ pub(crate) struct Congestion {
     /// Acknowledged bytes that count towards the next step of slow growth.
     counted_bytes: u64,
     duplicate_acks: u32,
-    /// Nothing up to here is taken for a new loss.
+    /// First sequence number that was not sent when a loss was last found. Only when more than what is
+    /// before it is acknowledged, duplicates tell of another.
     recover: u64,
     is_recovering: bool,
 }
@@ -83,7 +84,7 @@ impl Congestion {
     pub(crate) fn on_ack(&mut self, ack: u64, acked_bytes: u64, flight_bytes: u64) -> Advice {
         self.duplicate_acks = 0;
         if self.is_recovering {
-            if ack > self.recover {
+            if ack >= self.recover {
                 let left_bytes = flight_bytes.saturating_sub(acked_bytes);
                 let window_bytes = left_bytes.max(self.mss()) + self.mss();
                 self.window_bytes = self.threshold_bytes.min(window_bytes);
@@ -100,7 +101,8 @@ impl Congestion {
         // A window that was not used says nothing about the path (RFC 7661).
         let was_used = flight_bytes + self.mss() > self.window_bytes;
         if was_used && self.window_bytes < self.threshold_bytes {
-            self.window_bytes += acked_bytes;
+            // One acknowledgment may tell of much that had arrived behind a loss.
+            self.window_bytes = self.threshold_bytes.min(self.window_bytes + acked_bytes);
         } else if was_used {
             self.counted_bytes += acked_bytes;
             if self.counted_bytes >= self.window_bytes {
@@ -123,7 +125,7 @@ impl Congestion {
         }
         self.threshold_bytes = (flight_bytes / 2).max(2 * self.mss());
         self.window_bytes = self.threshold_bytes + u64::from(DUPLICATE_ACKS) * self.mss();
-        self.recover = nxt - 1;
+        self.recover = nxt;
         self.is_recovering = true;
         Advice::Retransmit
     }
@@ -136,7 +138,7 @@ impl Congestion {
         self.window_bytes = self.mss();
         self.counted_bytes = 0;
         self.duplicate_acks = 0;
-        self.recover = nxt - 1;
+        self.recover = nxt;
         self.is_recovering = false;
     }
 
@@ -172,6 +174,11 @@ mod tests {
         assert_eq!(window(&congestion), 20);
         congestion.on_timeout(ack, 20 * MSS, true);
         assert_eq!(window(&congestion), 1);
+        // What was sent again closes a gap: much is acknowledged at once.
+        let mut jump = Congestion::new(0, MSS as u32);
+        jump.on_timeout(1 + 20 * MSS, 20 * MSS, true);
+        jump.on_ack(1 + 20 * MSS, 20 * MSS, MSS);
+        assert_eq!(window(&jump), 10);
         let windows: Vec<_> = (0..7)
             .map(|_| {
                 round_trip(&mut congestion, &mut ack);

@@ -2,13 +2,14 @@
 //!
 //! Modelled: handshake with a backlog, lost SYNs and a connection timeout, refusal, MSS, send and
 //! receive buffers, the advertised window with its closing, reopening and probing, cumulative
-//! acknowledgment, reassembly, RTT and retransmission timer (RFC 6298), slow start, congestion
+//! acknowledgment, reassembly, RTT by timestamps and retransmission timer (RFC 7323, RFC 6298), slow start, congestion
 //! avoidance, fast retransmit and recovery (RFC 5681, RFC 6582), half-close, FIN in every order, RST and
 //! what each side then gets from `read` and `write`, giving up a silent peer, TIME_WAIT, ephemeral ports.
 //!
 //! Not modelled, and why a program cannot tell:
-//! - Selective acknowledgment, timestamps and window scaling as options: windows are simply wide enough, round
-//!   trips are measured on segments sent once; several losses in a window take a round trip each.
+//! - Selective acknowledgment: several losses in a window take a round trip each.
+//! - Window scaling and timestamps as options, and what they take of a packet: windows are simply wide
+//!   enough, and every segment has its time.
 //! - CUBIC, pacing, tail loss probes: throughput under loss is Reno's, recovery at the end of a burst waits for
 //!   the timer.
 //! - Delayed acknowledgments and Nagle's algorithm: each packet with data is acknowledged at once,
@@ -217,8 +218,13 @@ impl Tcp {
             let socket = self.socket(key);
             let before = socket.state;
             if !(is_syn && before == State::TimeWait) {
+                let has_fin = segment.flags.has(Flags::FIN);
                 socket.take_acks(net);
                 socket.on_segment(net, segment);
+                if has_fin && before == State::TimeWait && socket.state == before {
+                    // The peer has not heard the last acknowledgment (RFC 9293, 3.10.7.4).
+                    socket.set_timer(net, TIME_WAIT.as_nanos() as u64);
+                }
                 if mem::take(&mut socket.owes_ack) {
                     self.acknowledge(net, key);
                 }
@@ -249,15 +255,20 @@ impl Tcp {
         let socket = self.socket(key);
         let host = socket.host;
         let delay_ns = net.steady_delay_ns(host, *socket.remote.ip());
-        let (packet, peer) = socket.owed_ack();
+        let (packet, peer) = socket.owed_ack(net.now_ns);
         let addresses = (packet.to, packet.from);
         let peer = peer.and_then(|key| self.sockets.get_mut(key));
         let peer = peer.filter(|peer| (peer.local, peer.remote) == addresses);
         match (delay_ns, peer, &packet.body) {
-            (Some(delay_ns), Some(peer), Body::Tcp(Segment { ack, window_bytes, .. })) => {
+            (Some(delay_ns), Some(peer), Body::Tcp(Segment { ack, window_bytes, echo_us, .. })) => {
                 let at_ns = net.now_ns + delay_ns;
                 net.note_passage(host, &packet, at_ns);
-                peer.acks.push(Ack { at_ns, ack: *ack, window_bytes: *window_bytes });
+                peer.acks.push(Ack {
+                    at_ns,
+                    ack: *ack,
+                    window_bytes: *window_bytes,
+                    echo_us: *echo_us,
+                });
                 peer.await_acks(net);
             }
             _ => net.send(host, packet),
@@ -271,7 +282,6 @@ impl Tcp {
         socket.acks.on_event();
         if before != State::Closed {
             socket.take_acks(net);
-            socket.transmit(net);
             socket.await_acks(net);
         }
         self.settle(net, key, before);
@@ -354,6 +364,7 @@ impl Tcp {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
         socket.take_acks(net);
+        socket.await_acks(net);
         if !socket.timer.on_event(net, key) {
             return self.settle(net, key, before);
         }
@@ -426,6 +437,8 @@ fn refuse(
         window_bytes: 0,
         flags: Flags::RST | Flags::ACK,
         mss_bytes: MSS_BYTES as u16,
+        sent_us: 0,
+        echo_us: 0,
         payload: Bytes::new(),
         sender: None,
         receiver: segment.sender,

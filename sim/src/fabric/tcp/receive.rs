@@ -19,8 +19,8 @@ pub(crate) struct ReceiveQueue {
     has_fin: bool,
     /// Sequence number of a FIN that came too early.
     fin: Option<u64>,
-    /// What came too early, by its first sequence number; absent as long as there was no gap.
-    early: Option<Box<BTreeMap<u64, Bytes>>>,
+    /// What came too early, by its first sequence number.
+    early: BTreeMap<u64, Bytes>,
 }
 
 impl ReceiveQueue {
@@ -33,7 +33,7 @@ impl ReceiveQueue {
             queued_bytes: 0,
             has_fin: false,
             fin: None,
-            early: None,
+            early: BTreeMap::new(),
         }
     }
 
@@ -52,7 +52,7 @@ impl ReceiveQueue {
 
     /// Whether something came early and waits.
     pub(crate) fn has_gap(&self) -> bool {
-        self.early.is_some() || self.fin.is_some() && !self.has_fin
+        !self.early.is_empty() || self.fin.is_some() && !self.has_fin
     }
 
     /// First sequence number beyond the window advertised.
@@ -67,23 +67,18 @@ impl ReceiveQueue {
         }
         payload.truncate((self.edge - seq) as usize);
         if seq > self.nxt {
-            let early = self.early.get_or_insert_default();
-            let known = early.entry(seq).or_default();
+            let known = self.early.entry(seq).or_default();
             if known.len() < payload.len() {
                 *known = payload;
             }
             return false;
         }
         let has_more = self.append(seq, payload);
-        while let Some(early) = &mut self.early {
-            match early.first_key_value() {
-                Some((seq, _)) if *seq <= self.nxt => {
-                    let (seq, payload) = early.pop_first().expect("is there");
-                    self.append(seq, payload);
-                }
-                Some(_) => break,
-                None => self.early = None,
-            }
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= self.nxt
+        {
+            let (seq, payload) = first.remove_entry();
+            self.append(seq, payload);
         }
         has_more
     }

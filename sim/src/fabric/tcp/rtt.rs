@@ -2,17 +2,18 @@
 
 /// Before the first measurement, and for a SYN (RFC 6298, 2.1).
 const INITIAL_NS: u64 = 1_000_000_000;
-/// Least duration. RFC 6298 says a second; Linux, whose clock is finer, waits this long.
-pub(crate) const RTO_MIN_NS: u64 = 200_000_000;
+/// Least time beyond the round trip, as Linux has it. RFC 6298 says a second for both together; this
+/// keeps a round trip that does not vary, or varies for the first time, from looking like a loss.
+const RTO_MIN_NS: u64 = 200_000_000;
 /// Longest duration (Linux's `TCP_RTO_MAX`).
-pub(crate) const RTO_MAX_NS: u64 = 120_000_000_000;
+const RTO_MAX_NS: u64 = 120_000_000_000;
 
 #[derive(Debug)]
 pub(crate) struct RoundTrip {
     /// Smoothed round trip, 0 before the first measurement.
     smoothed_ns: u64,
     variation_ns: u64,
-    /// How often the timer ran out since the peer last acknowledged anything new.
+    /// How often the timer ran out since the peer last acknowledged anything new, or opened its window.
     backoff: u8,
 }
 
@@ -21,7 +22,8 @@ impl RoundTrip {
         Self { smoothed_ns: 0, variation_ns: 0, backoff: 0 }
     }
 
-    /// Takes in a round trip of a segment that was sent once (Karn's algorithm).
+    /// Takes in a round trip, told by the time that an acknowledgment echoes: that of what it answers,
+    /// also when that was sent again.
     pub(crate) fn measure(&mut self, round_trip_ns: u64) {
         if self.smoothed_ns == 0 {
             (self.smoothed_ns, self.variation_ns) = (round_trip_ns.max(1), round_trip_ns / 2);
@@ -36,9 +38,9 @@ impl RoundTrip {
     pub(crate) fn timeout_ns(&self) -> u64 {
         let measured_ns = match self.smoothed_ns {
             0 => INITIAL_NS,
-            smoothed_ns => (smoothed_ns + 4 * self.variation_ns).clamp(RTO_MIN_NS, RTO_MAX_NS),
+            smoothed_ns => smoothed_ns + (4 * self.variation_ns).max(RTO_MIN_NS),
         };
-        (measured_ns << self.backoff.min(16)).min(RTO_MAX_NS)
+        (measured_ns.min(RTO_MAX_NS) << self.backoff.min(16)).min(RTO_MAX_NS)
     }
 
     /// The timer ran out: wait twice as long (RFC 6298, 5.5).
@@ -71,22 +73,22 @@ mod tests {
         for _ in 0..100 {
             rtt.measure(400 * MS);
         }
-        assert_eq!(rtt.timeout_ns() / MS, 400);
+        assert_eq!(rtt.timeout_ns() / MS, 400 + 200);
         rtt.measure(800 * MS);
         assert_eq!(rtt.timeout_ns() / MS, 450 + 4 * 100);
     }
 
     #[test]
-    fn it_doubles_until_something_is_acknowledged() {
+    fn it_doubles_until_it_recovers() {
         let mut rtt = RoundTrip::new();
         rtt.measure(MS);
-        assert_eq!(rtt.timeout_ns(), RTO_MIN_NS);
+        assert_eq!(rtt.timeout_ns(), MS + RTO_MIN_NS);
         rtt.back_off();
         rtt.back_off();
-        assert_eq!(rtt.timeout_ns(), 4 * RTO_MIN_NS);
+        assert_eq!(rtt.timeout_ns(), 4 * (MS + RTO_MIN_NS));
         (0..40).for_each(|_| rtt.back_off());
         assert_eq!(rtt.timeout_ns(), RTO_MAX_NS);
         rtt.recover();
-        assert_eq!(rtt.timeout_ns(), RTO_MIN_NS);
+        assert_eq!(rtt.timeout_ns(), MS + RTO_MIN_NS);
     }
 }

@@ -91,9 +91,9 @@ impl SendQueue {
         self.nxt < self.end || self.is_closed && self.nxt == self.end
     }
 
-    /// Whether the peer's window has no room for the next byte.
+    /// Whether the peer's window has no room for the next byte, or the FIN.
     pub(crate) fn is_window_closed(&self) -> bool {
-        self.nxt < self.end && self.window_end <= self.nxt
+        self.has_unsent() && self.window_end <= self.nxt
     }
 
     /// The edge of the peer's window.
@@ -122,7 +122,7 @@ impl SendQueue {
     }
 
     /// The next segment of at most `bytes_max` while no more than `flight_bytes_max` are on their way
-    /// and the peer's window has room; then the FIN, which needs no room in it.
+    /// and the peer's window has room; then the FIN, which takes room like a byte.
     pub(crate) fn next_segment(
         &mut self,
         bytes_max: usize,
@@ -147,7 +147,7 @@ impl SendQueue {
             self.sent = self.sent.max(self.nxt);
             return Some(Outgoing { seq, payload, is_fin: false });
         }
-        if self.is_closed && seq == self.end {
+        if self.is_closed && seq == self.end && seq < self.window_end {
             self.nxt += 1;
             self.sent = self.sent.max(self.nxt);
             return Some(Outgoing { seq, payload: Bytes::new(), is_fin: true });

@@ -60,10 +60,10 @@ pub(crate) struct Socket {
     pub(crate) owes_ack: bool,
     congestion: Congestion,
     rtt: RoundTrip,
-    /// The sequence number whose acknowledgment tells the round trip, and when it was sent.
-    timed: Option<(u64, u64)>,
+    /// The `sent_us` that the next segment echoes (TS.Recent).
+    echo_us: u32,
     last_sent_ns: u64,
-    /// How often the timer ran out since the peer was last heard.
+    /// How often the timer ran out since the peer acknowledged anything new, or answered a probe.
     unanswered: u8,
 }
 
@@ -94,7 +94,7 @@ impl Socket {
             owes_ack: false,
             congestion: Congestion::new(initial_seq, mss_bytes),
             rtt: RoundTrip::new(),
-            timed: None,
+            echo_us: 0,
             last_sent_ns: 0,
             unanswered: 0,
         }
@@ -113,6 +113,7 @@ impl Socket {
         socket.state = State::SynReceived;
         socket.listener = Some(listener);
         socket.peer = syn.sender;
+        socket.echo_us = syn.sent_us;
         socket.receive = ReceiveQueue::new(syn.seq + 1);
         socket
     }
@@ -123,9 +124,6 @@ impl Socket {
             State::SynSent => Flags::SYN,
             _ => Flags::SYN | Flags::ACK,
         };
-        if self.rtt.backoff() == 0 {
-            self.timed = Some((self.send.una() + 1, net.now_ns));
-        }
         self.emit(net, flags, self.send.una(), Bytes::new());
         self.wait_for_ack(net);
     }
@@ -141,7 +139,8 @@ impl Socket {
 
     /// Sends what the windows allow; true if anything went out.
     pub(crate) fn transmit(&mut self, net: &mut Network) -> bool {
-        if !self.send.has_unsent() || matches!(self.state, State::SynSent | State::SynReceived) {
+        let is_unfit = matches!(self.state, State::SynSent | State::SynReceived | State::Closed);
+        if !self.send.has_unsent() || is_unfit {
             return false;
         }
         if self.send.flight_bytes() == 0 && net.now_ns > self.last_sent_ns + self.rtt.timeout_ns() {
@@ -157,8 +156,6 @@ impl Socket {
             let (is_again, outgoing) = outgoing;
             if is_again {
                 self.note_again(net, outgoing.seq, true);
-            } else if self.timed.is_none() {
-                self.timed = Some((self.send.nxt(), net.now_ns));
             }
             self.emit_outgoing(net, outgoing);
             has_sent = true;
@@ -190,7 +187,6 @@ impl Socket {
     fn retransmit(&mut self, net: &mut Network) {
         let again = self.send.first_segment(self.congestion.mss_bytes() as usize);
         if let Some(outgoing) = again {
-            self.timed = None;
             self.note_again(net, outgoing.seq, false);
             self.emit_outgoing(net, outgoing);
         }
@@ -253,6 +249,10 @@ impl Socket {
             }
             return;
         }
+        let is_newer = segment.sent_us.wrapping_sub(self.echo_us) as i32 >= 0;
+        if segment.seq <= nxt && is_newer {
+            self.echo_us = segment.sent_us;
+        }
         if segment.flags.has(Flags::SYN) {
             // The answer to the peer's SYN, or the acknowledgment of its answer, was lost; or a peer that
             // has forgotten this connection begins a new one, and this tells it (RFC 5961, 4.2).
@@ -265,8 +265,9 @@ impl Socket {
             return self.send_ack(net);
         }
         if self.state == State::SynReceived {
-            if segment.ack < self.send.nxt() {
-                return;
+            if segment.ack != self.send.nxt() {
+                // Of another connection between the same addresses (RFC 9293, 3.10.7.4).
+                return self.emit(net, Flags::RST, segment.ack, Bytes::new());
             }
             self.open(net);
         }
@@ -274,8 +275,8 @@ impl Socket {
         let is_next = segment.seq == nxt && !segment.flags.has(Flags::FIN);
         let has_to_ack = segment.sequence_len() > 0 || is_old;
         let is_pure = segment.sequence_len() == 0;
-        let Segment { ack, window_bytes, .. } = segment;
-        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes }, is_pure);
+        let Segment { ack, window_bytes, echo_us, .. } = segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_us }, is_pure);
         self.on_payload(net, segment);
         if self.state != State::Closed && !self.transmit(net) && has_to_ack {
             // What leaves no gap may be acknowledged in the cheapest way there is.
@@ -286,16 +287,21 @@ impl Socket {
         }
     }
 
-    /// Takes in acknowledgments that have arrived without an event.
+    /// Takes in acknowledgments that have arrived without an event, and sends what they allow.
     pub(crate) fn take_acks(&mut self, net: &mut Network) {
         while let Some(ack) = self.acks.next(net.now_ns) {
             self.on_ack(net, ack, true);
+            // One by one: a window that was not filled again does not count as used.
+            self.transmit(net);
         }
     }
 
     /// Has events come for acknowledgments that are on their way, if this socket waits for them.
     pub(crate) fn await_acks(&mut self, net: &mut Network) {
-        let is_waiting = self.writer.is_some() || self.send.is_closed() || self.send.has_unsent();
+        let is_waiting = self.writer.is_some()
+            || self.send.is_closed()
+            || self.send.has_unsent()
+            || self.congestion.is_recovering();
         let key = self.key.expect("a socket has its place before it waits");
         self.acks.schedule(net, key, is_waiting);
     }
@@ -308,9 +314,9 @@ impl Socket {
     }
 
     /// The acknowledgment that this socket owes, as a packet, and the socket at its destination.
-    pub(crate) fn owed_ack(&mut self) -> (Packet, Option<Key>) {
-        let seq = self.send.sent();
-        (self.packet(Flags::ACK, seq, self.congestion.mss_bytes(), Bytes::new()), self.peer)
+    pub(crate) fn owed_ack(&mut self, now_ns: u64) -> (Packet, Option<Key>) {
+        let (seq, mss_bytes) = (self.send.sent(), self.congestion.mss_bytes());
+        (self.packet(now_ns, (Flags::ACK, seq), mss_bytes, Bytes::new()), self.peer)
     }
 
     fn on_syn_answer(&mut self, net: &mut Network, segment: &Segment) {
@@ -330,11 +336,12 @@ impl Socket {
             return;
         }
         self.peer = segment.sender;
+        self.echo_us = segment.sent_us;
         self.receive = ReceiveQueue::new(segment.seq + 1);
         self.congestion.set_mss(self.congestion.mss_bytes().min(segment.mss_bytes.into()));
         self.open(net);
-        let Segment { ack, window_bytes, .. } = *segment;
-        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes }, false);
+        let Segment { ack, window_bytes, echo_us, .. } = *segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_us }, false);
         self.send_ack(net);
     }
 
@@ -347,7 +354,7 @@ impl Socket {
 
     /// Takes in an acknowledgment; `is_pure` when its segment had nothing else.
     fn on_ack(&mut self, net: &mut Network, acknowledgment: Ack, is_pure: bool) {
-        let Ack { ack, window_bytes, .. } = acknowledgment;
+        let Ack { at_ns, ack, window_bytes, echo_us } = acknowledgment;
         let flight_bytes = self.send.flight_bytes();
         let edge = self.send.window_end();
         if flight_bytes == 0 && ack == self.send.una() && ack + u64::from(window_bytes) == edge {
@@ -355,18 +362,24 @@ impl Socket {
             self.unanswered = 0;
             return;
         }
+        let was_shut = flight_bytes == 0 && self.send.is_window_closed();
         let acked_bytes = self.send.on_ack(ack, window_bytes);
         if acked_bytes > 0 {
+            let round_trip_us = micros(at_ns).wrapping_sub(echo_us);
+            self.rtt.measure(u64::from(round_trip_us) * 1_000);
             self.on_new_ack(net, acknowledgment, acked_bytes, flight_bytes);
         } else if ack == self.send.una() {
-            self.unanswered = 0;
+            if flight_bytes == 0 {
+                // The answer to a probe.
+                self.unanswered = 0;
+            }
             let is_duplicate = flight_bytes > 0 && is_pure && ack + u64::from(window_bytes) == edge;
             if is_duplicate {
                 let sent = self.send.sent();
                 if self.congestion.on_duplicate_ack(ack, sent, flight_bytes) == Advice::Retransmit {
                     self.retransmit(net);
                 }
-            } else if flight_bytes == 0 && self.send.window_end() > edge {
+            } else if was_shut && !self.send.is_window_closed() {
                 // The window that was probed has opened.
                 self.rtt.recover();
                 self.timer.stop();
@@ -394,12 +407,6 @@ impl Socket {
         flight_bytes: u64,
     ) {
         self.unanswered = 0;
-        if let Some((seq, sent_ns)) = self.timed
-            && ack >= seq
-        {
-            self.rtt.measure(at_ns - sent_ns);
-            self.timed = None;
-        }
         self.rtt.recover();
         let advice = self.congestion.on_ack(ack, acked_bytes, flight_bytes);
         if advice == Advice::Retransmit {
@@ -424,14 +431,14 @@ impl Socket {
         if is_over {
             return self.give_up(net);
         }
+        let is_first = self.unanswered == 0;
         self.unanswered += 1;
-        self.timed = None;
         if is_syn {
             self.rtt.back_off();
             self.note_again(net, self.send.una(), true);
             self.send_syn(net);
         } else if flight_bytes > 0 {
-            self.congestion.on_timeout(self.send.sent(), flight_bytes, backoff == 0);
+            self.congestion.on_timeout(self.send.sent(), flight_bytes, is_first);
             self.rtt.back_off();
             self.send.rewind();
             self.transmit(net);
@@ -501,11 +508,17 @@ impl Socket {
             true => net.mss_bytes(self.host),
             false => self.congestion.mss_bytes(),
         };
-        let packet = self.packet(flags, seq, mss_bytes, payload);
+        let packet = self.packet(net.now_ns, (flags, seq), mss_bytes, payload);
         net.send(self.host, packet);
     }
 
-    fn packet(&mut self, flags: Flags, seq: u64, mss_bytes: u32, payload: Bytes) -> Packet {
+    fn packet(
+        &mut self,
+        now_ns: u64,
+        (flags, seq): (Flags, u64),
+        mss_bytes: u32,
+        payload: Bytes,
+    ) -> Packet {
         let window_bytes = match self.state {
             State::SynSent => RECEIVE_BUFFER_BYTES as u32,
             _ => self.receive.advertise(),
@@ -516,12 +529,19 @@ impl Socket {
             window_bytes,
             flags,
             mss_bytes: mss_bytes.min(u16::MAX.into()) as u16,
+            sent_us: micros(now_ns),
+            echo_us: self.echo_us,
             payload,
             sender: self.key,
             receiver: self.peer,
         };
         Packet { from: self.local, to: self.remote, body: Body::Tcp(segment) }
     }
+}
+
+/// A time as `sent_us` and `echo_us` have it.
+fn micros(at_ns: u64) -> u32 {
+    (at_ns / 1_000) as u32
 }
 
 fn wake(waker: &mut Option<Waker>) {

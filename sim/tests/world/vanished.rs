@@ -1,0 +1,194 @@
+//! Peers that are gone, came back without their memory, or are heard and do not hear.
+
+use std::{io, time::Duration};
+
+use crate::pair::{LIMIT, address, connected, pair, wait_ms};
+use rehearsal_core::env::{Env, TcpListener};
+use rehearsal_sim::{LinkConfig, SocketState, TIME_WAIT, World};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
+
+fn sent_again(world: &World) -> u64 {
+    world.trace(|trace| trace.counts().retransmitted)
+}
+
+/// More virtual time than a silent peer is waited for.
+const LONG: Duration = Duration::from_secs(5_000);
+
+#[test]
+fn a_peer_that_does_not_acknowledge_is_given_up_after_a_quarter_of_an_hour() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LONG, async {
+        let (mut near, _far) = connected(&client, &server).await;
+        server.set_black_hole(true);
+        near.write_all(b"anybody there?").await.expect("is queued");
+        let begin = Instant::now();
+        let error = near.read_u8().await.expect_err("nobody");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let seconds = begin.elapsed().as_secs();
+        assert!((924..980).contains(&seconds), "{seconds}");
+        assert_eq!(sent_again(&world), 15);
+        let error = near.write_all(b"!").await.expect_err("the connection is over");
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        drop(near);
+        assert_eq!(client.netstat().rows, []);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_peer_that_is_heard_but_does_not_hear_is_given_up_too() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LONG, async {
+        let (mut near, mut far) = connected(&client, &server).await;
+        client.set_partition_to(&server, true);
+        near.write_all(b"lost").await.expect("is queued");
+        let begin = Instant::now();
+        // What the peer sends tells nothing about what it got.
+        let _talker = server.spawn(async move {
+            while far.write_all(b"still here").await.is_ok() {
+                sleep(Duration::from_secs(7)).await;
+            }
+        });
+        let error = near.read_to_end(&mut Vec::new()).await.expect_err("gives up");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let seconds = begin.elapsed().as_secs();
+        assert!((924..980).contains(&seconds), "{seconds}");
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn an_idle_connection_notices_nothing() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LONG, async {
+        let (mut near, mut far) = connected(&client, &server).await;
+        server.set_black_hole(true);
+        sleep(Duration::from_secs(3_000)).await;
+        server.set_black_hole(false);
+        near.write_all(b"x").await.expect("open");
+        assert_eq!(far.read_u8().await.expect("arrives"), b'x');
+        assert_eq!(sent_again(&world), 0);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_closed_socket_gives_up_a_silent_peer_sooner() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LONG, async {
+        let (near, _far) = connected(&client, &server).await;
+        server.set_black_hole(true);
+        drop(near);
+        sleep(Duration::from_secs(90)).await;
+        assert_eq!(client.netstat().count(SocketState::FinWait1), 1);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(client.netstat().rows, []);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_peer_that_crashed_and_came_back_resets_what_it_does_not_know() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let (mut near, far) = connected(&client, &server).await;
+        server.crash();
+        near.write_all(b"lost").await.expect("nobody knows yet");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.netstat().count(SocketState::Established), 1);
+        server.restart();
+        let error = near.read_u8().await.expect_err("unknown there");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(server.netstat().rows, []);
+        let mut listener = server.bind_tcp(address(&server)).await.expect("the port is free");
+        client.connect_tcp(address(&server)).await.expect("listens again");
+        listener.accept().await.expect("connected");
+        drop(far);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_client_that_comes_back_on_its_port_ends_the_half_open_connection() {
+    let (world, client, server) = pair(1);
+    client.set_ephemeral_ports(50_000..=50_000);
+    let outcome = world.run(LIMIT, async {
+        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
+        let _lost = client.connect_tcp(address(&server)).await.expect("listens");
+        let (mut old, _) = listener.accept().await.expect("connected");
+        client.crash();
+        client.restart();
+        let begin = Instant::now();
+        let mut near = client.connect_tcp(address(&server)).await.expect("in the end");
+        // The SYN is answered for the old connection, that ends by RST, and the SYN comes again.
+        assert_eq!(begin.elapsed(), Duration::from_millis(1_040));
+        let error = old.read_u8().await.expect_err("was reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let (mut new, _) = listener.accept().await.expect("connected");
+        near.write_all(b"x").await.expect("open");
+        assert_eq!(new.read_u8().await.expect("arrives"), b'x');
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn time_wait_answers_a_fin_that_comes_again_and_waits_anew() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let (near, far) = connected(&client, &server).await;
+        drop(near);
+        wait_ms(100).await;
+        client.set_partition_to(&server, true);
+        drop(far);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(client.netstat().count(SocketState::TimeWait), 1);
+        assert_eq!(server.netstat().count(SocketState::LastAck), 1);
+        client.set_partition_to(&server, false);
+        sleep(Duration::from_secs(40)).await;
+        assert_eq!(server.netstat().rows, [], "the FIN was sent again and is acknowledged");
+        assert_eq!(client.netstat().count(SocketState::TimeWait), 1, "waits for others");
+        sleep(TIME_WAIT).await;
+        assert_eq!(client.netstat().rows, []);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn bytes_after_a_fin_that_was_lost_arrive_with_it() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let (mut near, mut far) = connected(&client, &server).await;
+        client.set_partition_to(&server, true);
+        near.write_all(b"lost").await.expect("open");
+        wait_ms(10).await;
+        client.set_partition_to(&server, false);
+        near.shutdown().await.expect("open");
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.expect("ends in order");
+        assert_eq!(all, b"lost");
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_path_whose_mtu_shrinks_is_a_black_hole_for_full_segments_only() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LONG, async {
+        let (mut near, mut far) = connected(&client, &server).await;
+        client.set_link(LinkConfig::ideal().with_delay_ms(20).with_mtu_bytes(600));
+        near.write_all(&[1; 500]).await.expect("open");
+        far.read_exact(&mut [0; 500]).await.expect("is short enough");
+        near.write_all(&[2; 5_000]).await.expect("is queued");
+        let error = near.read_u8().await.expect_err("gives up");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
+        let mut near = client.connect_tcp(address(&server)).await.expect("SYNs are short");
+        let (mut far, _) = listener.accept().await.expect("connected");
+        near.write_all(&[3; 5_000]).await.expect("open");
+        far.read_exact(&mut [0; 5_000]).await.expect("a new connection has the new MSS");
+    });
+    assert_eq!(outcome, Ok(()));
+}
