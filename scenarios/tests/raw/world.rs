@@ -178,7 +178,7 @@ pub(crate) fn run_with(setup: Setup, raw_clients: Vec<(u16, RawPlan)>) -> Seen {
 /// What must hold whatever the raw clients sent.
 pub(crate) fn assert_unharmed(seen: &Seen) {
     assert!(seen.raw.iter().all(|raw| raw.closed_at.is_some()), "a raw client was not closed");
-    assert_eq!(seen.bystander.violations, Vec::<String>::new());
+    assert_eq!(seen.bystander.violations, []);
     assert_eq!((seen.bystander.gaps, seen.bystander.received.len()), (0, seen.sent));
     assert_eq!((seen.streams_left, seen.tasks_left), (0, 1), "streams and tasks at rest");
     // A message and its growth, and the rings of two streams.
