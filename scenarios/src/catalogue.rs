@@ -1,6 +1,6 @@
 //! Every scenario there is, by name.
 
-use crate::{live, oracles::Violation, plan::Plan, run::Evidence};
+use crate::{close, live, oracles::Violation, plan::Plan, run::Evidence, segments, slow, stall};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 11] = [
+pub const CATALOGUE: [Scenario; 25] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -31,6 +31,20 @@ pub const CATALOGUE: [Scenario; 11] = [
     live::VIDEO_ONLY,
     live::CHANGING_HEADERS,
     live::ENHANCED_RTMP,
+    stall::SILENT,
+    stall::DRIPPING,
+    segments::ONE_BYTE,
+    segments::SHORT_IO,
+    segments::BLOCKED_REPLIES,
+    close::HALF_CLOSE,
+    close::RESET,
+    close::VANISH,
+    close::PIPELINED,
+    slow::WINDOW_ZERO,
+    slow::TENTH,
+    slow::NEARLY,
+    slow::RECOVERS,
+    slow::VANISHES,
 ];
 
 /// The scenario called `name`.

@@ -9,7 +9,7 @@ use rehearsal_sim::clients::{
 
 use super::{
     OVERLAP,
-    epochs::{Epoch, Epochs, may_skip, parts},
+    epochs::{Epoch, Epochs, Pair, may_skip, parts},
     subscribers::breaches,
 };
 use crate::{plan::Player, run::Evidence};
@@ -37,20 +37,12 @@ fn of_player(
     epochs: &[Epoch<'_>],
 ) -> Vec<String> {
     let mut violations = Vec::new();
-    let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
     for part in parts(report, epochs).0 {
         let epoch = &epochs[part.index];
         match epoch.follow(&part.received, may_skip(evidence, player)) {
             Err(what) => violations.push(what),
             Ok((pairs, missing)) => {
-                let torn = pairs.iter().find(|pair| {
-                    let lost_picture = pair.skipped.iter().any(|frame| is_picture(frame));
-                    lost_picture && pair.received.kind == Kind::Inter
-                });
-                violations.extend(torn.map(|pair| {
-                    let ms = pair.received.timestamp_ms;
-                    format!("the picture at {ms} ms comes after a gap and is not a keyframe")
-                }));
+                violations.extend(torn(&pairs));
                 let next = epochs.get(part.index + 1).map(|next| next.from);
                 if missing > 0 && has_stayed(evidence, player, epoch, next) {
                     violations.push(format!("{missing} frames at the end are missing"));
@@ -59,6 +51,26 @@ fn of_player(
         }
     }
     violations
+}
+
+/// The first picture after a gap in the pictures, if it is not a keyframe.
+fn torn(pairs: &[Pair<'_>]) -> Option<String> {
+    let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
+    let mut is_in_gap = false;
+    for pair in pairs {
+        is_in_gap |= pair.skipped.iter().any(|frame| is_picture(frame));
+        match pair.received.kind {
+            Kind::Keyframe => is_in_gap = false,
+            Kind::Inter if is_in_gap => {
+                let ms = pair.received.timestamp_ms;
+                return Some(format!(
+                    "the picture at {ms} ms comes after a gap and is not a keyframe"
+                ));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether the player was there long enough after the epoch to have all of it.
