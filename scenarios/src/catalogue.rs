@@ -19,7 +19,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 27] = [
+pub const CATALOGUE: [Scenario; 28] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -47,6 +47,7 @@ pub const CATALOGUE: [Scenario; 27] = [
     slow::RECOVERS,
     slow::VANISHES,
     slow::HALF_CLOSED,
+    slow::ACROSS_EPOCHS,
 ];
 
 /// The scenario called `name`.
