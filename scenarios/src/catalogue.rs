@@ -1,6 +1,6 @@
 //! Every scenario there is, by name.
 
-use crate::{live, oracles::Violation, plan::Plan, run::Evidence};
+use crate::{close, live, oracles::Violation, plan::Plan, run::Evidence, segments, slow, stall};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 12] = [
+pub const CATALOGUE: [Scenario; 29] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -32,6 +32,23 @@ pub const CATALOGUE: [Scenario; 12] = [
     live::CHANGING_HEADERS,
     live::ENHANCED_RTMP,
     live::CROWD,
+    stall::SILENT,
+    stall::DRIPPING,
+    segments::ONE_BYTE,
+    segments::SHORT_IO,
+    segments::BLOCKED_REPLIES,
+    close::HALF_CLOSE,
+    close::RESET,
+    close::VANISH,
+    close::PIPELINED,
+    close::LAST_WORDS,
+    slow::WINDOW_ZERO,
+    slow::TENTH,
+    slow::NEARLY,
+    slow::RECOVERS,
+    slow::VANISHES,
+    slow::HALF_CLOSED,
+    slow::ACROSS_EPOCHS,
 ];
 
 /// The scenario called `name`.

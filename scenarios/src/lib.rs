@@ -5,9 +5,14 @@
 //! verdict, the trace hash and the text of the golden file.
 
 pub mod catalogue;
+mod close;
 pub mod fault;
 mod live;
 pub mod oracles;
 pub mod plan;
 pub mod run;
 pub mod seed;
+mod segments;
+mod slow;
+mod stall;
+pub mod wire;

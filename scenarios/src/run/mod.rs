@@ -15,6 +15,7 @@ use rehearsal_sim::{
     CaptureFile, Netstat,
     clients::{
         publisher::Source,
+        raw::RawReport,
         verify::{Kind, Logged},
     },
     trace::{Note, Trace},
@@ -214,11 +215,23 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, counts) = (&player.host, counts(&report.received));
         format!("{host:<14} received {counts} {:>2} gaps {}", report.gaps, report.end)
     });
+    let raw_clients = plan.raw_clients.iter().zip(&evidence.raw_clients).map(|(raw, report)| {
+        let host = &raw.host;
+        match report {
+            Err(why) => format!("{host:<14} did not connect: {why}"),
+            Ok(RawReport { received, closed_at: None }) => {
+                format!("{host:<14} received {:>6} bytes and left", received.len())
+            }
+            Ok(RawReport { received, closed_at: Some(at) }) => {
+                format!("{host:<14} received {:>6} bytes, closed at {at:?}", received.len())
+            }
+        }
+    });
     let crowds = plan.crowds.iter().zip(&evidence.crowds).map(|(crowd, members)| {
         let (host, frames) = (&crowd.host, members.iter().map(|member| member.frames).sum::<u64>());
         format!("{host:<14} {} of a crowd received {frames} messages", members.len())
     });
-    publishers.chain(players).chain(crowds).collect()
+    publishers.chain(players).chain(raw_clients).chain(crowds).collect()
 }
 
 impl Outcome {

@@ -10,7 +10,7 @@ use super::{
     flv_viewer,
     publisher::Notes,
     rtmp_player::{self, PlayPlan},
-    verify::{Logged, Verifier},
+    verify::{Breach, Logged, Verifier},
 };
 
 /// How it went.
@@ -21,7 +21,7 @@ pub struct CrowdReport {
     /// Gaps in the numbers of frames.
     pub gaps: u64,
     /// What was wrong with what it received.
-    pub violations: Vec<String>,
+    pub violations: Vec<Breach>,
     /// The last message.
     pub last: Option<Logged>,
     /// How it ended.
