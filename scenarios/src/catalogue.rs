@@ -1,6 +1,8 @@
 //! Every scenario there is, by name.
 
-use crate::{live, oracles::Violation, plan::Plan, run::Evidence};
+use crate::{
+    churn, clock, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence, stop, wrap,
+};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +14,8 @@ pub struct Scenario {
     /// Whether it comes out alike on every network: what its clients see depends neither on faults below the stream nor
     /// on the rates, queues and buffers of links and sockets.
     pub parity: bool,
+    /// Whether a run takes seconds of real time: then one seed is enough for a test that takes several.
+    pub heavy: bool,
     /// Makes its plan from a seed.
     pub plan: fn(u64) -> Plan,
     /// What must hold besides the oracles that judge every run.
@@ -19,7 +23,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 11] = [
+pub const CATALOGUE: [Scenario; 36] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -31,6 +35,31 @@ pub const CATALOGUE: [Scenario; 11] = [
     live::VIDEO_ONLY,
     live::CHANGING_HEADERS,
     live::ENHANCED_RTMP,
+    churn::COMPETING_PUBLISHERS,
+    churn::SILENCE_DEADLINE,
+    churn::REBOUND_PUBLISHER,
+    churn::RESET_PUBLISHER,
+    churn::CRASHED_PLAYERS,
+    wrap::TIMESTAMPS,
+    wrap::MONTH,
+    wrap::FOUR_GIBIBYTES,
+    exhaustion::DESCRIPTORS,
+    exhaustion::ACCEPT_QUEUE,
+    exhaustion::PORTS,
+    exhaustion::CONNECTIONS,
+    exhaustion::STREAMS,
+    exhaustion::MEMORY,
+    clock::WALL_CLOCK_STEPS,
+    clock::IDLE_DAYS,
+    clock::TIES,
+    stop::SHUTDOWN,
+    stop::CRASH,
+    stop::FREEZE,
+    stop::FREEZE_BEYOND_DEADLINES,
+    lossy::LAST_MILE,
+    lossy::LOSSY_PUBLISHER,
+    lossy::PRESETS,
+    lossy::TOO_NARROW,
 ];
 
 /// The scenario called `name`.

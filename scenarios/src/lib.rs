@@ -5,9 +5,15 @@
 //! verdict, the trace hash and the text of the golden file.
 
 pub mod catalogue;
+mod churn;
+mod clock;
+mod exhaustion;
 pub mod fault;
 mod live;
+mod lossy;
 pub mod oracles;
 pub mod plan;
 pub mod run;
 pub mod seed;
+mod stop;
+mod wrap;

@@ -19,10 +19,10 @@ use rehearsal_sim::clients::{
 use crate::oracles::Violation;
 
 /// The stream of most scenarios.
-const STREAM: &str = "live/cam";
+pub(crate) const STREAM: &str = "live/cam";
 
 /// A publisher of generated media that begins at once and ends in order.
-fn publish(duration_ms: u64, media: MediaPlan) -> PublishPlan {
+pub(crate) fn publish(duration_ms: u64, media: MediaPlan) -> PublishPlan {
     PublishPlan {
         stream: STREAM.to_owned(),
         epoch: 1,
@@ -35,11 +35,11 @@ fn publish(duration_ms: u64, media: MediaPlan) -> PublishPlan {
 }
 
 /// A subscriber from `start_ms` to `leave_ms`.
-fn play(start_ms: u64, leave_ms: u64) -> PlayPlan {
+pub(crate) fn play(start_ms: u64, leave_ms: u64) -> PlayPlan {
     PlayPlan { stream: STREAM.to_owned(), start_ms, leave_ms, stall: None }
 }
 
 /// A violation of what a scenario is for.
-fn unless(holds: bool, what: impl FnOnce() -> String) -> Option<Violation> {
+pub(crate) fn unless(holds: bool, what: impl FnOnce() -> String) -> Option<Violation> {
     (!holds).then(|| Violation { oracle: "scenario", what: what() })
 }
