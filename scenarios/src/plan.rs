@@ -1,5 +1,7 @@
 //! A plan: everything that a run does, as data.
 
+use std::time::Duration;
+
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
     LinkConfig,
@@ -103,6 +105,15 @@ pub struct Plan {
     pub terms: Terms,
 }
 
+/// A time in which the gateway serves nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When it crashes or is told to end, after the start of the run.
+    pub from: Duration,
+    /// When it is started again, or [`Duration::MAX`].
+    pub to: Duration,
+}
+
 /// A host's clients have this long to be gone from the gateway.
 const CALM_MS: u64 = 1_000;
 
@@ -143,6 +154,47 @@ impl Plan {
     /// Whether `host` is one of those that misbehave.
     pub fn is_faulty(&self, host: &str) -> bool {
         self.terms.faulty.iter().any(|faulty| faulty == host)
+    }
+
+    /// Whether players on `host` may skip parts of their stream.
+    pub fn may_skip(&self, host: &str) -> bool {
+        self.is_faulty(host) || self.terms.may_skip.iter().any(|slow| slow == host)
+    }
+
+    /// What links and faults may cost on top of every deadline.
+    pub fn slack(&self) -> Duration {
+        Duration::from_millis(self.terms.slack_ms)
+    }
+
+    /// Times in which the gateway serves nobody, by its faults, in order. Whoever is there then is cut off, and it is for the
+    /// plan to have others come afterwards.
+    pub fn outages(&self) -> Vec<Outage> {
+        let mut faults: Vec<_> = self.faults.iter().filter(|f| f.host == "gateway").collect();
+        faults.sort_by_key(|fault| fault.at_ms);
+        let mut outages: Vec<Outage> = Vec::new();
+        for fault in faults {
+            let at = Duration::from_millis(fault.at_ms);
+            let open = outages.last_mut().filter(|outage| outage.to == Duration::MAX);
+            match (&fault.lever, open) {
+                (Lever::Crash | Lever::ShutDown, None) => {
+                    outages.push(Outage { from: at, to: Duration::MAX });
+                }
+                (Lever::Restart, Some(outage)) => outage.to = at,
+                _ => {}
+            }
+        }
+        outages
+    }
+
+    /// Whether the gateway is not there at some time from `from_ms` to `to_ms`.
+    pub fn meets_outage(&self, from_ms: u64, to_ms: u64) -> bool {
+        let (from, to) = (Duration::from_millis(from_ms), Duration::from_millis(to_ms));
+        self.outages().iter().any(|outage| outage.from <= to && from <= outage.to)
+    }
+
+    /// Whether the gateway is gone for good.
+    pub fn ends_in_outage(&self) -> bool {
+        self.outages().last().is_some_and(|outage| outage.to == Duration::MAX)
     }
 
     /// The same plan without what faulty hosts do; they are there, and silent.

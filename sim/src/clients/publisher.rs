@@ -79,10 +79,14 @@ pub struct PublishReport {
     pub epoch: u32,
     /// Status code of a refusal.
     pub refused: Option<String>,
+    /// When publish was accepted or refused, after the start of the run.
+    pub answered_at: Option<Duration>,
     /// Everything that was handed to the socket.
     pub sent: Vec<Logged>,
     /// How it ended.
     pub end: String,
+    /// When it ended, after the start of the run; unknown after a crash of its host.
+    pub ended_at: Option<Duration>,
 }
 
 impl PublishReport {
@@ -92,8 +96,10 @@ impl PublishReport {
             stream: plan.stream.clone(),
             epoch: plan.epoch,
             refused: None,
+            answered_at: None,
             sent: Vec::new(),
             end: "crashed".to_owned(),
+            ended_at: None,
         }
     }
 }
@@ -110,8 +116,10 @@ pub async fn run<E: Env>(
         stream: plan.stream.clone(),
         epoch: plan.epoch,
         refused: None,
+        answered_at: None,
         sent: Vec::new(),
         end: String::new(),
+        ended_at: None,
     };
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let end = publish(&env, gateway, &plan, origin, &notes, &mut report).await;
@@ -119,6 +127,7 @@ pub async fn run<E: Env>(
         Ok(end) => end.to_owned(),
         Err(end) => end.to_string(),
     };
+    report.ended_at = Some(origin.elapsed());
     notes(&format!("publish ends after {} messages: {}", report.sent.len(), report.end));
     report
 }
@@ -160,9 +169,13 @@ async fn publish<E: Env>(
             return Ok("no answer to publish");
         };
         match event? {
-            ClientEvent::Started => break,
+            ClientEvent::Started => {
+                report.answered_at = Some(origin.elapsed());
+                break;
+            }
             ClientEvent::Refused { code, .. } => {
                 notes(&format!("refused {code}"));
+                report.answered_at = Some(origin.elapsed());
                 report.refused = Some(code);
                 socket.close().await?;
                 return Ok("refused");

@@ -5,7 +5,7 @@
 //! - Frames are whole, of the right stream, and in order; an epoch never comes back.
 //! - Times never go back nor run ahead of what passed, and within an epoch all are shifted alike.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use rehearsal_core::{media::timestamp::elapsed_ms, rtmp::message::type_id};
@@ -126,6 +126,8 @@ pub fn log(
 pub struct Verifier {
     stream: u64,
     epoch: Option<u32>,
+    /// Epochs that others came after.
+    over: BTreeSet<u32>,
     video_header: Option<Option<Stamp>>,
     audio_header: bool,
     last_video: Option<Option<Stamp>>,
@@ -145,6 +147,7 @@ impl Verifier {
         Self {
             stream: stream_hash(name),
             epoch: None,
+            over: BTreeSet::new(),
             video_header: None,
             audio_header: false,
             last_video: None,
@@ -198,12 +201,13 @@ impl Verifier {
             self.violation(at, format_args!("a {:?} of another stream", logged.kind));
         }
         match self.epoch {
-            Some(epoch) if stamp.epoch < epoch => {
+            Some(epoch) if self.over.contains(&stamp.epoch) => {
                 let what = format!("a {:?} of epoch {} in epoch {epoch}", logged.kind, stamp.epoch);
                 self.violation(at, what);
             }
             Some(epoch) if stamp.epoch == epoch => {}
             _ => {
+                self.over.extend(self.epoch);
                 self.epoch = Some(stamp.epoch);
                 self.shift_ms = None;
                 self.last_video = None;
