@@ -1,7 +1,8 @@
 //! Every scenario there is, by name.
 
 use crate::{
-    churn, clock, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence, stop, wrap,
+    churn, clock, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence, stop,
+    wrap,
 };
 
 /// A scenario.

@@ -17,9 +17,9 @@ use crate::{
     plan::{Plan, Protocol},
 };
 
-/// Publishers come and players are there until then.
-const BUSY_MS: u64 = 18_000;
-const END_MS: u64 = 32_000;
+/// Publishers and players come within so much time.
+const BUSY_MS: u64 = 16_000;
+const END_MS: u64 = 34_000;
 const TAKEN: &str = "NetStream.Publish.BadName";
 
 /// How a publisher ends.
@@ -105,7 +105,7 @@ pub const COMPETING_PUBLISHERS: Scenario = Scenario {
         let orderly = End::Plan(Leave::Orderly);
         add_publisher(&mut plan, &mut rng, "publisher-2", intruder, orderly);
         for number in 3..=rng.range(5..=9) {
-            let (name, start_ms) = (key(rng.below(keys)), rng.below(BUSY_MS));
+            let (name, start_ms) = (key(rng.below(keys)), intruder_ms + 50 + rng.below(BUSY_MS));
             let publisher = epoch(number as u32, name, start_ms, rng.range(500..=5_000));
             let end = ENDS[rng.below(ENDS.len() as u64) as usize];
             add_publisher(&mut plan, &mut rng, &format!("publisher-{number}"), publisher, end);

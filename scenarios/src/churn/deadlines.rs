@@ -26,7 +26,8 @@ const ON_THE_WAY: Duration = Duration::from_millis(5);
 
 /// When the last message was sent that arrived.
 fn last_heard(evidence: &Evidence) -> Duration {
-    let black_hole = evidence.plan.faults.iter().map(|fault| Duration::from_millis(fault.at_ms)).min();
+    let black_hole =
+        evidence.plan.faults.iter().map(|fault| Duration::from_millis(fault.at_ms)).min();
     let sent = evidence.publishers[0].sent.iter().map(|sent| sent.at);
     sent.filter(|at| black_hole.is_none_or(|begins| *at < begins)).max().unwrap_or_default()
 }
@@ -68,11 +69,8 @@ pub const SILENCE_DEADLINE: Scenario = Scenario {
             plan.terms.faulty.push("holder".to_owned());
         }
         let due_ms = last_ms + DEADLINE_MS;
-        let comes = |epoch, start_ms| PublishPlan {
-            epoch,
-            start_ms,
-            ..publish(3_000, media.clone())
-        };
+        let comes =
+            |epoch, start_ms| PublishPlan { epoch, start_ms, ..publish(3_000, media.clone()) };
         let early_ms = due_ms - rng.range(10..=200);
         plan.publisher("early", LinkConfig::lan(), comes(2, early_ms));
         // Within the millisecond, as far as one can know: whoever asks for it first.

@@ -34,7 +34,7 @@ pub const IDLE_DAYS: Scenario = Scenario {
         plan.player("player-dsl", LinkConfig::dsl(), Protocol::Rtmp, play(100, leave_ms));
         plan.player("player-lte", LinkConfig::lte(), Protocol::Rtmp, play(200, leave_ms));
         // One that nobody waits with is told after a while, and comes back.
-        plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(300, leave_ms));
+        plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(300, 20_000));
         let again = play(second_ms - 2_000, leave_ms);
         plan.player("viewer-again", LinkConfig::lan(), Protocol::HttpFlv, again);
         plan.terms.slack_ms = 2_000;

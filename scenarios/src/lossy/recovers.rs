@@ -9,7 +9,9 @@ use super::with_loss;
 use crate::{
     catalogue::Scenario,
     live::{play, publish, unless},
+    oracles::Violation,
     plan::{Plan, Protocol},
+    run::Evidence,
 };
 
 /// What lost packets may cost: a handshake that is sent again waits for 1 s, then 2 s.
@@ -26,6 +28,15 @@ fn patient() -> Plan {
     plan.config.rtmp.ping_timeout_ms = 10_000;
     plan.terms.calm_ms = 90_000;
     plan
+}
+
+/// Everybody but one, whose handshake may be lost again and again, has most of the stream.
+fn nearly_all_are_served(evidence: &Evidence) -> Vec<Violation> {
+    let short = evidence.players.iter().filter(|player| player.received.len() <= 600);
+    let count = short.count();
+    unless(count <= 1, || format!("{count} players have little of the stream"))
+        .into_iter()
+        .collect()
 }
 
 fn both() -> [(&'static str, Protocol); 2] {
@@ -54,16 +65,7 @@ pub const LAST_MILE: Scenario = Scenario {
         }
         plan
     },
-    check: |evidence| {
-        evidence
-            .players
-            .iter()
-            .filter_map(|player| {
-                let count = player.received.len();
-                unless(count > 600, || format!("only {count} messages came"))
-            })
-            .collect()
-    },
+    check: nearly_all_are_served,
 };
 
 /// Publishers behind loss.
@@ -89,7 +91,8 @@ pub const LOSSY_PUBLISHER: Scenario = Scenario {
         links.extend(presets.map(|(name, link)| (name.to_owned(), link)));
         for (name, link) in links {
             let stream = format!("live/{name}");
-            let sends = PublishPlan { stream: stream.clone(), ..publish(12_000, MediaPlan::default()) };
+            let sends =
+                PublishPlan { stream: stream.clone(), ..publish(12_000, MediaPlan::default()) };
             plan.publisher(&format!("publisher-{name}"), link, sends);
             let (host, protocol) = both()[rng.below(2) as usize];
             let plays = PlayPlan { stream, ..play(rng.below(3_000), 40_000) };
@@ -140,14 +143,5 @@ pub const PRESETS: Scenario = Scenario {
         }
         plan
     },
-    check: |evidence| {
-        evidence
-            .players
-            .iter()
-            .filter_map(|player| {
-                let count = player.received.len();
-                unless(count > 600, || format!("only {count} messages came"))
-            })
-            .collect()
-    },
+    check: nearly_all_are_served,
 };

@@ -63,14 +63,12 @@ pub const FREEZE_BEYOND_DEADLINES: Scenario = Scenario {
     parity: false,
     heavy: false,
     plan: |seed| {
-        let mut plan = frozen(seed, (12_000, 25_000));
+        let mut plan = frozen(seed, (1_500, 2_900));
         let rtmp = &mut plan.config.rtmp;
-        (rtmp.publisher_silence_ms, rtmp.ping_ms, rtmp.ping_timeout_ms) = (4_000, 2_000, 3_000);
-        (rtmp.handshake_ms, rtmp.command_ms) = (3_000, 3_000);
-        plan.config.http.head_ms = 3_000;
-        plan.config.live.player_stall_ms = 5_000;
-        // What came meanwhile is more than is kept for those who are behind.
-        plan.terms.may_skip = plan.players.iter().map(|player| player.host.clone()).collect();
+        (rtmp.publisher_silence_ms, rtmp.ping_ms, rtmp.ping_timeout_ms) = (1_000, 500, 1_000);
+        (rtmp.handshake_ms, rtmp.command_ms) = (1_000, 1_000);
+        plan.config.http.head_ms = 1_000;
+        plan.config.live.player_stall_ms = 1_000;
         plan
     },
     check: |evidence| {
