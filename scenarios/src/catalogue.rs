@@ -1,8 +1,8 @@
 //! Every scenario there is, by name.
 
 use crate::{
-    churn, clock, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence, stop,
-    wrap,
+    churn, clock, close, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence,
+    segments, slow, stall, stop, wrap,
 };
 
 /// A scenario.
@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 36] = [
+pub const CATALOGUE: [Scenario; 50] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -61,6 +61,20 @@ pub const CATALOGUE: [Scenario; 36] = [
     lossy::LOSSY_PUBLISHER,
     lossy::PRESETS,
     lossy::TOO_NARROW,
+    stall::SILENT,
+    stall::DRIPPING,
+    segments::ONE_BYTE,
+    segments::SHORT_IO,
+    segments::BLOCKED_REPLIES,
+    close::HALF_CLOSE,
+    close::RESET,
+    close::VANISH,
+    close::PIPELINED,
+    slow::WINDOW_ZERO,
+    slow::TENTH,
+    slow::NEARLY,
+    slow::RECOVERS,
+    slow::VANISHES,
 ];
 
 /// The scenario called `name`.

@@ -7,6 +7,7 @@
 pub mod catalogue;
 mod churn;
 mod clock;
+mod close;
 mod exhaustion;
 pub mod fault;
 mod live;
@@ -15,5 +16,9 @@ pub mod oracles;
 pub mod plan;
 pub mod run;
 pub mod seed;
+mod segments;
+mod slow;
+mod stall;
 mod stop;
+pub mod wire;
 mod wrap;

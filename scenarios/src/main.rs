@@ -18,6 +18,11 @@ use rehearsal_scenarios::{
     run::{self, Net, Outcome, Watch},
     seed,
 };
+use rehearsal_sim::heap::CountingAllocator;
+
+/// Counts what the gateway holds, for the oracle of bounded memory.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The gateway, rehearsed: scenarios in a simulated world, fixed by a seed.
 #[derive(Debug, Parser)]

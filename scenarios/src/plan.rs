@@ -60,6 +60,14 @@ pub struct RawClient {
     pub plan: RawPlan,
 }
 
+impl RawClient {
+    /// How many ends of request heads there are in what it sends.
+    pub fn requests(&self) -> u32 {
+        let sent = self.plan.pieces.concat();
+        sent.windows(4).filter(|bytes| bytes == b"\r\n\r\n").count() as u32
+    }
+}
+
 /// One of the gateway's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listener {

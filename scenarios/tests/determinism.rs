@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rehearsal_scenarios::{catalogue::CATALOGUE, run};
+use rehearsal_scenarios::{catalogue::CATALOGUE, oracles, run};
 use rehearsal_sim::{LinkConfig, World};
 use tokio::time::sleep;
 
@@ -44,6 +44,9 @@ fn two_processes_and_this_one_agree_on_every_scenario() {
         let [first, second] = outputs(|| command(&["replay", scenario.name, "--seed", "7"]));
         assert_eq!(first, second);
         let here = run::run(scenario, 7);
+        let again = run::run(scenario, 7);
+        let summaries = [&here, &again].map(|run| run.trace.expect("the fabric keeps a trace"));
+        assert_eq!(oracles::repeats(summaries[0], summaries[1]), None, "{}", scenario.name);
         let hash = format!("trace hash {:016x}", here.trace_hash());
         assert!(first.contains(&hash), "{hash} is not in:\n{first}");
     }

@@ -6,6 +6,11 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use insta::Settings;
 use rehearsal_scenarios::{catalogue::CATALOGUE, run};
+use rehearsal_sim::heap::CountingAllocator;
+
+/// For the oracle of bounded memory.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SEED: u64 = 1;
 

@@ -1,6 +1,6 @@
-//! Which publishes of a stream there were, and when each of them was there.
+//! Which publishes of each stream there were, when each of them was there, and what subscribers have of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
     publisher::{Leave, PublishReport},
@@ -8,11 +8,17 @@ use rehearsal_sim::clients::{
     verify::{Kind, Logged},
 };
 
-use crate::{plan::Publisher, run::Evidence};
+use crate::{
+    plan::{Player, Publisher},
+    run::Evidence,
+};
 
 /// One publish that was accepted.
 pub(super) struct Epoch<'a> {
+    pub(super) publisher: &'a Publisher,
     pub(super) report: &'a PublishReport,
+    /// Pictures and audio that were sent.
+    media: Vec<&'a Logged>,
     /// When its first message was sent.
     pub(super) from: Duration,
     /// When it was over: its last message, or what is due after that, or an outage of the gateway.
@@ -22,21 +28,35 @@ pub(super) struct Epoch<'a> {
     pub(super) is_sound: bool,
 }
 
-/// The publishes of `stream` whose messages are known, in the order they began.
-pub(super) fn epochs<'a>(evidence: &'a Evidence, stream: &str) -> Vec<Epoch<'a>> {
-    let plan = &evidence.plan;
-    let publishers = plan.publishers.iter().zip(&evidence.publishers);
-    let mut epochs: Vec<_> = publishers
-        .filter(|(_, report)| report.stream == stream)
-        .filter_map(|(publisher, report)| epoch(evidence, publisher, report))
-        .collect();
-    epochs.sort_by_key(|epoch| epoch.from);
-    epochs
+/// The publishes of every stream whose messages are known, by its name, in the order they began.
+pub(super) struct Epochs<'a>(BTreeMap<&'a str, Vec<Epoch<'a>>>);
+
+impl<'a> Epochs<'a> {
+    pub(super) fn of(evidence: &'a Evidence) -> Self {
+        let mut streams = BTreeMap::<&str, Vec<Epoch<'_>>>::new();
+        for (publisher, report) in evidence.plan.publishers.iter().zip(&evidence.publishers) {
+            if let Some(epoch) = epoch(evidence, publisher, report) {
+                streams.entry(report.stream.as_str()).or_default().push(epoch);
+            }
+        }
+        streams.values_mut().for_each(|epochs| epochs.sort_by_key(|epoch| epoch.from));
+        Self(streams)
+    }
+
+    /// Those of `stream`.
+    pub(super) fn of_stream(&self, stream: &str) -> &[Epoch<'a>] {
+        self.0.get(stream).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every stream with its publishes.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&'a str, &[Epoch<'a>])> {
+        self.0.iter().map(|(stream, epochs)| (*stream, epochs.as_slice()))
+    }
 }
 
 fn epoch<'a>(
     evidence: &Evidence,
-    publisher: &Publisher,
+    publisher: &'a Publisher,
     report: &'a PublishReport,
 ) -> Option<Epoch<'a>> {
     let plan = &evidence.plan;
@@ -47,7 +67,8 @@ fn epoch<'a>(
     };
     let cut = plan.outages().iter().map(|outage| outage.from).find(|at| (from..=over).contains(at));
     let is_sound = !plan.is_faulty(&publisher.host) && cut.is_none();
-    Some(Epoch { report, from, over: cut.unwrap_or(over), is_sound })
+    let media = report.sent.iter().filter(|seen| is_media(seen)).collect();
+    Some(Epoch { publisher, report, media, from, over: cut.unwrap_or(over), is_sound })
 }
 
 /// Whether what somebody sent on `stream` is not known, because its host crashed.
@@ -55,20 +76,90 @@ pub(super) fn has_unknown(evidence: &Evidence, stream: &str) -> bool {
     evidence.publishers.iter().any(|report| report.stream == stream && report.end == "crashed")
 }
 
+/// Whether a player may lack parts of its stream.
+pub(super) fn may_skip(evidence: &Evidence, player: &Player) -> bool {
+    player.plan.stall.is_some() || evidence.plan.may_skip(&player.host)
+}
+
 /// Pictures and audio, whose order and wholeness count.
-pub(super) fn is_media(seen: &Logged) -> bool {
+fn is_media(seen: &Logged) -> bool {
     matches!(seen.kind, Kind::Keyframe | Kind::Inter | Kind::Audio)
 }
 
-impl Epoch<'_> {
+/// What a subscriber has of one publish.
+pub(super) struct Part<'a> {
+    /// Index of the publish among those of its stream.
+    pub(super) index: usize,
+    pub(super) received: Vec<&'a Logged>,
+}
+
+/// What a subscriber has of each of `epochs`, in their order, and the first frame that is of none that was due.
+pub(super) fn parts<'a>(
+    report: &'a PlayReport,
+    epochs: &[Epoch<'_>],
+) -> (Vec<Part<'a>>, Option<&'a Logged>) {
+    let mut rest = report.received.iter().filter(|seen| is_media(seen)).peekable();
+    let mut parts = Vec::new();
+    for (index, epoch) in epochs.iter().enumerate() {
+        let is_of_epoch = |seen: &&Logged| epoch.has(seen);
+        let received: Vec<_> = std::iter::from_fn(|| rest.next_if(is_of_epoch)).collect();
+        if !received.is_empty() {
+            parts.push(Part { index, received });
+        }
+    }
+    (parts, rest.next())
+}
+
+/// A frame that was received, and the one that was sent.
+pub(super) struct Pair<'a> {
+    pub(super) sent: &'a Logged,
+    pub(super) received: &'a Logged,
+    /// Frames that were sent before it and after the one before it.
+    pub(super) skipped: &'a [&'a Logged],
+}
+
+impl<'a> Epoch<'a> {
+    /// Whether a message is one of this publish, as far as its stamp tells.
+    fn has(&self, seen: &Logged) -> bool {
+        seen.stamp.is_none_or(|stamp| stamp.epoch == self.report.epoch)
+    }
+
     /// What a subscriber has of its media.
-    pub(super) fn received_by<'a>(
+    pub(super) fn received_by<'p>(
         &self,
-        player: &'a PlayReport,
-    ) -> impl Iterator<Item = &'a Logged> {
-        let epoch = self.report.epoch;
-        player.received.iter().filter(move |seen| {
-            is_media(seen) && seen.stamp.is_none_or(|stamp| stamp.epoch == epoch)
-        })
+        player: &'p PlayReport,
+    ) -> impl Iterator<Item = &'p Logged> {
+        player.received.iter().filter(move |seen| is_media(seen) && self.has(seen))
+    }
+
+    /// Finds each frame of `received` among those that were sent, from wherever the first one is; also how many were sent
+    /// after the last one.
+    ///
+    /// # Errors
+    /// What is wrong with the first frame that is not the next one sent, or with `may_skip` none of those after it.
+    pub(super) fn follow<'p>(
+        &'p self,
+        received: &[&'p Logged],
+        may_skip: bool,
+    ) -> Result<(Vec<Pair<'p>>, usize), String> {
+        let same = |a: &Logged, b: &Logged| a.hash == b.hash && a.kind == b.kind;
+        let mut pairs = Vec::with_capacity(received.len());
+        let mut at = 0;
+        for (index, frame) in received.iter().enumerate() {
+            let ahead = &self.media[at..];
+            let skipped = match may_skip || index == 0 {
+                false => ahead.first().is_some_and(|sent| same(sent, frame)).then_some(0),
+                true => ahead.iter().position(|sent| same(sent, frame)),
+            };
+            let Some(skipped) = skipped else {
+                let (epoch, kind, ms) = (self.report.epoch, frame.kind, frame.timestamp_ms);
+                let of = format!("frame {index} of epoch {epoch}, a {kind:?} at {ms} ms");
+                return Err(format!("{of}, is not the next one sent"));
+            };
+            let before = if index == 0 { &[] } else { &ahead[..skipped] };
+            pairs.push(Pair { sent: ahead[skipped], received: frame, skipped: before });
+            at += skipped + 1;
+        }
+        Ok((pairs, self.media.len() - at))
     }
 }

@@ -1,95 +1,76 @@
-//! O3 stream integrity: each subscriber's log against its publishers' logs.
+//! O3 stream integrity and O10 timestamps: each subscriber's log against its publishers' logs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
     rtmp_player::PlayReport,
-    verify::{Kind, Logged},
+    verify::{Kind, Logged, Promise},
 };
 
 use super::{
     OVERLAP,
-    epochs::{Epoch, epochs, has_unknown, is_media},
+    epochs::{Epoch, Epochs, Pair, may_skip, parts},
+    subscribers::breaches,
 };
 use crate::{plan::Player, run::Evidence};
 
-/// Every received frame is the next one sent, from wherever it started. Who may skip goes on at a keyframe; nobody else has
-/// a gap. Who stayed has the last frame.
+/// O3: every received frame is the next one sent, from wherever it started. Who may skip goes on at a keyframe; nobody else
+/// has a gap. Who stayed has the last frame.
 pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
-    let mut violations = Vec::new();
+    let mut violations = breaches(evidence, Promise::Integrity);
+    let epochs = Epochs::of(evidence);
     for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
         let host = &player.host;
         if report.gaps > 0 && !may_skip(evidence, player) {
             violations.push(format!("{host} kept up and has {} gaps", report.gaps));
         }
-        violations.extend(
-            of_player(evidence, player, report).into_iter().map(|what| format!("{host}: {what}")),
-        );
+        let found = of_player(evidence, player, report, epochs.of_stream(&report.stream));
+        violations.extend(found.into_iter().map(|what| format!("{host}: {what}")));
     }
     violations
 }
 
-fn may_skip(evidence: &Evidence, player: &Player) -> bool {
-    player.plan.stall.is_some() || evidence.plan.may_skip(&player.host)
-}
-
-fn of_player(evidence: &Evidence, player: &Player, report: &PlayReport) -> Vec<String> {
+fn of_player(
+    evidence: &Evidence,
+    player: &Player,
+    report: &PlayReport,
+    epochs: &[Epoch<'_>],
+) -> Vec<String> {
     let mut violations = Vec::new();
-    let epochs = epochs(evidence, &report.stream);
-    let received: Vec<&Logged> = report.received.iter().filter(|seen| is_media(seen)).collect();
-    let mut rest = &received[..];
-    for (index, epoch) in epochs.iter().enumerate() {
-        let is_of_epoch =
-            |seen: &&&Logged| seen.stamp.is_none_or(|stamp| stamp.epoch == epoch.report.epoch);
-        let (mine, after) = rest.split_at(rest.iter().take_while(is_of_epoch).count());
-        rest = after;
-        if mine.is_empty() {
-            continue;
-        }
-        match in_order(epoch, mine, may_skip(evidence, player)) {
+    for part in parts(report, epochs).0 {
+        let epoch = &epochs[part.index];
+        match epoch.follow(&part.received, may_skip(evidence, player)) {
             Err(what) => violations.push(what),
-            Ok(missing) => {
-                let next = epochs.get(index + 1).map(|next| next.from);
+            Ok((pairs, missing)) => {
+                violations.extend(torn(&pairs));
+                let next = epochs.get(part.index + 1).map(|next| next.from);
                 if missing > 0 && has_stayed(evidence, player, epoch, next) {
                     violations.push(format!("{missing} frames at the end are missing"));
                 }
             }
         }
     }
-    if let Some(frame) = rest.first()
-        && !has_unknown(evidence, &report.stream)
-    {
-        violations
-            .push(format!("a {:?} at {:?} is of no epoch that was due", frame.kind, frame.at));
-    }
     violations
 }
 
-/// Follows the frames that were sent; gives how many are left after the last one received.
-fn in_order(epoch: &Epoch<'_>, mine: &[&Logged], may_skip: bool) -> Result<usize, String> {
-    let sent: Vec<&Logged> = epoch.report.sent.iter().filter(|seen| is_media(seen)).collect();
-    let same = |a: &Logged, b: &Logged| a.hash == b.hash && a.kind == b.kind;
-    let Some(mut at) = sent.iter().position(|frame| same(frame, mine[0])) else {
-        return Err(format!("the first {:?} was never sent", mine[0].kind));
-    };
-    for (index, frame) in mine.iter().enumerate() {
-        let skipped = match may_skip {
-            false => sent.get(at).is_some_and(|sent| same(sent, frame)).then_some(0),
-            true => sent[at..].iter().position(|sent| same(sent, frame)),
-        };
-        let wrong = |what: &str| {
-            let (epoch, kind, ms) = (epoch.report.epoch, frame.kind, frame.timestamp_ms);
-            format!("frame {index} of epoch {epoch}, a {kind:?} at {ms} ms, {what}")
-        };
-        let Some(skipped) = skipped else { return Err(wrong("is not the next one sent")) };
-        let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
-        let without_picture = sent[at..at + skipped].iter().any(|frame| is_picture(frame));
-        if without_picture && frame.kind == Kind::Inter {
-            return Err(wrong("comes after a gap and is not a keyframe"));
+/// The first picture after a gap in the pictures, if it is not a keyframe.
+fn torn(pairs: &[Pair<'_>]) -> Option<String> {
+    let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
+    let mut is_in_gap = false;
+    for pair in pairs {
+        is_in_gap |= pair.skipped.iter().any(|frame| is_picture(frame));
+        match pair.received.kind {
+            Kind::Keyframe => is_in_gap = false,
+            Kind::Inter if is_in_gap => {
+                let ms = pair.received.timestamp_ms;
+                return Some(format!(
+                    "the picture at {ms} ms comes after a gap and is not a keyframe"
+                ));
+            }
+            _ => {}
         }
-        at += skipped + 1;
     }
-    Ok(sent.len() - at)
+    None
 }
 
 /// Whether the player was there long enough after the epoch to have all of it.
@@ -108,4 +89,34 @@ fn has_stayed(
         && !plan.meets_outage(player.plan.start_ms, player.plan.leave_ms)
         && leaves > due
         && next.is_none_or(|next| next > due)
+}
+
+/// O10: times are the publisher's, all shifted alike for everybody, and the first publish's are not shifted.
+pub(super) fn timestamps(evidence: &Evidence) -> Vec<String> {
+    let mut violations = breaches(evidence, Promise::Timestamps);
+    let all = Epochs::of(evidence);
+    let mut shifts = BTreeMap::new();
+    for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
+        let epochs = all.of_stream(&report.stream);
+        let is_known = epochs.iter().all(|epoch| epoch.is_sound);
+        for part in parts(report, epochs).0 {
+            let epoch = &epochs[part.index];
+            let followed = epoch.follow(&part.received, may_skip(evidence, player));
+            let Ok((pairs, _)) = followed else { continue };
+            let key = (report.stream.as_str(), part.index);
+            for pair in pairs {
+                let shift_ms = pair.received.timestamp_ms.wrapping_sub(pair.sent.timestamp_ms);
+                let first_ms = if part.index == 0 && is_known { 0 } else { shift_ms };
+                let expected_ms = *shifts.entry(key).or_insert(first_ms);
+                if shift_ms != expected_ms {
+                    let (host, epoch) = (&player.host, epoch.report.epoch);
+                    violations.push(format!(
+                        "{host}: epoch {epoch} is shifted by {shift_ms} ms, not by {expected_ms} ms"
+                    ));
+                    break;
+                }
+            }
+        }
+    }
+    violations
 }

@@ -1,67 +1,33 @@
-//! O8 bounded liveness of those who play: first frames in time, and the end of a stream told when it is due, not before.
+//! O8 bounded liveness of those who play: they stay until they go, and the end of a stream told when it is due, not before.
 
 use std::time::Duration;
 
 use rehearsal_sim::clients::rtmp_player::PlayReport;
 
 use super::{
-    OVERLAP,
-    epochs::{Epoch, epochs, has_unknown},
+    epochs::{Epoch, Epochs, has_unknown},
+    subscribers::FIRST_FRAME,
 };
 use crate::{
     plan::{Player, Protocol},
     run::Evidence,
 };
 
-/// A subscriber of an active stream gets its first frame within this.
-const FIRST_FRAME: Duration = Duration::from_secs(2);
 /// The end of an epoch is told within this, also to those behind on a narrow link.
 const END_NOTICE: Duration = Duration::from_secs(3);
 
 /// Players on hosts that fare as planned.
 pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
-    let mut violations = Vec::new();
-    for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
-        if evidence.plan.is_faulty(&player.host) {
-            continue;
-        }
-        let epochs = epochs(evidence, &report.stream);
-        let mut found = first_frames(evidence, player, report, &epochs);
-        if !evidence.plan.meets_outage(player.plan.start_ms, player.plan.leave_ms) {
-            found.extend(end(evidence, player, report, &epochs));
-        }
-        violations.extend(found.into_iter().map(|what| format!("{}: {what}", player.host)));
-    }
-    violations
-}
-
-/// Who is there while somebody publishes receives something soon.
-fn first_frames(
-    evidence: &Evidence,
-    player: &Player,
-    report: &PlayReport,
-    epochs: &[Epoch<'_>],
-) -> Vec<String> {
     let plan = &evidence.plan;
-    let from = Duration::from_millis(player.plan.start_ms);
-    let to = Duration::from_millis(player.plan.leave_ms);
     let mut violations = Vec::new();
-    for (index, epoch) in epochs.iter().enumerate() {
-        // A viewer over HTTP sees the epoch it came for, and no other.
-        let other_epoch = player.protocol == Protocol::HttpFlv
-            && epochs[..index].iter().any(|before| before.over > from);
-        let since = from.max(epoch.from);
-        let (first_ms, over_ms) = (player.plan.start_ms, epoch.over.as_millis() as u64);
-        let is_cut = plan.meets_outage(first_ms, over_ms.max(first_ms));
-        let is_short = to.min(epoch.over) < since + OVERLAP + plan.slack();
-        if !epoch.is_sound || is_cut || other_epoch || is_short {
+    let epochs = Epochs::of(evidence);
+    for (player, report) in plan.players.iter().zip(&evidence.players) {
+        let meets_outage = plan.meets_outage(player.plan.start_ms, player.plan.leave_ms);
+        if plan.is_faulty(&player.host) || meets_outage {
             continue;
         }
-        match epoch.received_by(report).next() {
-            Some(seen) if seen.at <= since + FIRST_FRAME + plan.slack() => {}
-            Some(seen) => violations.push(format!("waited {:?} for a frame", seen.at - since)),
-            None => violations.push(format!("nothing of epoch {} came", epoch.report.epoch)),
-        }
+        let found = end(evidence, player, report, epochs.of_stream(&report.stream));
+        violations.extend(found.into_iter().map(|what| format!("{}: {what}", player.host)));
     }
     violations
 }

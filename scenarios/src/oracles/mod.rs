@@ -1,12 +1,20 @@
-//! The oracles that judge every run, from what clients and network show.
+//! The oracles that judge every run, from what clients, network and the gateway's host show.
 //!
 //! | oracle | what is compared |
 //! |---|---|
-//! | O1 epoch isolation, O2 decodable start, O3 integrity, O10 timestamps | what each subscriber found by itself in its bytes |
-//! | O3 stream integrity | each subscriber's log against its publishers' logs; nobody who keeps up has a gap |
-//! | O5 | publishers end as planned, or are refused because the name is taken |
-//! | O8 bounded liveness | first frames and ends in time; tasks, sockets and streams at rest and after the shutdown |
-//! | O14 time hygiene | tasks that are polled although nothing happens |
+//! | O1 epoch isolation | no subscriber receives anything of a publish once the next has begun, nor anything nobody had sent |
+//! | O2 decodable start | headers before media, keyframes first and after gaps; first frames in time |
+//! | O3 stream integrity | each subscriber's log against its publishers' logs; who keeps up has no gap, others at keyframes only |
+//! | O4 single ownership | publishes of a stream never overlap, nor does what subscribers get of them |
+//! | O5 failed operations have no effect | who is refused leaves nothing, who is there goes on, a free name is given |
+//! | O6 bounded memory | the gateway's heap against what configuration and plan allow |
+//! | O7 non-interference | healthy clients against the twin run without the faulty ones |
+//! | O8 bounded liveness and baseline | ends in time, not before; tasks, sockets and streams at rest and after the end |
+//! | O10 timestamps | each subscriber's times against its publishers', and against other subscribers' |
+//! | O13 two-way progress | how long bytes lie unread at the gateway |
+//! | O14 time hygiene | polls at rest; a run with wall-clock steps against its twin without |
+//! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
+//! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
 //!
 //! What a plan's [`Terms`](crate::plan::Terms) allow for is not held against anybody: how clients on faulty hosts fare, gaps
 //! of those who may skip, and slack on top of every deadline. Who is there while the gateway is not, between a crash and a
@@ -16,11 +24,19 @@ mod baseline;
 mod epochs;
 mod integrity;
 mod liveness;
+mod memory;
+mod ownership;
+mod progress;
 mod publishing;
+mod raw_clients;
+mod subscribers;
+mod twin;
 
 use std::{fmt, time::Duration};
 
-use crate::run::Evidence;
+pub use memory::bytes_max;
+
+use crate::run::{Evidence, TraceSummary};
 
 /// Somebody who was there this long must have received something.
 const OVERLAP: Duration = Duration::from_secs(3);
@@ -40,33 +56,47 @@ impl fmt::Display for Violation {
     }
 }
 
-/// An oracle: its name, and what it finds.
-type Oracle = (&'static str, fn(&Evidence) -> Vec<String>);
+/// One way to judge a run, under the name of its oracle.
+type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const ORACLES: [Oracle; 6] = [
-    ("O1-O3, O10 subscriber", subscribers),
+const JUDGES: [Judge; 15] = [
+    ("O1 epoch isolation", subscribers::isolation),
+    ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
+    ("O4 single ownership", ownership::judge),
+    ("O5 failed operations", publishing::refusals),
+    ("O6 bounded memory", memory::judge),
+    ("O7 non-interference", twin::interference),
     ("O8 bounded liveness", liveness::judge),
-    ("O5, O8 publishing", publishing::judge),
+    ("O8 bounded liveness", publishing::ends),
     ("O8 baseline", baseline::judge),
+    ("O10 timestamps", integrity::timestamps),
+    ("O13 two-way progress", progress::judge),
     ("O14 time hygiene", baseline::idle_polls),
+    ("O14 time hygiene", twin::wall_clock),
+    ("O24 parser robustness", raw_clients::judge),
 ];
+
+const DETERMINISM: &str = "O26 determinism";
+
+/// Names of all oracles, each with its number first.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    JUDGES.iter().map(|(oracle, _)| *oracle).chain([DETERMINISM])
+}
 
 /// Judges a run by every oracle.
 pub fn judge(evidence: &Evidence) -> Vec<Violation> {
-    let found = |(oracle, judge): &Oracle| {
-        let found = judge(evidence).into_iter();
-        let oracle = *oracle;
+    let found = |(oracle, judge): &Judge| {
+        let (oracle, found) = (*oracle, judge(evidence).into_iter());
         found.map(move |what| Violation { oracle, what }).collect::<Vec<_>>()
     };
-    ORACLES.iter().flat_map(found).collect()
+    JUDGES.iter().flat_map(found).collect()
 }
 
-/// What each subscriber found by itself in its bytes.
-fn subscribers(evidence: &Evidence) -> Vec<String> {
-    let players = evidence.plan.players.iter().zip(&evidence.players);
-    let found = players.flat_map(|(player, report)| {
-        report.violations.iter().map(|what| format!("{}: {what}", player.host))
-    });
-    found.collect()
+/// Judges two runs of one scenario with one seed: they are the same, event for event and poll for poll.
+pub fn repeats(one: TraceSummary, other: TraceSummary) -> Option<Violation> {
+    (one != other).then(|| Violation {
+        oracle: DETERMINISM,
+        what: format!("one run is {one:?}, another {other:?}"),
+    })
 }

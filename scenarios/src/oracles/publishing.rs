@@ -1,56 +1,81 @@
-//! O5, O8 of those who publish: each ends as planned, or is refused because somebody else has the name.
+//! O5 failed operations have no effect, and O8 of those who publish: each ends as planned, or is refused because somebody
+//! else has the name, who does not notice.
 
 use std::time::Duration;
 
 use rehearsal_sim::clients::publisher::{Leave, PublishReport};
 
+use super::epochs::Epochs;
 use crate::{
     plan::{Plan, Publisher},
     run::Evidence,
 };
 
-/// Publishers on hosts that fare as planned, except those whom an outage of the gateway met.
-pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
+/// O5: a publisher is refused only while somebody else has the name; that one goes on, and nobody receives anything of the
+/// one that was refused. Whoever comes when the name is free gets it.
+pub(super) fn refusals(evidence: &Evidence) -> Vec<String> {
+    let plan = &evidence.plan;
+    let all = Epochs::of(evidence);
+    let mut violations = Vec::new();
+    for (publisher, report) in plan.publishers.iter().zip(&evidence.publishers) {
+        let Some(code) = &report.refused else { continue };
+        let host = &publisher.host;
+        if is_judged(plan, publisher)
+            && !(code == "NetStream.Publish.BadName" && may_be_taken(evidence, publisher, report))
+        {
+            violations.push(format!("{host} was refused with {code}, and the name was free"));
+        }
+        for (player, played) in plan.players.iter().zip(&evidence.players) {
+            let is_its = |epoch| played.stream == report.stream && epoch == report.epoch;
+            let left =
+                played.received.iter().find(|seen| seen.stamp.is_some_and(|s| is_its(s.epoch)));
+            if let Some(seen) = left {
+                violations.push(format!(
+                    "{host} was refused, and {} has a {:?} of it",
+                    player.host, seen.kind
+                ));
+            }
+        }
+        let Some(at) = report.answered_at else { continue };
+        for epoch in all.of_stream(&report.stream).iter().filter(|e| e.from <= at && at < e.over) {
+            let (there, end) = (epoch.publisher, &epoch.report.end);
+            if epoch.is_sound && end != planned_end(there) {
+                violations.push(format!("{host} was refused, and {} ended with {end}", there.host));
+            }
+        }
+    }
+    violations
+}
+
+/// O8: who is not refused ends as planned.
+pub(super) fn ends(evidence: &Evidence) -> Vec<String> {
     let plan = &evidence.plan;
     let publishers = plan.publishers.iter().zip(&evidence.publishers);
     publishers
-        .filter(|(publisher, _)| {
-            let PublishTimes { from_ms, to_ms } = times(plan, publisher);
-            !plan.is_faulty(&publisher.host) && !plan.meets_outage(from_ms, to_ms)
+        .filter(|(publisher, report)| {
+            let is_refused = report.refused.is_some();
+            is_judged(plan, publisher) && !is_refused && report.end != planned_end(publisher)
         })
-        .filter_map(|(publisher, report)| {
-            let what = end(evidence, publisher, report)?;
-            Some(format!("{}: {what}", publisher.host))
-        })
+        .map(|(publisher, report)| format!("{} ended with {}", publisher.host, report.end))
         .collect()
 }
 
-/// From when to when a publisher is there by its plan.
-struct PublishTimes {
-    from_ms: u64,
-    to_ms: u64,
-}
-
-fn times(plan: &Plan, publisher: &Publisher) -> PublishTimes {
+/// Publishers on hosts that fare as planned, except those whom an outage of the gateway met.
+fn is_judged(plan: &Plan, publisher: &Publisher) -> bool {
     let from_ms = publisher.plan.start_ms;
     let silence_ms = match publisher.plan.leave {
         Leave::Silent => plan.config.rtmp.publisher_silence_ms,
         Leave::Orderly | Leave::Killed => 0,
     };
     let to_ms = from_ms + publisher.plan.duration_ms + silence_ms + plan.terms.slack_ms;
-    PublishTimes { from_ms, to_ms }
+    !plan.is_faulty(&publisher.host) && !plan.meets_outage(from_ms, to_ms)
 }
 
-fn end(evidence: &Evidence, publisher: &Publisher, report: &PublishReport) -> Option<String> {
-    let planned = match publisher.plan.leave {
+fn planned_end(publisher: &Publisher) -> &'static str {
+    match publisher.plan.leave {
         Leave::Orderly => "closed in order",
         Leave::Killed => "killed",
         Leave::Silent => "closed by the server",
-    };
-    match report.refused.as_deref() {
-        None if report.end == planned => None,
-        Some("NetStream.Publish.BadName") if may_be_taken(evidence, publisher, report) => None,
-        refused => Some(format!("ended with {}, refused: {refused:?}", report.end)),
     }
 }
 
@@ -63,9 +88,9 @@ fn may_be_taken(evidence: &Evidence, publisher: &Publisher, report: &PublishRepo
     others
         .filter(|(other, report)| report.stream == publisher.plan.stream && *other != publisher)
         .any(|(other, report)| {
-            let from = match plan.is_faulty(&other.host) {
+            let from = match plan.is_faulty(&other.host) || report.refused.is_none() {
                 true => Some(Duration::from_millis(other.plan.start_ms)),
-                false => report.sent.first().map(|first| first.at),
+                false => None,
             };
             from.is_some_and(|from| from <= answered && came <= released(plan, other, report))
         })

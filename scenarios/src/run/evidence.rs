@@ -1,6 +1,6 @@
 //! What a run leaves for the oracles to judge: what everybody says, and what is left of the gateway.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport};
 
@@ -41,10 +41,8 @@ pub struct HostEvidence {
     /// Most the gateway held on the heap above what it held when it began to serve, in bytes; 0 unless the
     /// process counts ([`heap::is_counting`](rehearsal_sim::heap::is_counting)).
     pub heap_bytes_max: i64,
-    /// Longest time for which bytes lay unread at the gateway on one connection.
-    pub unread_max: Duration,
-    /// Who the peer of that connection was.
-    pub unread_from: String,
+    /// Longest time for which bytes lay unread at the gateway on one connection, by the name of the host they came from.
+    pub unread: BTreeMap<String, Duration>,
 }
 
 /// What is left on the gateway's host when a run rests.

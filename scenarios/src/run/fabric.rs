@@ -114,7 +114,7 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
     drop(tasks);
 
     let (publishers, players, raw_clients) = reports;
-    let Stage { serving, plan, .. } = stage;
+    let Stage { serving, plan, hosts, .. } = stage;
     sleep(Duration::from_millis(plan.terms.calm_ms)).await;
     let (at_rest, streams_at_rest) = (rest_of(&gateway_env), serving.streams());
     let polls = gateway_env.polls();
@@ -123,7 +123,7 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
     let cut_connections = serving.end().await.cut_connections;
     sleep(TIME_WAIT + REST).await;
     let after_shutdown = rest_of(&gateway_env);
-    let Sampler { heap_bytes_max, unread_max, unread_from, .. } = sampler;
+    let (heap_bytes_max, unread) = (sampler.heap_bytes_max, sampler.unread(&hosts));
     Evidence {
         plan,
         publishers,
@@ -133,14 +133,7 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
         streams_at_rest,
         streams_after_shutdown: serving.streams(),
         cut_connections,
-        host: Some(HostEvidence {
-            at_rest,
-            polls_at_rest,
-            after_shutdown,
-            heap_bytes_max,
-            unread_max,
-            unread_from,
-        }),
+        host: Some(HostEvidence { at_rest, polls_at_rest, after_shutdown, heap_bytes_max, unread }),
     }
 }
 

@@ -15,6 +15,7 @@ use rehearsal_sim::{
     CaptureFile, Netstat,
     clients::{
         publisher::Source,
+        raw::RawReport,
         verify::{Kind, Logged},
     },
     trace::{Note, Trace},
@@ -212,7 +213,19 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, counts) = (&player.host, counts(&report.received));
         format!("{host:<14} received {counts} {:>2} gaps {}", report.gaps, report.end)
     });
-    publishers.chain(players).collect()
+    let raw_clients = plan.raw_clients.iter().zip(&evidence.raw_clients).map(|(raw, report)| {
+        let host = &raw.host;
+        match report {
+            Err(why) => format!("{host:<14} did not connect: {why}"),
+            Ok(RawReport { received, closed_at: None }) => {
+                format!("{host:<14} received {:>6} bytes and left", received.len())
+            }
+            Ok(RawReport { received, closed_at: Some(at) }) => {
+                format!("{host:<14} received {:>6} bytes, closed at {at:?}", received.len())
+            }
+        }
+    });
+    publishers.chain(players).chain(raw_clients).collect()
 }
 
 impl Outcome {

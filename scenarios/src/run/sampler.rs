@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::{Future, poll_fn},
-    net::SocketAddrV4,
+    net::{IpAddr, SocketAddrV4},
     pin::pin,
     task::Poll,
     time::Duration,
@@ -31,8 +31,8 @@ pub(super) struct Sampler {
     /// Connections on which bytes lie unread, and since when.
     unread: BTreeMap<(SocketAddrV4, SocketAddrV4), Instant>,
     pub(super) heap_bytes_max: i64,
-    pub(super) unread_max: Duration,
-    pub(super) unread_from: String,
+    /// Longest time for which bytes lay unread, by the address they came from.
+    unread_max: BTreeMap<IpAddr, Duration>,
 }
 
 impl Sampler {
@@ -43,8 +43,7 @@ impl Sampler {
             heap_bytes_at_start: heap::usage(Scope::Gateway).live_bytes,
             unread: BTreeMap::new(),
             heap_bytes_max: 0,
-            unread_max: Duration::ZERO,
-            unread_from: String::new(),
+            unread_max: BTreeMap::new(),
         }
     }
 
@@ -85,10 +84,15 @@ impl Sampler {
             let key = (row.local, remote);
             let since = *before.get(&key).unwrap_or(&now);
             self.unread.insert(key, since);
-            if now - since > self.unread_max {
-                self.unread_max = now - since;
-                self.unread_from = remote.to_string();
-            }
+            let most = self.unread_max.entry(IpAddr::V4(*remote.ip())).or_default();
+            *most = now.duration_since(since).max(*most);
         }
+    }
+
+    /// Longest time for which bytes lay unread, by the name of the host they came from.
+    pub(super) fn unread(&self, hosts: &[SimEnv]) -> BTreeMap<String, Duration> {
+        let host = |ip: &IpAddr| hosts.iter().find(|host| host.ip() == *ip);
+        let named = self.unread_max.iter().filter_map(|(ip, most)| Some((host(ip)?, *most)));
+        named.map(|(host, most)| (host.name().to_owned(), most)).collect()
     }
 }

@@ -8,18 +8,8 @@ use std::{
     time::Duration,
 };
 
-use rehearsal_core::{
-    amf::{Object, Value},
-    config::Config,
-    env::Env,
-    gateway::Gateway,
-    rtmp::{
-        chunk::ChunkLimits,
-        command::{Command, Encoding},
-        link::Link,
-        message::Message,
-    },
-};
+use rehearsal_core::{config::Config, env::Env, gateway::Gateway, rtmp::message::Message};
+pub(crate) use rehearsal_scenarios::wire::{cut, handshake, link, opening};
 use rehearsal_sim::{
     LinkConfig, SocketState, World,
     clients::{
@@ -178,7 +168,7 @@ pub(crate) fn run_with(setup: Setup, raw_clients: Vec<(u16, RawPlan)>) -> Seen {
 /// What must hold whatever the raw clients sent.
 pub(crate) fn assert_unharmed(seen: &Seen) {
     assert!(seen.raw.iter().all(|raw| raw.closed_at.is_some()), "a raw client was not closed");
-    assert_eq!(seen.bystander.violations, Vec::<String>::new());
+    assert_eq!(seen.bystander.violations, []);
     assert_eq!((seen.bystander.gaps, seen.bystander.received.len()), (0, seen.sent));
     assert_eq!((seen.streams_left, seen.tasks_left), (0, 1), "streams and tasks at rest");
     // A message and its growth, and the rings of two streams.
@@ -192,30 +182,6 @@ pub(crate) fn raw_media() -> impl Iterator<Item = Item> {
     media.take_while(|item| item.due < Duration::from_secs(3))
 }
 
-/// A handshake that waits for no answer.
-pub(crate) fn handshake() -> Vec<u8> {
-    [&[3][..], &[0; 2 * 1536]].concat()
-}
-
-/// A link to write messages with.
-pub(crate) fn link() -> Link {
-    let limits = ChunkLimits { message_bytes: 1 << 20, chunk_bytes: 1 << 20, chunk_streams: 8 };
-    Link::new(limits, Duration::ZERO)
-}
-
-/// Handshake, connect, createStream, and `name` for a stream of the application live.
-pub(crate) fn opening(name: &str, stream: &str) -> Vec<u8> {
-    let mut link = link();
-    let mut command = |stream_id, name: &str, transaction, values| {
-        let command = Command { name: name.into(), transaction, values };
-        link.send_command(stream_id, &command, Encoding::Amf0);
-    };
-    command(0, "connect", 1.0, vec![Object::new().with("app", "live").into()]);
-    command(0, "createStream", 2.0, vec![Value::Null]);
-    command(1, name, 3.0, vec![Value::Null, stream.into()]);
-    [handshake(), link.poll_output()].concat()
-}
-
 /// A whole publisher of `live/raw` that waits for no answer: handshake, commands, media.
 pub(crate) fn publisher_bytes() -> Vec<u8> {
     let mut link = link();
@@ -224,20 +190,6 @@ pub(crate) fn publisher_bytes() -> Vec<u8> {
         link.send_message(6, &Message { type_id, stream_id: 1, timestamp_ms, payload });
     }
     [opening("publish", "raw"), link.poll_output()].concat()
-}
-
-/// Cuts `bytes` into pieces of the given lengths, over and over; the end of many is one piece.
-pub(crate) fn cut(bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
-    let (mut rest, mut pieces) = (bytes, Vec::new());
-    for &length in lengths.iter().cycle().take(500).chain([&usize::MAX]) {
-        if rest.is_empty() {
-            break;
-        }
-        let (piece, after) = rest.split_at(length.min(rest.len()));
-        pieces.push(piece.to_vec());
-        rest = after;
-    }
-    pieces
 }
 
 pub(crate) fn send(pieces: Vec<Vec<u8>>, half_close: bool) -> RawPlan {

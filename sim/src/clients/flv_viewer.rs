@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     publisher::Notes,
     rtmp_player::{PlayPlan, PlayReport, finish, note_first, sit_out},
-    verify::{Kind, Verifier},
+    verify::{Breach, Kind, Promise, Verifier},
 };
 
 /// Why a viewer's response is over.
@@ -58,7 +58,7 @@ pub async fn run<E: Env>(
     };
     let untrue = header.and_then(|header| untrue_flags(header, &verifier));
     let mut report = finish(plan.stream, verifier, end, origin.elapsed(), &notes);
-    report.violations.extend(untrue);
+    report.violations.extend(untrue.map(|what| Breach { promise: Promise::Decodable, what }));
     report
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     publisher::Notes,
     rtmp_socket::{RtmpSocket, SocketEnd},
-    verify::{Logged, Verifier},
+    verify::{Breach, Logged, Verifier},
 };
 
 /// Chunk size of players, who send little.
@@ -61,7 +61,7 @@ pub struct PlayReport {
     /// Everything received.
     pub received: Vec<Logged>,
     /// What was wrong with it.
-    pub violations: Vec<String>,
+    pub violations: Vec<Breach>,
     /// Gaps in the numbers of frames.
     pub gaps: u64,
     /// Statuses of the stream, and when they came.

@@ -38,6 +38,28 @@ pub enum Kind {
     Audio,
 }
 
+/// What a subscriber may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// An epoch is over once the next one begins.
+    EpochIsolation,
+    /// What comes can be decoded, from the start and after each gap.
+    Decodable,
+    /// Frames are whole, of the right stream, and in order.
+    Integrity,
+    /// Times are the publisher's, all shifted alike, and never go back.
+    Timestamps,
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which one.
+    pub promise: Promise,
+    /// What was seen instead, and when.
+    pub what: String,
+}
+
 /// A message as sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Logged {
@@ -138,7 +160,7 @@ pub struct Verifier {
     shift_ms: Option<u32>,
     gaps: u64,
     received: Vec<Logged>,
-    violations: Vec<String>,
+    violations: Vec<Breach>,
 }
 
 impl Verifier {
@@ -167,19 +189,19 @@ impl Verifier {
     }
 
     /// What was received, what was wrong with it, and how many gaps there were.
-    pub fn finish(self) -> (Vec<Logged>, Vec<String>, u64) {
+    pub fn finish(self) -> (Vec<Logged>, Vec<Breach>, u64) {
         (self.received, self.violations, self.gaps)
     }
 
-    fn violation(&mut self, at: Duration, what: impl std::fmt::Display) {
-        self.violations.push(format!("at {at:?}: {what}"));
+    fn breach(&mut self, promise: Promise, at: Duration, what: impl std::fmt::Display) {
+        self.violations.push(Breach { promise, what: format!("at {at:?}: {what}") });
     }
 
     /// Checks one message.
     pub fn receive(&mut self, type_id: u8, timestamp_ms: u32, payload: &Bytes, at: Duration) {
         let logged = match log(type_id, timestamp_ms, payload, at) {
             Ok(logged) => logged,
-            Err(wrong) => return self.violation(at, wrong),
+            Err(wrong) => return self.breach(Promise::Integrity, at, wrong),
         };
         self.received.push(logged);
         if let Some(stamp) = logged.stamp {
@@ -198,12 +220,16 @@ impl Verifier {
     fn check_stamp(&mut self, logged: &Logged, stamp: Stamp) {
         let at = logged.at;
         if stamp.stream != self.stream {
-            self.violation(at, format_args!("a {:?} of another stream", logged.kind));
+            self.breach(
+                Promise::Integrity,
+                at,
+                format_args!("a {:?} of another stream", logged.kind),
+            );
         }
         match self.epoch {
             Some(epoch) if self.over.contains(&stamp.epoch) => {
                 let what = format!("a {:?} of epoch {} in epoch {epoch}", logged.kind, stamp.epoch);
-                self.violation(at, what);
+                self.breach(Promise::EpochIsolation, at, what);
             }
             Some(epoch) if stamp.epoch == epoch => {}
             _ => {
@@ -225,7 +251,7 @@ impl Verifier {
                     "a {:?} is shifted by {shift_ms} ms, others by {expected_ms} ms",
                     logged.kind
                 );
-                self.violation(at, what);
+                self.breach(Promise::Timestamps, at, what);
             }
         }
     }
@@ -240,33 +266,51 @@ impl Verifier {
         if let Some(last_ms) = self.last_time[track]
             && elapsed_ms(now_ms, last_ms) < 0
         {
-            self.violation(logged.at, format!("time goes back from {last_ms} to {now_ms} ms"));
+            self.breach(
+                Promise::Timestamps,
+                logged.at,
+                format!("time goes back from {last_ms} to {now_ms} ms"),
+            );
         }
         self.last_time[track] = Some(now_ms);
         let (first_ms, first_at) = *self.first_time.get_or_insert((now_ms, logged.at));
         let passed = logged.at.saturating_sub(first_at) + AHEAD_MAX;
         if i128::from(elapsed_ms(now_ms, first_ms)) > passed.as_millis() as i128 {
-            self.violation(logged.at, format!("time runs ahead, from {first_ms} to {now_ms} ms"));
+            self.breach(
+                Promise::Timestamps,
+                logged.at,
+                format!("time runs ahead, from {first_ms} to {now_ms} ms"),
+            );
         }
     }
 
     fn check_picture(&mut self, logged: &Logged) {
         let (at, key) = (logged.at, logged.kind == Kind::Keyframe);
         match self.video_header {
-            None => self.violation(at, "a picture before its header"),
+            None => self.breach(Promise::Decodable, at, "a picture before its header"),
             Some(Some(header)) => {
                 if logged.stamp.is_none_or(|stamp| stamp.config != header.config) {
-                    self.violation(at, "a picture that does not fit the header before it");
+                    self.breach(
+                        Promise::Decodable,
+                        at,
+                        "a picture that does not fit the header before it",
+                    );
                 }
             }
             Some(None) => {}
         }
         match self.last_video {
-            None if !key => self.violation(at, "the first picture is not a keyframe"),
+            None if !key => {
+                self.breach(Promise::Decodable, at, "the first picture is not a keyframe")
+            }
             Some(last) if is_gap(last, logged.stamp) => {
                 self.gaps += 1;
                 if !key {
-                    self.violation(at, "the first picture after a gap is not a keyframe");
+                    self.breach(
+                        Promise::Decodable,
+                        at,
+                        "the first picture after a gap is not a keyframe",
+                    );
                 }
             }
             _ => {}
@@ -277,7 +321,7 @@ impl Verifier {
 
     fn check_audio(&mut self, logged: &Logged) {
         if !self.audio_header {
-            self.violation(logged.at, "audio before its header");
+            self.breach(Promise::Decodable, logged.at, "audio before its header");
         }
         if self.last_audio.is_some_and(|last| is_gap(last, logged.stamp)) {
             self.gaps += 1;
@@ -291,7 +335,7 @@ impl Verifier {
             && now.index <= last.index
         {
             let what = format!("frame {} after frame {}", now.index, last.index);
-            self.violation(at, what);
+            self.breach(Promise::Integrity, at, what);
         }
     }
 }
@@ -313,7 +357,7 @@ mod tests {
             let payload = if stripped { item.payload.slice(16..) } else { item.payload };
             verifier.receive(item.type_id, item.timestamp_ms, &payload, item.due);
         }
-        verifier.finish().1
+        verifier.finish().1.into_iter().map(|breach| breach.what).collect()
     }
 
     fn media(name: &str, epoch: u32) -> impl Iterator<Item = Item> {

@@ -1,0 +1,192 @@
+//! Family close: ends of every kind at every stage. The gateway is rid of each at once, or when it is due for those who say
+//! nothing, and nobody else notices.
+
+mod requests;
+
+pub use requests::PIPELINED;
+
+use std::time::Duration;
+
+use rehearsal_sim::{
+    LinkConfig, Rng,
+    clients::{
+        media::MediaPlan,
+        publisher::{Leave, PublishPlan},
+        raw::RawPlan,
+        rtmp_player::PlayPlan,
+    },
+};
+
+use crate::{
+    catalogue::Scenario,
+    fault::Lever,
+    live::{play, publish, unless},
+    plan::{Listener, Plan, Protocol},
+    wire::{handshake, opening, opening_until, request},
+};
+
+/// Links and tasks may take this long.
+const SOON: Duration = Duration::from_millis(20);
+/// Retransmissions to somebody who is not there any more go on for less than this.
+const GIVEN_UP_MS: u64 = 130_000;
+
+/// Stages at which a client ends, by the names of their hosts.
+fn stages() -> [(&'static str, Listener, Vec<u8>); 9] {
+    [
+        ("before-c0", Listener::Rtmp, Vec::new()),
+        ("in-c1", Listener::Rtmp, handshake()[..700].to_vec()),
+        ("shaken", Listener::Rtmp, handshake()),
+        ("created", Listener::Rtmp, opening_until("", "", 2)),
+        ("publishing", Listener::Rtmp, opening("publish", "closed")),
+        ("playing", Listener::Rtmp, opening("play", "cam")),
+        ("in-line", Listener::Http, b"GET /live/c".to_vec()),
+        ("waiting", Listener::Http, request("GET", "/live/nothing.flv", "")),
+        ("viewing", Listener::Http, request("GET", "/live/cam.flv", "")),
+    ]
+}
+
+/// A healthy stream of 10 s with a player and a viewer.
+fn healthy(seed: u64) -> Plan {
+    let mut rng = Rng::named(seed, "scenario/start");
+    let mut plan = Plan::empty();
+    plan.publisher("publisher", LinkConfig::lan(), publish(10_000, MediaPlan::default()));
+    plan.player("player", LinkConfig::dsl(), Protocol::Rtmp, play(rng.below(500), 16_000));
+    plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(rng.below(500), 16_000));
+    plan.terms.twin_within_ms = Some(1);
+    plan
+}
+
+/// Adds a client at each stage that comes and goes when `rng` says.
+fn add_stages(plan: &mut Plan, rng: &mut Rng, half_close: bool) {
+    for (name, listener, opening) in stages() {
+        let start_ms = 1_000 + rng.below(3_000);
+        // Some read nothing, and leave with unread bytes behind them.
+        let read_from_ms = if rng.below(2) == 0 || half_close { 0 } else { 60_000 };
+        let raw = RawPlan {
+            start_ms,
+            pieces: if opening.is_empty() { Vec::new() } else { vec![opening] },
+            pause_ms: 0,
+            half_close,
+            read_from_ms,
+            leave_ms: if half_close { 60_000 } else { start_ms + rng.below(4_000) },
+        };
+        plan.raw_client(name, LinkConfig::lan(), listener, raw);
+        plan.terms.faulty.push(name.to_owned());
+    }
+}
+
+/// FIN, and ready to read.
+pub const HALF_CLOSE: Scenario = Scenario {
+    name: "close/half-close",
+    about: "who has sent its FIN, at any stage, is closed at once from the other side",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut plan = healthy(seed);
+        add_stages(&mut plan, &mut Rng::named(seed, "scenario/close"), true);
+        plan
+    },
+    check: |evidence| {
+        let clients = evidence.plan.raw_clients.iter().zip(&evidence.raw_clients);
+        clients
+            .filter_map(|(raw, report)| {
+                let due = Duration::from_millis(raw.plan.start_ms);
+                let closed_at = report.as_ref().ok().and_then(|report| report.closed_at);
+                unless(closed_at.is_some_and(|at| at < due + SOON), || {
+                    format!("{} closed at {closed_at:?}, came at {due:?}", raw.host)
+                })
+            })
+            .collect()
+    },
+};
+
+/// RST, and clients that are gone with bytes unread.
+pub const RESET: Scenario = Scenario {
+    name: "close/reset",
+    about: "resets and closed sockets at any stage: the name is free at once, others do not notice",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut plan = healthy(seed);
+        let mut rng = Rng::named(seed, "scenario/close");
+        add_stages(&mut plan, &mut rng, false);
+        for (name, ..) in stages() {
+            if rng.below(2) == 0 {
+                plan.fault(1_500 + rng.below(4_000), name, Lever::ResetConnections);
+            }
+        }
+        // A publisher and its players of another stream; it is reset and somebody else publishes.
+        let other = |epoch, start_ms, duration_ms| PublishPlan {
+            stream: "live/reset".to_owned(),
+            epoch,
+            start_ms,
+            leave: Leave::Killed,
+            ..publish(duration_ms, MediaPlan::default())
+        };
+        let reset_ms = 2_000 + rng.below(3_000);
+        plan.publisher("reset", LinkConfig::lan(), other(1, 100, 8_000));
+        plan.fault(reset_ms, "reset", Lever::ResetConnections);
+        let next_ms = reset_ms + 5 + rng.below(500);
+        plan.publisher("next", LinkConfig::lan(), other(2, next_ms, 5_000));
+        plan.terms.faulty.push("reset".to_owned());
+        let plays =
+            |start_ms| PlayPlan { stream: "live/reset".to_owned(), ..play(start_ms, 16_000) };
+        plan.player("stays", LinkConfig::lan(), Protocol::Rtmp, plays(rng.below(500)));
+        plan.player("cut-player", LinkConfig::lan(), Protocol::Rtmp, plays(rng.below(500)));
+        plan.player("cut-viewer", LinkConfig::lan(), Protocol::HttpFlv, plays(rng.below(500)));
+        for host in ["cut-player", "cut-viewer"] {
+            plan.fault(1_000 + rng.below(6_000), host, Lever::ResetConnections);
+            plan.terms.faulty.push(host.to_owned());
+        }
+        // The other stream is another one without the publisher that is reset.
+        plan.terms.twin_within_ms = None;
+        plan
+    },
+    check: |evidence| {
+        let plan = &evidence.plan;
+        let next = evidence.publishers.last().expect("it is in the plan");
+        let taken = unless(next.refused.is_none(), || {
+            format!("the one after the reset was refused with {:?}", next.refused)
+        });
+        let reset = plan.faults.iter().find(|fault| fault.host == "reset");
+        let reset_at = Duration::from_millis(reset.map_or(0, |fault| fault.at_ms));
+        let told =
+            evidence.players[2].statuses.iter().find(|(_, code)| code.ends_with("UnpublishNotify"));
+        let in_time = told.is_some_and(|(at, _)| (reset_at..reset_at + SOON).contains(at));
+        let late = unless(in_time, || format!("the reset at {reset_at:?} was told by {told:?}"));
+        taken.into_iter().chain(late).collect()
+    },
+};
+
+/// Nothing at all, for ever.
+pub const VANISH: Scenario = Scenario {
+    name: "close/vanish",
+    about: "who is cut off at any stage and never heard of again is given up when due",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/close");
+        let mut plan = healthy(seed);
+        plan.config.rtmp.ping_ms = 5_000;
+        plan.config.rtmp.ping_timeout_ms = 5_000;
+        plan.config.live.player_stall_ms = 5_000;
+        for (name, listener, opening) in stages() {
+            let start_ms = 1_000 + rng.below(3_000);
+            let raw = RawPlan {
+                start_ms,
+                pieces: if opening.is_empty() { Vec::new() } else { vec![opening] },
+                pause_ms: 0,
+                half_close: false,
+                read_from_ms: 0,
+                leave_ms: 20_000,
+            };
+            plan.raw_client(name, LinkConfig::lan(), listener, raw);
+            // Some are gone within the handshake of TCP already.
+            plan.fault(start_ms + rng.below(4) * rng.below(700), name, Lever::BlackHole(true));
+            plan.terms.faulty.push(name.to_owned());
+        }
+        plan.terms.calm_ms = GIVEN_UP_MS;
+        plan
+    },
+    check: |_| Vec::new(),
+};

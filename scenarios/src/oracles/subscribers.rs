@@ -1,0 +1,77 @@
+//! O1 epoch isolation, O2 decodable start and resume, and what else subscribers find by themselves in their bytes.
+
+use std::time::Duration;
+
+use rehearsal_sim::clients::verify::Promise;
+
+use super::{
+    OVERLAP,
+    epochs::{Epochs, has_unknown, parts},
+};
+use crate::{plan::Protocol, run::Evidence};
+
+/// A subscriber of an active stream gets its first frame within this.
+pub(super) const FIRST_FRAME: Duration = Duration::from_secs(2);
+
+/// What subscribers say of one promise; bytes that came count on faulty hosts, too.
+pub(super) fn breaches(evidence: &Evidence, promise: Promise) -> Vec<String> {
+    let players = evidence.plan.players.iter().zip(&evidence.players);
+    let found = players.flat_map(|(player, report)| {
+        let broken = report.violations.iter().filter(move |breach| breach.promise == promise);
+        broken.map(|breach| format!("{}: {}", player.host, breach.what))
+    });
+    found.collect()
+}
+
+/// O1: no subscriber receives anything of an epoch once the next has begun, nor anything that nobody had sent.
+pub(super) fn isolation(evidence: &Evidence) -> Vec<String> {
+    let mut violations = breaches(evidence, Promise::EpochIsolation);
+    let epochs = Epochs::of(evidence);
+    for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
+        if has_unknown(evidence, &report.stream) {
+            continue;
+        }
+        if let (_, Some(frame)) = parts(report, epochs.of_stream(&report.stream)) {
+            let (kind, at) = (frame.kind, frame.at);
+            violations.push(format!("{}: a {kind:?} at {at:?} is of no epoch due", player.host));
+        }
+    }
+    violations
+}
+
+/// O2: who is there while somebody publishes receives something soon, and what comes can be decoded.
+pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
+    let mut violations = breaches(evidence, Promise::Decodable);
+    let plan = &evidence.plan;
+    let all = Epochs::of(evidence);
+    for (player, report) in plan.players.iter().zip(&evidence.players) {
+        let from = Duration::from_millis(player.plan.start_ms);
+        let to = Duration::from_millis(player.plan.leave_ms);
+        let epochs = all.of_stream(&report.stream);
+        for (index, epoch) in epochs.iter().enumerate() {
+            // A viewer over HTTP sees the epoch it came for, and no other.
+            let other_epoch = player.protocol == Protocol::HttpFlv
+                && epochs[..index].iter().any(|before| before.over > from);
+            let since = from.max(epoch.from);
+            let over_ms = epoch.over.as_millis() as u64;
+            let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));
+            let is_short = to.min(epoch.over) < since + OVERLAP + plan.slack();
+            let is_judged = epoch.is_sound && !plan.is_faulty(&player.host);
+            if !is_judged || is_cut || other_epoch || is_short {
+                continue;
+            }
+            let host = &player.host;
+            match epoch.received_by(report).next() {
+                Some(seen) if seen.at <= since + FIRST_FRAME + plan.slack() => {}
+                Some(seen) => {
+                    violations.push(format!("{host} waited {:?} for a frame", seen.at - since));
+                }
+                None => {
+                    let epoch = epoch.report.epoch;
+                    violations.push(format!("{host} received nothing of epoch {epoch}"));
+                }
+            }
+        }
+    }
+    violations
+}

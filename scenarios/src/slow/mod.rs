@@ -1,0 +1,171 @@
+//! Family slow: one subscriber that takes too little, of each kind, beside healthy ones that do not notice.
+
+use std::time::Duration;
+
+use rehearsal_sim::{
+    LinkConfig, Rng,
+    clients::{
+        media::MediaPlan,
+        rtmp_player::{PlayPlan, PlayReport, Stall},
+    },
+};
+
+use crate::{
+    catalogue::Scenario,
+    fault::Lever,
+    live::{play, publish, unless},
+    oracles::Violation,
+    plan::{Plan, Player, Protocol},
+    run::Evidence,
+};
+
+const PUBLISH_MS: u64 = 20_000;
+const LEAVE_MS: u64 = 30_000;
+/// Bits per second of the stream.
+const STREAM_BPS: u64 = 4_700_000;
+/// Retransmissions to somebody who is not there any more go on for less than this.
+const GIVEN_UP_MS: u64 = 130_000;
+
+/// A stream, healthy subscribers, and on hosts of their own a slow player and a slow viewer, which `link` and `stall` make
+/// slow; small limits, drawn by the seed.
+fn plan(seed: u64, link: LinkConfig, stall: Option<Stall>) -> Plan {
+    let mut rng = Rng::named(seed, "scenario/slow");
+    let mut plan = Plan::empty();
+    let live = &mut plan.config.live;
+    live.in_flight_bytes = rng.range(8 << 10..=256 << 10) as usize;
+    live.keep_ms = rng.range(1_000..=3_000);
+    live.lag_resync_ms = rng.range(1_000..=4_000);
+    live.lag_resync_bytes = rng.range(1 << 20..=4 << 20);
+    live.lag_close_ms = rng.range(6_000..=12_000);
+    live.player_stall_ms = rng.range(3_000..=8_000);
+    live.ring_bytes = rng.range(4 << 20..=8 << 20) as usize;
+    let media = MediaPlan { keyframe_bytes: 110_000, gop_frames: 25, ..MediaPlan::default() };
+    plan.publisher("publisher", LinkConfig::lan(), publish(PUBLISH_MS, media));
+    for index in 0..2 + rng.below(5) {
+        let (link, protocol) = match index % 4 {
+            0 => (LinkConfig::lan(), Protocol::Rtmp),
+            1 => (LinkConfig::lan(), Protocol::HttpFlv),
+            2 => (LinkConfig::dsl(), Protocol::HttpFlv),
+            _ => (LinkConfig::dsl(), Protocol::Rtmp),
+        };
+        plan.player(&format!("fine-{index}"), link, protocol, play(rng.below(3_000), LEAVE_MS));
+    }
+    for (host, protocol) in [("slow-player", Protocol::Rtmp), ("slow-viewer", Protocol::HttpFlv)] {
+        let slow = PlayPlan { stall, ..play(500 + rng.below(1_500), LEAVE_MS) };
+        plan.player(host, link, protocol, slow);
+        plan.terms.faulty.push(host.to_owned());
+    }
+    plan.terms.twin_within_ms = Some(2);
+    plan
+}
+
+fn slow(evidence: &Evidence) -> impl Iterator<Item = (&Player, &PlayReport)> {
+    let players = evidence.plan.players.iter().zip(&evidence.players);
+    players.filter(|(player, _)| player.host.starts_with("slow"))
+}
+
+/// A window of zero, for ever.
+pub const WINDOW_ZERO: Scenario = Scenario {
+    name: "slow/window-zero",
+    about: "subscribers that never read are given up, and hold one batch at most until then",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let from_ms = 3_000 + Rng::named(seed, "scenario/stall").below(2_000);
+        plan(seed, LinkConfig::lan(), Some(Stall { from_ms, to_ms: LEAVE_MS - 1_000 }))
+    },
+    check: |evidence| {
+        let given_up =
+            |report: &PlayReport| report.end != "left" && report.end != "end of the response";
+        let check = |(player, report): (&Player, &PlayReport)| {
+            unless(given_up(report), || format!("{} ended with {}", player.host, report.end))
+        };
+        slow(evidence).filter_map(check).collect()
+    },
+};
+
+/// A link that carries a tenth of the stream.
+pub const TENTH: Scenario = Scenario {
+    name: "slow/tenth",
+    about: "subscribers on a tenth of the rate skip to keyframes or are given up",
+    parity: false,
+    heavy: false,
+    plan: |seed| plan(seed, LinkConfig::dsl().with_rate_bps(STREAM_BPS / 10), None),
+    check: |evidence| {
+        let check = |(player, report): (&Player, &PlayReport)| {
+            let is_slow = report.gaps > 0 || report.end != "left";
+            unless(is_slow && report.received.len() > 10, || {
+                let (count, end) = (report.received.len(), &report.end);
+                format!("{} has {count} messages and ended with {end}", player.host)
+            })
+        };
+        slow(evidence).filter_map(check).collect()
+    },
+};
+
+/// A link that carries almost all of the stream.
+pub const NEARLY: Scenario = Scenario {
+    name: "slow/nearly",
+    about: "subscribers on 95 % of the rate fall behind a little and are not given up",
+    parity: false,
+    heavy: false,
+    plan: |seed| plan(seed, LinkConfig::dsl().with_rate_bps(STREAM_BPS / 100 * 95), None),
+    check: |evidence| {
+        slow(evidence)
+            .filter_map(|(player, report)| reaches_the_end(evidence, player, report))
+            .collect()
+    },
+};
+
+/// A stall, and then everything is well again.
+pub const RECOVERS: Scenario = Scenario {
+    name: "slow/recovers",
+    about: "subscribers that stall for less than allowed go on at a keyframe, to the end",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut plan = plan(seed, LinkConfig::lan(), None);
+        let mut rng = Rng::named(seed, "scenario/stall");
+        let live = &plan.config.live;
+        let for_ms = live.player_stall_ms.min(live.lag_close_ms) - 50 - rng.below(1_500);
+        let from_ms = 3_000 + rng.below(4_000);
+        let stall = Some(Stall { from_ms, to_ms: from_ms + for_ms });
+        let slow = plan.players.iter_mut().filter(|player| player.host.starts_with("slow"));
+        slow.for_each(|player| player.plan.stall = stall);
+        plan
+    },
+    check: |evidence| {
+        slow(evidence)
+            .filter_map(|(player, report)| reaches_the_end(evidence, player, report))
+            .collect()
+    },
+};
+
+/// A black hole.
+pub const VANISHES: Scenario = Scenario {
+    name: "slow/vanishes",
+    about: "subscribers that vanish in mid-stream are given up, and hold one batch at most until then",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/stall");
+        let mut plan = plan(seed, LinkConfig::dsl(), None);
+        for host in ["slow-player", "slow-viewer"] {
+            plan.fault(3_000 + rng.below(6_000), host, Lever::BlackHole(true));
+        }
+        plan.terms.calm_ms = GIVEN_UP_MS;
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+/// Who is not given up has the last frame, however much it lacks in between.
+fn reaches_the_end(evidence: &Evidence, player: &Player, report: &PlayReport) -> Option<Violation> {
+    let sent = evidence.publishers[0].sent.last().map(|last| last.hash);
+    let got = report.received.last().map(|last| last.hash);
+    let last = report.received.last().map_or(Duration::ZERO, |last| last.at);
+    let is_kept = matches!(report.end.as_str(), "left" | "end of the response");
+    unless(is_kept && sent == got, || {
+        format!("{} ended with {}, its last frame came at {last:?}", player.host, report.end)
+    })
+}

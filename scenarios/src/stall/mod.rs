@@ -1,0 +1,116 @@
+//! Family stall: clients that stop in the middle of something, or send a byte at a time just before it is due. Each is closed
+//! when it is due and not before, beside a healthy stream that does not notice.
+
+mod stages;
+
+use std::time::Duration;
+
+use rehearsal_core::config::Config;
+use rehearsal_sim::{
+    LinkConfig, Rng,
+    clients::{media::MediaPlan, raw::RawPlan},
+};
+
+use crate::{
+    catalogue::Scenario,
+    live::{play, publish, unless},
+    oracles::Violation,
+    plan::{Plan, Protocol},
+    run::Evidence,
+    stall::stages::{STAGES, Stage},
+};
+
+/// Links and tasks may take this long.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Nothing more comes.
+pub const SILENT: Scenario = Scenario {
+    name: "stall/silent",
+    about: "who sends nothing more, at any stage of RTMP and HTTP, is closed when due, not before",
+    parity: false,
+    heavy: false,
+    plan: |seed| plan(seed, 0),
+    check,
+};
+
+/// A byte comes just before the deadline, and so on.
+pub const DRIPPING: Scenario = Scenario {
+    name: "stall/dripping",
+    about: "who sends a byte just before each deadline is closed when due, not before",
+    parity: false,
+    heavy: false,
+    plan: |seed| plan(seed, 4),
+    check,
+};
+
+/// Deadlines of some seconds, of which the one for an answer to a ping is the last.
+fn deadlines(seed: u64) -> Config {
+    let mut rng = Rng::named(seed, "scenario/deadlines");
+    let mut config = Config::default();
+    config.rtmp.handshake_ms = rng.range(2_000..=5_000);
+    config.rtmp.command_ms = rng.range(2_000..=5_000);
+    config.rtmp.idle_ms = rng.range(2_000..=5_000);
+    config.rtmp.publisher_silence_ms = rng.range(2_000..=5_000);
+    config.rtmp.ping_ms = rng.range(2_000..=4_000);
+    config.rtmp.ping_timeout_ms = rng.range(4_000..=6_000);
+    config.http.head_ms = rng.range(2_000..=5_000);
+    config.http.wait_publisher_ms = rng.range(1_000..=3_000);
+    config.http.idle_ms = config.http.wait_publisher_ms + rng.range(1_000..=2_000);
+    config
+}
+
+/// A client at each stage, which sends so many bytes more.
+fn plan(seed: u64, drips: usize) -> Plan {
+    let mut rng = Rng::named(seed, "scenario/start");
+    let mut plan = Plan::empty();
+    plan.config = deadlines(seed);
+    plan.publisher("publisher", LinkConfig::lan(), publish(16_000, MediaPlan::default()));
+    plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play(rng.below(500), 22_000));
+    plan.player("viewer", LinkConfig::dsl(), Protocol::HttpFlv, play(rng.below(500), 22_000));
+    for stage in &STAGES {
+        let mut pieces = vec![(stage.opening)()];
+        pieces.extend(stage.next.iter().take(drips).map(|byte| vec![*byte]));
+        let raw = RawPlan {
+            start_ms: 500 + rng.below(1_000),
+            pieces,
+            pause_ms: (stage.deadline_ms)(&plan.config) - 1,
+            half_close: false,
+            read_from_ms: 0,
+            leave_ms: 60_000,
+        };
+        plan.raw_client(stage.name, LinkConfig::lan(), stage.listener, raw);
+        plan.terms.faulty.push(stage.name.to_owned());
+    }
+    plan.terms.twin_within_ms = Some(1);
+    plan
+}
+
+fn check(evidence: &Evidence) -> Vec<Violation> {
+    let plan = &evidence.plan;
+    let clients = STAGES.iter().zip(&plan.raw_clients).zip(&evidence.raw_clients);
+    clients
+        .filter_map(|((stage, raw), report)| {
+            let due = Duration::from_millis(due_ms(stage, &raw.plan, &plan.config));
+            let closed_at = report.as_ref().ok().and_then(|report| report.closed_at);
+            let is_in_time = closed_at.is_some_and(|at| (due..due + SOON).contains(&at));
+            let begins = report.as_ref().is_ok_and(|r| r.received.starts_with(stage.answer));
+            unless(is_in_time && begins, || {
+                let answer = String::from_utf8_lossy(stage.answer);
+                format!("{} closed at {closed_at:?}, due at {due:?}, answer {answer:?}", stage.name)
+            })
+        })
+        .collect()
+}
+
+/// When a client that stopped at `stage` is to be closed.
+fn due_ms(stage: &Stage, raw: &RawPlan, config: &Config) -> u64 {
+    let given_up_ms = config.rtmp.ping_ms + config.rtmp.ping_timeout_ms;
+    match stage.is_kept_by_bytes {
+        // Each byte is a sign of life, until the last.
+        true => {
+            let last_ms = raw.start_ms + (raw.pieces.len() as u64 - 1) * raw.pause_ms;
+            last_ms + given_up_ms
+        }
+        false => raw.start_ms + (stage.deadline_ms)(config),
+    }
+}

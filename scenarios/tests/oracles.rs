@@ -1,0 +1,320 @@
+//! Every oracle can fail: each is shown a run in which just what it watches is broken, and says so.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rehearsal_scenarios::{
+    catalogue::{CATALOGUE, Scenario},
+    fault::Lever,
+    oracles::{self, Violation},
+    plan::{Listener, Plan, Protocol},
+    run::{self, Evidence, TraceSummary},
+};
+use rehearsal_sim::{
+    LinkConfig,
+    clients::{
+        media::MediaPlan,
+        publisher::{Leave, PublishPlan, Source},
+        raw::RawPlan,
+        rtmp_player::{PlayPlan, Stall},
+        verify::{Breach, Kind, Logged, Promise},
+    },
+    heap::{self, CountingAllocator},
+};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Two publishes, one that is refused, and everybody else there can be.
+static EVERYBODY: Scenario = Scenario {
+    name: "oracles/everybody",
+    about: "",
+    parity: false,
+    plan: |_| {
+        let mut plan = Plan::empty();
+        let publish = |epoch, start_ms, duration_ms| PublishPlan {
+            stream: "live/cam".to_owned(),
+            epoch,
+            start_ms,
+            source: Source::Generated(MediaPlan::default()),
+            duration_ms,
+            leave: Leave::Orderly,
+            digest: false,
+        };
+        let play = |start_ms, leave_ms, stall| PlayPlan {
+            stream: "live/cam".to_owned(),
+            start_ms,
+            leave_ms,
+            stall,
+        };
+        plan.publisher("publisher-1", LinkConfig::lan(), publish(1, 0, 8_000));
+        plan.publisher("publisher-2", LinkConfig::lan(), publish(2, 12_000, 6_000));
+        plan.publisher("intruder", LinkConfig::lan(), publish(9, 3_000, 4_000));
+        plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play(100, 25_000, None));
+        plan.player("viewer", LinkConfig::dsl(), Protocol::HttpFlv, play(200, 25_000, None));
+        let stall = Some(Stall { from_ms: 3_000, to_ms: 5_000 });
+        plan.player("faulty", LinkConfig::lan(), Protocol::Rtmp, play(300, 7_000, stall));
+        let nonsense = RawPlan {
+            start_ms: 1_000,
+            pieces: vec![b"nonsense".to_vec()],
+            pause_ms: 0,
+            half_close: false,
+            read_from_ms: 0,
+            leave_ms: 200_000,
+        };
+        plan.raw_client("raw", LinkConfig::lan(), Listener::Rtmp, nonsense);
+        plan.terms.faulty.push("faulty".to_owned());
+        plan.terms.twin_within_ms = Some(2);
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+/// The wall clock of the gateway's host is set, and nothing else happens.
+static WALL_CLOCK: Scenario = Scenario {
+    name: "oracles/wall-clock",
+    about: "",
+    parity: false,
+    plan: |_| {
+        let mut plan = (EVERYBODY.plan)(1);
+        plan.terms.faulty = vec!["gateway".to_owned()];
+        plan.fault(4_000, "gateway", Lever::StepWallClock(3_600_000));
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+fn evidence_of(scenario: &'static Scenario) -> Evidence {
+    let outcome = run::run(scenario, 1);
+    assert_eq!(outcome.violations, [], "{}", scenario.name);
+    outcome.evidence.expect("it came to its end")
+}
+
+/// Name of the oracle, what is broken, in which run, and how.
+type Planted = (&'static str, &'static str, &'static Scenario, fn(&mut Evidence));
+
+const PLAYER: usize = 0;
+const VIEWER: usize = 1;
+
+fn breach(promise: Promise) -> Breach {
+    Breach { promise, what: "planted".to_owned() }
+}
+
+fn frames(log: &[Logged], kind: Kind) -> Vec<usize> {
+    (0..log.len()).filter(|&index| log[index].kind == kind).collect()
+}
+
+fn epoch_of(seen: &Logged) -> Option<u32> {
+    seen.stamp.map(|stamp| stamp.epoch)
+}
+
+const PLANTED: &[Planted] = &[
+    ("O1 epoch isolation", "a subscriber says so", &EVERYBODY, |seen| {
+        seen.players[PLAYER].violations.push(breach(Promise::EpochIsolation));
+    }),
+    (
+        "O1 epoch isolation",
+        "a frame of the first publish comes in the second",
+        &EVERYBODY,
+        |seen| {
+            let received = &mut seen.players[PLAYER].received;
+            let stray = received[frames(received, Kind::Inter)[3]];
+            received.push(stray);
+        },
+    ),
+    ("O1 epoch isolation", "a frame of nobody comes", &EVERYBODY, |seen| {
+        let received = &mut seen.players[PLAYER].received;
+        let mut stray = *received.last().unwrap();
+        stray.stamp.as_mut().unwrap().epoch = 77;
+        received.push(stray);
+    }),
+    ("O2 decodable start", "a subscriber says so", &EVERYBODY, |seen| {
+        seen.players[PLAYER].violations.push(breach(Promise::Decodable));
+    }),
+    ("O2 decodable start", "the first frame is late", &EVERYBODY, |seen| {
+        let late = |seen: &mut Logged| seen.at = seen.at.max(2_500 * MS);
+        seen.players[PLAYER].received.iter_mut().for_each(late);
+    }),
+    ("O2 decodable start", "nothing comes", &EVERYBODY, |seen| {
+        seen.players[VIEWER].received.clear();
+    }),
+    ("O3 stream integrity", "a subscriber says so", &EVERYBODY, |seen| {
+        seen.players[PLAYER].violations.push(breach(Promise::Integrity));
+    }),
+    ("O3 stream integrity", "a frame is missing", &EVERYBODY, |seen| {
+        let received = &mut seen.players[VIEWER].received;
+        received.remove(frames(received, Kind::Audio)[9]);
+    }),
+    ("O3 stream integrity", "who keeps up has a gap", &EVERYBODY, |seen| {
+        seen.players[PLAYER].gaps = 1;
+    }),
+    ("O3 stream integrity", "who may skip goes on in the middle of a GOP", &EVERYBODY, |seen| {
+        seen.plan.terms.may_skip.push("player".to_owned());
+        let received = &mut seen.players[PLAYER].received;
+        received.remove(frames(received, Kind::Inter)[9]);
+    }),
+    ("O3 stream integrity", "two frames are exchanged", &EVERYBODY, |seen| {
+        let received = &mut seen.players[PLAYER].received;
+        let audio = frames(received, Kind::Audio);
+        received.swap(audio[4], audio[5]);
+    }),
+    ("O3 stream integrity", "the last frame is missing", &EVERYBODY, |seen| {
+        seen.players[PLAYER].received.pop();
+    }),
+    ("O4 single ownership", "two publish at a time", &EVERYBODY, |seen| {
+        let sent = seen.publishers[1].sent.clone();
+        let intruder = &mut seen.publishers[2];
+        intruder.sent = sent;
+        intruder.sent.iter_mut().for_each(|sent| sent.at -= 9_000 * MS);
+        intruder.refused = None;
+        intruder.end = "closed in order".to_owned();
+    }),
+    ("O4 single ownership", "the second is relayed before the first is over", &EVERYBODY, |seen| {
+        let second = |frame: &&mut Logged| epoch_of(frame) == Some(2);
+        seen.players[PLAYER].received.iter_mut().find(second).unwrap().at = 7_000 * MS;
+    }),
+    ("O5 failed operations", "the name was free", &EVERYBODY, |seen| {
+        seen.publishers[1].refused = Some("NetStream.Publish.BadName".to_owned());
+    }),
+    ("O5 failed operations", "the one who was there is thrown out", &EVERYBODY, |seen| {
+        seen.publishers[0].end = "closed by the server".to_owned();
+    }),
+    ("O5 failed operations", "media of the one who was refused comes", &EVERYBODY, |seen| {
+        let received = &mut seen.players[VIEWER].received;
+        let mut stray = received[20];
+        stray.stamp.as_mut().unwrap().epoch = 9;
+        received.insert(20, stray);
+    }),
+    ("O6 bounded memory", "the gateway holds more than all may have", &EVERYBODY, |seen| {
+        let bound = oracles::bytes_max(&seen.plan) as i64;
+        seen.host.as_mut().unwrap().heap_bytes_max = bound + 1;
+    }),
+    ("O7 non-interference", "a frame is late", &EVERYBODY, |seen| {
+        seen.players[PLAYER].received[100].at += 3 * MS;
+    }),
+    ("O7 non-interference", "the alone one gets one frame more", &EVERYBODY, |seen| {
+        let received = &mut seen.twin.as_mut().unwrap().players[VIEWER].received;
+        received.push(received[30]);
+    }),
+    ("O7 non-interference", "a publisher ends in another way", &EVERYBODY, |seen| {
+        seen.twin.as_mut().unwrap().publishers[1].end = "killed".to_owned();
+    }),
+    ("O8 bounded liveness", "a player is cut off", &EVERYBODY, |seen| {
+        seen.players[PLAYER].end = "connection reset".to_owned();
+    }),
+    ("O8 bounded liveness", "the end is told late", &EVERYBODY, |seen| {
+        seen.players[VIEWER].ended_at += 4_000 * MS;
+    }),
+    ("O8 bounded liveness", "the end is told before it comes", &EVERYBODY, |seen| {
+        seen.players[VIEWER].ended_at -= 2_000 * MS;
+    }),
+    ("O8 bounded liveness", "an end is told that is none", &EVERYBODY, |seen| {
+        let told = (5_000 * MS, "NetStream.Play.UnpublishNotify".to_owned());
+        seen.players[PLAYER].statuses.push(told);
+    }),
+    (
+        "O8 bounded liveness",
+        "a viewer is sent away from a stream that is there",
+        &EVERYBODY,
+        |seen| {
+            seen.players[VIEWER].end = "status 404".to_owned();
+            seen.players[VIEWER].ended_at = 10_200 * MS;
+        },
+    ),
+    ("O8 bounded liveness", "a publisher is cut off", &EVERYBODY, |seen| {
+        seen.publishers[1].end = "broken pipe".to_owned();
+    }),
+    ("O8 baseline", "a socket stays", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().at_rest.sockets.push("Established".to_owned());
+    }),
+    ("O8 baseline", "a task stays", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().at_rest.tasks = 2;
+    }),
+    ("O8 baseline", "something outlives the end", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().after_shutdown.tasks = 1;
+    }),
+    ("O8 baseline", "a stream stays", &EVERYBODY, |seen| seen.streams_at_rest = 1),
+    ("O8 baseline", "the end cuts somebody", &EVERYBODY, |seen| seen.cut_connections = 1),
+    ("O10 timestamps", "a subscriber says so", &EVERYBODY, |seen| {
+        seen.players[PLAYER].violations.push(breach(Promise::Timestamps));
+    }),
+    ("O10 timestamps", "one frame is shifted", &EVERYBODY, |seen| {
+        let received = &mut seen.players[PLAYER].received;
+        let index = frames(received, Kind::Audio)[9];
+        received[index].timestamp_ms += 1;
+    }),
+    ("O10 timestamps", "all frames are shifted for one player", &EVERYBODY, |seen| {
+        let shift = |seen: &mut Logged| seen.timestamp_ms += 1;
+        seen.players[PLAYER].received.iter_mut().for_each(shift);
+    }),
+    ("O13 two-way progress", "a publisher is not read", &EVERYBODY, |seen| {
+        let unread = &mut seen.host.as_mut().unwrap().unread;
+        unread.insert("publisher-1".to_owned(), 1_250 * MS);
+    }),
+    ("O14 time hygiene", "tasks are polled at rest", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().polls_at_rest = 11;
+    }),
+    ("O14 time hygiene", "a step of the wall clock delays a frame", &WALL_CLOCK, |seen| {
+        seen.players[PLAYER].received[200].at += Duration::from_nanos(1);
+    }),
+    ("O24 parser robustness", "nonsense is not closed", &EVERYBODY, |seen| {
+        seen.raw_clients[0].as_mut().unwrap().closed_at = None;
+    }),
+    ("O24 parser robustness", "nonsense is closed late", &EVERYBODY, |seen| {
+        seen.raw_clients[0].as_mut().unwrap().closed_at = Some(150_000 * MS);
+    }),
+    ("O24 parser robustness", "a raw client cannot connect", &EVERYBODY, |seen| {
+        seen.raw_clients[0] = Err("connection refused".to_owned());
+    }),
+];
+
+fn trips(planted: &Planted) -> Vec<Violation> {
+    let (_, _, scenario, plant) = planted;
+    let mut evidence = evidence_of(scenario);
+    plant(&mut evidence);
+    oracles::judge(&evidence)
+}
+
+#[test]
+fn every_planted_fault_trips_its_oracle() {
+    assert!(heap::is_counting(), "this test installs the allocator");
+    for planted in PLANTED {
+        let (oracle, what, ..) = planted;
+        let found = trips(planted);
+        assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
+    }
+}
+
+#[test]
+fn two_runs_that_differ_trip_the_oracle_of_determinism() {
+    let one = TraceSummary { hash: 1, events: 5 };
+    assert_eq!(oracles::repeats(one, one), None);
+    for other in [TraceSummary { hash: 2, ..one }, TraceSummary { events: 6, ..one }] {
+        assert!(oracles::repeats(one, other).unwrap().oracle.starts_with("O26 "));
+    }
+}
+
+#[test]
+fn every_oracle_has_a_planted_fault() {
+    let planted: BTreeSet<&str> =
+        PLANTED.iter().map(|(oracle, ..)| *oracle).chain(["O26 determinism"]).collect();
+    assert_eq!(oracles::names().collect::<BTreeSet<_>>(), planted);
+    let wanted = [1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 24, 26].map(|number| format!("O{number} "));
+    for number in wanted {
+        assert!(planted.iter().any(|name| name.starts_with(&number)), "{number}");
+    }
+}
+
+/// A bound that no run comes near to would find nothing.
+#[test]
+fn the_memory_bound_is_of_the_size_of_what_is_held() {
+    for scenario in CATALOGUE.iter().filter(|scenario| scenario.name.starts_with("live/")) {
+        let evidence = run::run(scenario, 1).evidence.expect("it came to its end");
+        let held_bytes = evidence.host.as_ref().unwrap().heap_bytes_max;
+        let bound_bytes = oracles::bytes_max(&evidence.plan) as i64;
+        println!("{}: {held_bytes} of {bound_bytes} bytes", scenario.name);
+        assert!(held_bytes > 50_000, "{}: {held_bytes} bytes cannot be all", scenario.name);
+        assert!(held_bytes * 30 > bound_bytes, "{}: {bound_bytes} bytes", scenario.name);
+    }
+}
