@@ -71,8 +71,10 @@ async fn answer<E: Env>(
             return Poll::Ready(Ok(None));
         }
         while idle_timer.as_mut().poll(cx).is_ready() {
-            let due = handover.progress_at() + idle;
-            if due <= Instant::now() {
+            let now = Instant::now();
+            // Between answers it is the deadline for a request head that runs.
+            let due = if handover.is_answering() { handover.progress_at() } else { now } + idle;
+            if due <= now {
                 let error = "nothing was read or written in time (http.idle_ms)".to_owned();
                 return Poll::Ready(Err(error));
             }
