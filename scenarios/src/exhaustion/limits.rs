@@ -107,7 +107,8 @@ pub const STREAMS: Scenario = Scenario {
         refused("more-viewer", Protocol::HttpFlv);
         plan.terms.faulty.push("more".to_owned());
         let later_ms = free_ms + rng.range(20..=500);
-        plan.publisher("later", LinkConfig::lan(), publishes("live/c", later_ms, 4_000));
+        let later = PublishPlan { epoch: 2, ..publishes("live/c", later_ms, 4_000) };
+        plan.publisher("later", LinkConfig::lan(), later);
         let viewer = plays("live/c", later_ms + 200, LEAVE_MS);
         plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, viewer);
         plan.terms.twin_within_ms = Some(1);

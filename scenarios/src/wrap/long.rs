@@ -90,6 +90,11 @@ pub const FOUR_GIBIBYTES: Scenario = Scenario {
     },
     check: |evidence| {
         let bytes = keyframes(&evidence.players[0].received) as u64 * PICTURE_BYTES as u64;
-        unless(bytes > 1 << 32, || format!("{bytes} bytes came")).into_iter().collect()
+        let all = unless(bytes > 1 << 32, || format!("{bytes} bytes came"));
+        // Acknowledgements go on past the end of their counter.
+        let behind_bytes = evidence.publishers[0].unacknowledged_bytes;
+        let keeps_up = behind_bytes < 2 * PICTURE_BYTES as u32;
+        let acknowledged = unless(keeps_up, || format!("{behind_bytes} bytes are unacknowledged"));
+        all.into_iter().chain(acknowledged).collect()
     },
 };
