@@ -139,7 +139,8 @@ pub struct Live {
     pub lag_close_ms: u64,
     /// A subscriber whose socket takes nothing for this long is closed.
     pub player_stall_ms: u64,
-    /// Bytes on their way to one connection, beyond which no more is queued for it or read from it.
+    /// Bytes on their way to one connection, beyond which no more frames are queued for it; beyond so many bytes of answers
+    /// nothing more is read from it.
     pub in_flight_bytes: usize,
     /// How long the header of an HTTP-FLV response waits for the second track of a stream.
     pub flv_probe_ms: u64,

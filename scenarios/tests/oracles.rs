@@ -171,7 +171,8 @@ const PLANTED: &[Planted] = &[
         intruder.end = "closed in order".to_owned();
     }),
     ("O4 single ownership", "the second is relayed before the first is over", &EVERYBODY, |seen| {
-        let second = |frame: &&mut Logged| epoch_of(frame) == Some(2);
+        let second =
+            |frame: &&mut Logged| frame.kind == Kind::Keyframe && epoch_of(frame) == Some(2);
         seen.players[PLAYER].received.iter_mut().find(second).unwrap().at = 7_000 * MS;
     }),
     ("O5 failed operations", "the name was free", &EVERYBODY, |seen| {

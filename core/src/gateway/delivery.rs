@@ -96,9 +96,10 @@ impl Delivery {
         self.stream_id
     }
 
-    /// True when more should not be read from the peer, because the answers pile up.
+    /// True when more should not be read from the peer, because the answers pile up. Frames do not count: they come whether it
+    /// is read or not, and a peer that is slow for them still says that it is there.
     pub fn is_backed_up(&self) -> bool {
-        self.outbox.queued_bytes() >= self.in_flight_bytes
+        self.outbox.other_bytes() >= self.in_flight_bytes
     }
 
     /// Queues bytes that are not a frame.
@@ -437,6 +438,26 @@ mod tests {
         drop(publisher);
         let ended = stage.poll(changed.as_mut(), 110);
         assert!(matches!(ended, Poll::Ready(Ok(DeliveryEvent::Ended))));
+    }
+
+    #[test]
+    fn answers_back_up_and_frames_do_not() {
+        let mut stage = Stage::new(&Config::default());
+        let mut changed = pin!(None);
+        let mut publisher = stage.registry.publish("live/a").unwrap();
+        assert!(is_began(&stage.poll(changed.as_mut(), 0)));
+        stage.gate.open = false;
+        let mut keyframe = KEY.to_vec();
+        keyframe.resize(2 << 20, 0);
+        stage.push(&mut publisher, 0, &keyframe);
+        assert!(stage.poll(changed.as_mut(), 0).is_pending());
+        assert!(stage.delivery.deadline().is_some(), "the frame waits for the socket");
+        assert!(!stage.delivery.is_backed_up());
+        stage.delivery.push_bytes(&vec![0; 1 << 20]);
+        assert!(stage.delivery.is_backed_up());
+        stage.gate.open = true;
+        assert!(stage.poll(changed.as_mut(), 1).is_pending());
+        assert!(!stage.delivery.is_backed_up());
     }
 
     #[test]

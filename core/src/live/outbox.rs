@@ -97,14 +97,16 @@ pub struct Outbox {
     items: VecDeque<Item>,
     /// Bytes of the first item that are written.
     written: usize,
-    /// Payload and control bytes queued.
-    queued_bytes: usize,
+    /// Payload of the frames queued.
+    frame_bytes: usize,
+    /// Bytes queued that are not frames.
+    other_bytes: usize,
 }
 
 impl Outbox {
     /// An empty queue for frames in the form of `wire`.
     pub fn new(wire: Wire) -> Self {
-        Self { wire, items: VecDeque::new(), written: 0, queued_bytes: 0 }
+        Self { wire, items: VecDeque::new(), written: 0, frame_bytes: 0, other_bytes: 0 }
     }
 
     /// Queues bytes that are not a frame; they go between whole frames.
@@ -112,7 +114,7 @@ impl Outbox {
         if bytes.is_empty() {
             return;
         }
-        self.queued_bytes += bytes.len();
+        self.other_bytes += bytes.len();
         match self.items.back_mut() {
             Some(Item::Bytes(run)) if run.len() + bytes.len() <= RUN_BYTES => run.extend(bytes),
             _ => self.items.push_back(Item::Bytes(bytes.to_vec())),
@@ -121,7 +123,7 @@ impl Outbox {
 
     /// Queues a frame for message stream `stream_id`, which means nothing to FLV.
     pub fn push_frame(&mut self, frame: Arc<Frame>, stream_id: u32) {
-        self.queued_bytes += frame.payload.len();
+        self.frame_bytes += frame.payload.len();
         let stream_id = stream_id.to_le_bytes();
         self.items.push_back(Item::Frame(Addressed { frame, stream_id }));
     }
@@ -138,7 +140,12 @@ impl Outbox {
 
     /// Payload and control bytes that are queued, the first item's written part included.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.frame_bytes + self.other_bytes
+    }
+
+    /// Bytes that are queued and not frames, the first item's written part included.
+    pub fn other_bytes(&self) -> usize {
+        self.other_bytes
     }
 
     /// The frame that is next to be written or half written.
@@ -153,12 +160,12 @@ impl Outbox {
     pub fn drop_frames(&mut self, mut unwanted: impl FnMut(&Frame) -> bool) -> u64 {
         let mut half_written = self.written > 0;
         let mut dropped = 0;
-        let queued_bytes = &mut self.queued_bytes;
+        let frame_bytes = &mut self.frame_bytes;
         self.items.retain(|item| {
             let first_is_safe = std::mem::take(&mut half_written);
             match item {
                 Item::Frame(item) if !first_is_safe && unwanted(&item.frame) => {
-                    *queued_bytes -= item.frame.payload.len();
+                    *frame_bytes -= item.frame.payload.len();
                     dropped += 1;
                     false
                 }
@@ -227,15 +234,17 @@ impl Outbox {
     fn advance(&mut self, taken: usize) {
         self.written += taken;
         while let Some(item) = self.items.front() {
-            let (length, queued) = match item {
-                Item::Bytes(bytes) => (bytes.len(), bytes.len()),
-                Item::Frame(item) => (self.wire.length(item), item.frame.payload.len()),
+            let (length, queued, count) = match item {
+                Item::Bytes(bytes) => (bytes.len(), bytes.len(), &mut self.other_bytes),
+                Item::Frame(item) => {
+                    (self.wire.length(item), item.frame.payload.len(), &mut self.frame_bytes)
+                }
             };
             if self.written < length {
                 return;
             }
             self.written -= length;
-            self.queued_bytes -= queued;
+            *count -= queued;
             self.items.pop_front();
         }
     }
