@@ -15,7 +15,7 @@ pub struct Scenario {
     /// Whether it comes out alike on every network: what its clients see depends neither on faults below the stream nor
     /// on the rates, queues and buffers of links and sockets.
     pub parity: bool,
-    /// Whether a run takes seconds of real time: then one seed is enough for a test that takes several.
+    /// Whether a run takes seconds of real time: then `cargo rehearse run` is where it runs, and no test repeats it.
     pub heavy: bool,
     /// Makes its plan from a seed.
     pub plan: fn(u64) -> Plan,
@@ -80,4 +80,9 @@ pub const CATALOGUE: [Scenario; 50] = [
 /// The scenario called `name`.
 pub fn find(name: &str) -> Option<&'static Scenario> {
     CATALOGUE.iter().find(|scenario| scenario.name == name)
+}
+
+/// All scenarios whose runs take a moment, for tests that run each of them, some more than once.
+pub fn light() -> impl Iterator<Item = &'static Scenario> {
+    CATALOGUE.iter().filter(|scenario| !scenario.heavy)
 }

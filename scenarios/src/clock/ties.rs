@@ -50,11 +50,12 @@ pub const TIES: Scenario = Scenario {
             // Two at a time: one of them gets the name.
             plan.publisher(&format!("one-{number}"), link, epoch(1, START_MS, leave));
             plan.publisher(&format!("other-{number}"), link, epoch(2, START_MS, leave));
-            // The next one comes when its last frame was due, or when its silence is over.
-            let last_ms = START_MS + duration_ms - 40;
+            // The next one comes when the last frame, of audio, is due, or when the silence after it is over.
+            let last_ms = START_MS + 3_989;
+            let next_ms = rng.range(last_ms - 3..=last_ms + 3);
             let next_ms = match leave {
-                Leave::Silent => last_ms + SILENCE_MS + rng.below(30),
-                Leave::Orderly | Leave::Killed => last_ms + rng.below(30),
+                Leave::Silent => next_ms + SILENCE_MS,
+                Leave::Orderly | Leave::Killed => next_ms,
             };
             plan.publisher(&format!("next-{number}"), link, epoch(3, next_ms, Leave::Orderly));
             for (host, protocol) in [("player", Protocol::Rtmp), ("viewer", Protocol::HttpFlv)] {
