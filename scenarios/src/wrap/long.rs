@@ -48,7 +48,9 @@ pub const MONTH: Scenario = Scenario {
         let leave_ms = 30 * DAY_MS + 60_000;
         plan.player("player", LinkConfig::dsl(), Protocol::Rtmp, play(100, leave_ms));
         plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(100, leave_ms));
-        let late = play(rng.range(10 * DAY_MS..=20 * DAY_MS), leave_ms);
+        // Soon after a picture, which is sent at once: the next one is not ahead of its time then.
+        let late_ms = rng.range(14_000..=28_000) * u64::from(FRAME_MS) + 600 + rng.below(4_000);
+        let late = play(late_ms, leave_ms);
         plan.player("late", LinkConfig::dsl(), Protocol::Rtmp, late);
         plan
     },
