@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 50] = [
+pub const CATALOGUE: [Scenario; 52] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -70,11 +70,13 @@ pub const CATALOGUE: [Scenario; 50] = [
     close::RESET,
     close::VANISH,
     close::PIPELINED,
+    close::LAST_WORDS,
     slow::WINDOW_ZERO,
     slow::TENTH,
     slow::NEARLY,
     slow::RECOVERS,
     slow::VANISHES,
+    slow::HALF_CLOSED,
 ];
 
 /// The scenario called `name`.

@@ -2,7 +2,7 @@
 
 use rehearsal_sim::{
     LinkConfig, Rng,
-    clients::{media::MediaPlan, publisher::PublishPlan},
+    clients::{media::MediaPlan, publisher::PublishPlan, rtmp_player::PlayPlan},
 };
 
 use super::VANISHED_CALM_MS;
@@ -114,6 +114,11 @@ pub const CRASHED_PLAYERS: Scenario = Scenario {
                 plan.terms.faulty.push(crashed);
             }
         }
+        // One that waits for a stream that never comes: nothing but a ping finds out.
+        let waits = PlayPlan { stream: "live/never".into(), ..play(rng.below(3_000), 26_000) };
+        plan.fault(waits.start_ms + rng.range(1_000..=6_000), "waiter-gone", Lever::Crash);
+        plan.player("waiter-gone", LinkConfig::lan(), Protocol::Rtmp, waits);
+        plan.terms.faulty.push("waiter-gone".to_owned());
         plan
     },
     check: |evidence| {

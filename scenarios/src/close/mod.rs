@@ -190,3 +190,37 @@ pub const VANISH: Scenario = Scenario {
     },
     check: |_| Vec::new(),
 };
+
+/// The process ends while its kernel still has seconds of the stream to send.
+pub const LAST_WORDS: Scenario = Scenario {
+    name: "close/last-words",
+    about: "what publishers wrote right before they closed arrives whole, however slow their lines",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/close");
+        let mut plan = Plan::empty();
+        // Of a stream of 270 kbit/s, headers not counted.
+        let line = LinkConfig::dsl().with_rate_bps(rng.range(200_000..=270_000));
+        for (epoch, leave) in [(1, Leave::Killed), (2, Leave::Orderly)] {
+            let start_ms = u64::from(epoch - 1) * (16_000 + rng.below(1_000));
+            let publish = publish(8_000, MediaPlan::default());
+            let host = format!("publisher-{epoch}");
+            plan.publisher(&host, line, PublishPlan { epoch, start_ms, leave, ..publish });
+        }
+        plan.player("player", LinkConfig::dsl(), Protocol::Rtmp, play(rng.below(500), 34_000));
+        plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(rng.below(500), 34_000));
+        plan.terms.slack_ms = 5_000;
+        plan
+    },
+    check: |evidence| {
+        let last = evidence.publishers[0].sent.last().map_or(Duration::ZERO, |last| last.at);
+        let seen = evidence.players[1].received.last().map_or(Duration::ZERO, |last| last.at);
+        let behind = seen.saturating_sub(last);
+        unless(behind > Duration::from_millis(500), || {
+            format!("the line was only {behind:?} behind")
+        })
+        .into_iter()
+        .collect()
+    },
+};

@@ -6,6 +6,7 @@ use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
         media::MediaPlan,
+        raw::RawPlan,
         rtmp_player::{PlayPlan, PlayReport, Stall},
     },
 };
@@ -15,8 +16,9 @@ use crate::{
     fault::Lever,
     live::{play, publish, unless},
     oracles::Violation,
-    plan::{Plan, Player, Protocol},
+    plan::{Listener, Plan, Player, Protocol},
     run::Evidence,
+    wire::{opening, request},
 };
 
 const PUBLISH_MS: u64 = 20_000;
@@ -157,6 +159,52 @@ pub const VANISHES: Scenario = Scenario {
         plan
     },
     check: |_| Vec::new(),
+};
+
+/// FIN in mid-stream, and goes on reading.
+pub const HALF_CLOSED: Scenario = Scenario {
+    name: "slow/half-closed",
+    about: "subscribers that send their FIN in mid-stream, reading or not, are closed at once",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/half-close");
+        let mut plan = plan(seed, LinkConfig::lan(), None);
+        plan.players.retain(|player| !player.host.starts_with("slow"));
+        let play = opening("play", "cam");
+        let view = request("GET", "/live/cam.flv", "");
+        for (host, listener, opening) in
+            [("slow-player", Listener::Rtmp, play), ("slow-viewer", Listener::Http, view)]
+        {
+            let start_ms = 500 + rng.below(1_500);
+            let pause_ms = 1_000 + rng.below(2_500);
+            // What it reads late is there when its FIN comes, and the socket is full.
+            let read_from_ms = start_ms + rng.below(2) * pause_ms;
+            let raw = RawPlan {
+                start_ms,
+                pieces: vec![opening],
+                pause_ms,
+                half_close: true,
+                read_from_ms,
+                leave_ms: LEAVE_MS,
+            };
+            plan.raw_client(host, LinkConfig::lan(), listener, raw);
+        }
+        plan
+    },
+    check: |evidence| {
+        let clients = evidence.plan.raw_clients.iter().zip(&evidence.raw_clients);
+        clients
+            .filter_map(|(raw, report)| {
+                let due = Duration::from_millis(raw.plan.start_ms + raw.plan.pause_ms);
+                let closed_at = report.as_ref().ok().and_then(|report| report.closed_at);
+                let soon = due..due + Duration::from_millis(20);
+                unless(closed_at.is_some_and(|at| soon.contains(&at)), || {
+                    format!("{} closed at {closed_at:?}, its FIN was sent at {due:?}", raw.host)
+                })
+            })
+            .collect()
+    },
 };
 
 /// Who is not given up has the last frame, however much it lacks in between.

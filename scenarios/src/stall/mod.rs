@@ -1,5 +1,17 @@
 //! Family stall: clients that stop in the middle of something, or send a byte at a time just before it is due. Each is closed
 //! when it is due and not before, beside a healthy stream that does not notice.
+//!
+//! Where each deadline of the configuration is met from both sides:
+//!
+//! | key | just before | when due |
+//! |---|---|---|
+//! | `rtmp.handshake_ms`, `command_ms`, `idle_ms`, `publisher_silence_ms` | here, by the check | here |
+//! | `rtmp.ping_ms`, `ping_timeout_ms` | `playing` here, whom each byte keeps | here |
+//! | `http.head_ms`, `wait_publisher_ms` | here, by the check | here |
+//! | `http.idle_ms` | here: it lets half a head be for longer | `tests/raw/deadlines.rs` |
+//! | `live.player_stall_ms` | `slow/recovers` | `slow/window-zero`, `tests/raw/deadlines.rs` |
+//! | `live.lag_close_ms` | `slow/nearly`, `slow/recovers` | `tests/raw/deadlines.rs` |
+//! | `limits.farewell_ms`, `shutdown_ms` | `tests/shutdown.rs` | `tests/shutdown.rs` |
 
 mod stages;
 

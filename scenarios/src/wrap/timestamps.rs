@@ -28,7 +28,9 @@ pub const TIMESTAMPS: Scenario = Scenario {
         let mut plan = Plan::empty();
         for (stream, end) in ENDS {
             let host = |what: &str| format!("{what}-{}", stream.trim_start_matches("live/"));
-            let passes_ms = rng.range(1_200..=5_000) as u32;
+            // Half of them have a picture at the very end.
+            let off_ms = if rng.below(2) == 0 { 0 } else { rng.below(40) };
+            let passes_ms = (rng.range(30..=120) * 40 + off_ms) as u32;
             let before = MediaPlan { first_timestamp_ms: end - passes_ms, ..MediaPlan::default() };
             let first = PublishPlan { stream: stream.into(), ..publish(DURATION_MS, before) };
             plan.publisher(&host("publisher"), LinkConfig::lan(), first);
