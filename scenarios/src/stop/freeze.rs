@@ -65,7 +65,8 @@ pub const FREEZE_BEYOND_DEADLINES: Scenario = Scenario {
     plan: |seed| {
         let mut plan = frozen(seed, (1_500, 2_900));
         let rtmp = &mut plan.config.rtmp;
-        (rtmp.publisher_silence_ms, rtmp.ping_ms, rtmp.ping_timeout_ms) = (1_000, 500, 1_000);
+        // The silence is over before a ping is due, which would be sent first.
+        (rtmp.publisher_silence_ms, rtmp.ping_ms, rtmp.ping_timeout_ms) = (1_000, 1_100, 300);
         (rtmp.handshake_ms, rtmp.command_ms) = (1_000, 1_000);
         plan.config.http.head_ms = 1_000;
         plan.config.live.player_stall_ms = 1_000;
