@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 52] = [
+pub const CATALOGUE: [Scenario; 53] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -77,6 +77,7 @@ pub const CATALOGUE: [Scenario; 52] = [
     slow::RECOVERS,
     slow::VANISHES,
     slow::HALF_CLOSED,
+    slow::ACROSS_EPOCHS,
 ];
 
 /// The scenario called `name`.

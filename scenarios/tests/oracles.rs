@@ -183,6 +183,10 @@ const PLANTED: &[Planted] = &[
     ("O5 failed operations", "the one who was there is thrown out", &EVERYBODY, |seen| {
         seen.publishers[0].end = "closed by the server".to_owned();
     }),
+    ("O5 failed operations", "a player loses the one who was there", &EVERYBODY, |seen| {
+        let is_late = |seen: &Logged| epoch_of(seen) == Some(1) && seen.at > 4_000 * MS;
+        seen.players[PLAYER].received.retain(|seen| !is_late(seen));
+    }),
     ("O5 failed operations", "media of the one who was refused comes", &EVERYBODY, |seen| {
         let received = &mut seen.players[VIEWER].received;
         let mut stray = received[20];

@@ -109,6 +109,39 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
 }
 
 #[test]
+fn who_takes_no_answer_is_cut_when_the_time_to_end_is_over() {
+    let mut world = World::new(1);
+    let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
+    let client = world.add_host("client", LinkConfig::lan());
+    let run = world.run(Duration::from_secs(60), async {
+        let origin = Instant::now();
+        let shutdown = CancellationToken::new();
+        let config = Config::default();
+        let gateway = Gateway::bind(gateway_env.clone(), config, shutdown.clone()).await.unwrap();
+        let http = SocketAddr::new(gateway_env.ip(), 8080);
+        // More answers than the sockets hold, of which it reads none.
+        let plan = RawPlan {
+            start_ms: 0,
+            pieces: vec![b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000)],
+            pause_ms: 1,
+            half_close: false,
+            read_from_ms: 30_000,
+            leave_ms: 40_000,
+        };
+        let ending = async {
+            sleep_until(origin + Duration::from_secs(5)).await;
+            shutdown.cancel();
+        };
+        let serving = async { (gateway.run().await, origin.elapsed()) };
+        tokio::join!(serving, raw::run(client, http, plan, origin), ending).0
+    });
+    let (ended, at) = run.unwrap();
+    assert_eq!(ended, Ended { cut_connections: 1 });
+    let within = Duration::from_millis(Config::default().limits.shutdown_ms);
+    assert_eq!(at, Duration::from_secs(5) + within);
+}
+
+#[test]
 fn a_full_gateway_refuses_one_more_and_takes_it_when_there_is_room() {
     let mut world = World::new(1);
     let gateway_env = world.add_host("gateway", LinkConfig::datacentre());

@@ -74,7 +74,7 @@ fn torn(pairs: &[Pair<'_>]) -> Option<String> {
 }
 
 /// Whether the player was there long enough after the epoch to have all of it.
-fn has_stayed(
+pub(super) fn has_stayed(
     evidence: &Evidence,
     player: &Player,
     epoch: &Epoch<'_>,

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use rehearsal_sim::clients::publisher::{Leave, PublishReport};
 
-use super::epochs::Epochs;
+use super::{
+    epochs::{Epoch, Epochs, may_skip, parts},
+    integrity::has_stayed,
+};
 use crate::{
-    plan::{Plan, Publisher},
+    plan::{Plan, Player, Publisher},
     run::Evidence,
 };
 
@@ -37,14 +40,43 @@ pub(super) fn refusals(evidence: &Evidence) -> Vec<String> {
             }
         }
         let Some(at) = report.answered_at else { continue };
-        for epoch in all.of_stream(&report.stream).iter().filter(|e| e.from <= at && at < e.over) {
+        let epochs = all.of_stream(&report.stream);
+        for (index, epoch) in epochs.iter().enumerate() {
+            if !epoch.is_sound || !(epoch.from..epoch.over).contains(&at) {
+                continue;
+            }
             let (there, end) = (epoch.publisher, &epoch.report.end);
-            if epoch.is_sound && end != planned_end(there) {
+            if end != planned_end(there) {
                 violations.push(format!("{host} was refused, and {} ended with {end}", there.host));
             }
+            let lost = losers(evidence, epochs, index);
+            violations.extend(lost.map(|player| {
+                format!("{host} was refused, and {} lost {} by it", player.host, there.host)
+            }));
         }
     }
     violations
+}
+
+/// Players who had the publish at `index` of their stream and do not have all that came after.
+fn losers<'a>(
+    evidence: &'a Evidence,
+    epochs: &'a [Epoch<'a>],
+    index: usize,
+) -> impl Iterator<Item = &'a Player> {
+    let epoch = &epochs[index];
+    let next = epochs.get(index + 1).map(|next| next.from);
+    let players = evidence.plan.players.iter().zip(&evidence.players);
+    let its = players.filter(|(_, report)| report.stream == epoch.report.stream);
+    its.filter(move |(player, report)| {
+        let parts = parts(report, epochs).0;
+        let part = parts.iter().find(|part| part.index == index);
+        part.is_some_and(|part| match epoch.follow(&part.received, may_skip(evidence, player)) {
+            Ok((_, missing)) => missing > 0 && has_stayed(evidence, player, epoch, next),
+            Err(_) => true,
+        })
+    })
+    .map(|(player, _)| player)
 }
 
 /// O8: who is not refused ends as planned.

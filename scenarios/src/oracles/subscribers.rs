@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::verify::Promise;
+use rehearsal_sim::clients::{rtmp_player::PlayPlan, verify::Promise};
 
 use super::{
     OVERLAP,
@@ -39,6 +39,13 @@ pub(super) fn isolation(evidence: &Evidence) -> Vec<String> {
     violations
 }
 
+/// When somebody who is there at `since` reads: then, or after the stall that it is in or comes into.
+fn reads_from(plan: &PlayPlan, since: Duration) -> Duration {
+    let ms = Duration::from_millis;
+    let stall = plan.stall.filter(|s| ms(s.from_ms) <= since + FIRST_FRAME && since < ms(s.to_ms));
+    stall.map_or(since, |stall| ms(stall.to_ms))
+}
+
 /// O2: who is there while somebody publishes receives something soon, and what comes can be decoded.
 pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
     let mut violations = breaches(evidence, Promise::Decodable);
@@ -53,7 +60,7 @@ pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
             let other_epoch = player.protocol == Protocol::HttpFlv
                 && (epochs[..index].iter().any(|before| before.released > from)
                     || has_unknown(evidence, &report.stream));
-            let since = from.max(epoch.from);
+            let since = reads_from(&player.plan, from.max(epoch.from));
             let over_ms = epoch.over.as_millis() as u64;
             let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));
             let is_short = to.min(epoch.over) < since + OVERLAP + plan.slack();

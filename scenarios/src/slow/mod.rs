@@ -6,6 +6,7 @@ use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
         media::MediaPlan,
+        publisher::PublishPlan,
         raw::RawPlan,
         rtmp_player::{PlayPlan, PlayReport, Stall},
     },
@@ -159,6 +160,45 @@ pub const VANISHES: Scenario = Scenario {
         plan
     },
     check: |_| Vec::new(),
+};
+
+/// A stall in which one publish ends and the next begins.
+pub const ACROSS_EPOCHS: Scenario = Scenario {
+    name: "slow/across-epochs",
+    about: "subscribers that stall while one publish ends and the next begins see the one, then the other",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/epochs");
+        let mut plan = plan(seed, LinkConfig::lan(), None);
+        let first_ms = 7_000 + rng.below(3_000);
+        let next_ms = first_ms + 50 + rng.below(1_000);
+        let first = &mut plan.publishers[0].plan;
+        first.duration_ms = first_ms;
+        let second =
+            PublishPlan { epoch: 2, start_ms: next_ms, duration_ms: 10_000, ..first.clone() };
+        plan.publisher("publisher-2", LinkConfig::lan(), second);
+        let stall_ms = plan.config.live.player_stall_ms.min(plan.config.live.lag_close_ms) - 50;
+        let from_ms = (next_ms - 200 - rng.below(stall_ms - 500)).max(3_500);
+        let stall = Some(Stall { from_ms, to_ms: from_ms + stall_ms });
+        let slow = plan.players.iter_mut().filter(|player| player.host.starts_with("slow"));
+        slow.for_each(|player| player.plan.stall = stall);
+        // They are slow and nothing befalls them: how they fare is judged.
+        plan.terms.faulty.clear();
+        plan.terms.twin_within_ms = None;
+        plan
+    },
+    check: |evidence| {
+        let saw = |report: &PlayReport, epoch| {
+            report.received.iter().any(|seen| seen.stamp.is_some_and(|stamp| stamp.epoch == epoch))
+        };
+        let check = |(player, report): (&Player, &PlayReport)| {
+            let sees_both =
+                saw(report, 1) && (saw(report, 2) || player.protocol == Protocol::HttpFlv);
+            unless(sees_both, || format!("{} did not see both", player.host))
+        };
+        slow(evidence).filter_map(check).collect()
+    },
 };
 
 /// FIN in mid-stream, and goes on reading.
