@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         }
     }
     let selected = CATALOGUE.iter().filter(|scenario| {
-        arguments.scenarios.is_empty()
+        arguments.scenarios.is_empty() && !scenario.heavy
             || arguments.scenarios.iter().any(|name| name == scenario.name)
     });
     let width = CATALOGUE.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);

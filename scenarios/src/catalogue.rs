@@ -1,6 +1,9 @@
 //! Every scenario there is, by name.
 
-use crate::{close, live, oracles::Violation, plan::Plan, run::Evidence, segments, slow, stall};
+use crate::{
+    churn, clock, close, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence,
+    segments, slow, stall, stop, wrap,
+};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +15,8 @@ pub struct Scenario {
     /// Whether it comes out alike on every network: what its clients see depends neither on faults below the stream nor
     /// on the rates, queues and buffers of links and sockets.
     pub parity: bool,
+    /// Whether a run takes seconds of real time: then `cargo rehearse run` is where it runs, and no test repeats it.
+    pub heavy: bool,
     /// Makes its plan from a seed.
     pub plan: fn(u64) -> Plan,
     /// What must hold besides the oracles that judge every run.
@@ -19,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 29] = [
+pub const CATALOGUE: [Scenario; 54] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -32,6 +37,31 @@ pub const CATALOGUE: [Scenario; 29] = [
     live::CHANGING_HEADERS,
     live::ENHANCED_RTMP,
     live::CROWD,
+    churn::COMPETING_PUBLISHERS,
+    churn::SILENCE_DEADLINE,
+    churn::REBOUND_PUBLISHER,
+    churn::RESET_PUBLISHER,
+    churn::CRASHED_PLAYERS,
+    wrap::TIMESTAMPS,
+    wrap::MONTH,
+    wrap::FOUR_GIBIBYTES,
+    exhaustion::DESCRIPTORS,
+    exhaustion::ACCEPT_QUEUE,
+    exhaustion::PORTS,
+    exhaustion::CONNECTIONS,
+    exhaustion::STREAMS,
+    exhaustion::MEMORY,
+    clock::WALL_CLOCK_STEPS,
+    clock::IDLE_DAYS,
+    clock::TIES,
+    stop::SHUTDOWN,
+    stop::CRASH,
+    stop::FREEZE,
+    stop::FREEZE_BEYOND_DEADLINES,
+    lossy::LAST_MILE,
+    lossy::LOSSY_PUBLISHER,
+    lossy::PRESETS,
+    lossy::TOO_NARROW,
     stall::SILENT,
     stall::DRIPPING,
     segments::ONE_BYTE,
@@ -54,4 +84,9 @@ pub const CATALOGUE: [Scenario; 29] = [
 /// The scenario called `name`.
 pub fn find(name: &str) -> Option<&'static Scenario> {
     CATALOGUE.iter().find(|scenario| scenario.name == name)
+}
+
+/// All scenarios whose runs take a moment, for tests that run each of them, some more than once.
+pub fn light() -> impl Iterator<Item = &'static Scenario> {
+    CATALOGUE.iter().filter(|scenario| !scenario.heavy)
 }

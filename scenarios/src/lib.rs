@@ -5,9 +5,13 @@
 //! verdict, the trace hash and the text of the golden file.
 
 pub mod catalogue;
+mod churn;
+mod clock;
 mod close;
+mod exhaustion;
 pub mod fault;
 mod live;
+mod lossy;
 pub mod oracles;
 pub mod plan;
 pub mod run;
@@ -15,4 +19,6 @@ pub mod seed;
 mod segments;
 mod slow;
 mod stall;
+mod stop;
 pub mod wire;
+mod wrap;

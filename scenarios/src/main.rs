@@ -62,6 +62,9 @@ enum Command {
         seed: u64,
         #[command(flatten)]
         pcap: PcapArguments,
+        /// Leave out those that take seconds of real time
+        #[arg(long)]
+        light: bool,
         /// What carries the bytes; turmoil and loopback run the scenarios that `list` marks "any net"
         #[arg(long, value_enum, default_value_t = Net::Fabric, conflicts_with = "pcap")]
         net: Net,
@@ -111,13 +114,15 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let done = match Arguments::parse().command {
         Command::List => list(&mut out),
-        Command::Run { scenarios, seed, pcap, net } => match select(&scenarios, net) {
-            Ok(selected) => match Pcap::create(pcap.pcap, pcap.pcap_host, &selected, seed) {
-                Ok(pcap) => run_all(&mut out, &selected, seed, net, pcap),
-                Err(refused) => return refused.report(),
-            },
-            Err(wrong) => return wrong_usage(&wrong),
-        },
+        Command::Run { scenarios, seed, pcap, light, net } => {
+            match select(&scenarios, light, net) {
+                Ok(selected) => match Pcap::create(pcap.pcap, pcap.pcap_host, &selected, seed) {
+                    Ok(pcap) => run_all(&mut out, &selected, seed, net, pcap),
+                    Err(refused) => return refused.report(),
+                },
+                Err(wrong) => return wrong_usage(&wrong),
+            }
+        }
         Command::Replay { scenario, seed, log, pcap, netstat_at } => match find(&scenario) {
             Some(scenario) => match Pcap::create(pcap.pcap, pcap.pcap_host, &[scenario], seed) {
                 Ok(pcap) => replay(&mut out, scenario, seed, log, pcap, netstat_at),
@@ -153,16 +158,20 @@ fn not_found(name: &str) -> String {
 }
 
 /// The scenarios that `names` name, or all; those that `net` can run. A name that leaves nothing is an error.
-fn select(names: &[String], net: Net) -> Result<Vec<&'static Scenario>, String> {
+fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenario>, String> {
     let is = |scenario: &Scenario, name: &str| {
         let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let runs = |scenario: &Scenario| net == Net::Fabric || scenario.parity;
+    let runs =
+        |scenario: &Scenario| (net == Net::Fabric || scenario.parity) && !(light && scenario.heavy);
     for name in names {
         let mut named = CATALOGUE.iter().filter(|scenario| is(scenario, name)).peekable();
         if named.peek().is_none() {
             return Err(not_found(name));
+        }
+        if named.clone().all(|scenario| light && scenario.heavy) {
+            return Err(format!("{name} takes seconds; leave --light away"));
         }
         if !named.any(runs) {
             return Err(format!(

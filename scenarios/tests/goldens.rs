@@ -1,11 +1,11 @@
-//! Every scenario with seed 1 against its golden file in `snapshots/`, and nothing else in that folder.
+//! Every light scenario with seed 1 against its golden file in `snapshots/`, and nothing else in that folder.
 
 #![allow(clippy::disallowed_methods, reason = "looks at the folder of golden files")]
 
 use std::{collections::BTreeSet, path::PathBuf};
 
 use insta::Settings;
-use rehearsal_scenarios::{catalogue::CATALOGUE, run};
+use rehearsal_scenarios::{catalogue::light, run};
 use rehearsal_sim::heap::CountingAllocator;
 
 /// For the oracle of bounded memory.
@@ -30,7 +30,7 @@ fn every_scenario_is_as_its_golden_file_says() {
     settings.set_omit_expression(true);
     let _bound = settings.bind_to_scope();
     let mut differing = Vec::new();
-    for scenario in &CATALOGUE {
+    for scenario in light() {
         let golden = run::run(scenario, SEED).golden();
         // Each is compared before any failure is reported, so that one run shows all that changed.
         let compared = std::panic::catch_unwind(|| {
@@ -45,7 +45,7 @@ fn every_scenario_is_as_its_golden_file_says() {
 
 #[test]
 fn every_scenario_passes() {
-    for scenario in &CATALOGUE {
+    for scenario in light() {
         for seed in SEED..SEED + 5 {
             let outcome = run::run(scenario, seed);
             let replay = format!("cargo rehearse replay {} --seed {seed}", scenario.name);
@@ -57,7 +57,7 @@ fn every_scenario_passes() {
 #[test]
 fn the_folder_holds_the_golden_files_and_nothing_else() {
     let expected: BTreeSet<String> =
-        CATALOGUE.iter().map(|scenario| format!("{}.snap", file_name(scenario.name))).collect();
+        light().map(|scenario| format!("{}.snap", file_name(scenario.name))).collect();
     let found: BTreeSet<String> = std::fs::read_dir(folder())
         .expect("the folder is there")
         .map(|entry| entry.expect("a readable folder").file_name().into_string().expect("UTF-8"))

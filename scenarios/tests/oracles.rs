@@ -31,6 +31,7 @@ static EVERYBODY: Scenario = Scenario {
     name: "oracles/everybody",
     about: "",
     parity: false,
+    heavy: false,
     plan: |_| {
         let mut plan = Plan::empty();
         let publish = |epoch, start_ms, duration_ms| PublishPlan {
@@ -76,6 +77,7 @@ static WALL_CLOCK: Scenario = Scenario {
     name: "oracles/wall-clock",
     about: "",
     parity: false,
+    heavy: false,
     plan: |_| {
         let mut plan = (EVERYBODY.plan)(1);
         plan.terms.faulty = vec!["gateway".to_owned()];

@@ -259,6 +259,11 @@ impl ClientSession {
         self.call(0, "deleteStream", 7.0, vec![Value::Null, stream.into()]);
     }
 
+    /// Bytes since the handshake that the server has acknowledged, modulo 2^32.
+    pub fn peer_received_bytes(&self) -> u32 {
+        self.link.peer_received_bytes()
+    }
+
     /// Takes the bytes to send; empty when there is nothing.
     pub fn poll_output(&mut self) -> Vec<u8> {
         self.link.poll_output()

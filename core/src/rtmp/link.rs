@@ -54,6 +54,8 @@ pub struct Link {
     peer_window_bytes: u32,
     received_bytes: u32,
     acknowledged_bytes: u32,
+    /// Bytes that the peer has received of ours, as it said last.
+    peer_received_bytes: u32,
     /// Window we announced last.
     own_window_bytes: u32,
     last_received_at: Duration,
@@ -70,6 +72,7 @@ impl Link {
             peer_window_bytes: UNTOLD_WINDOW_BYTES,
             received_bytes: 0,
             acknowledged_bytes: 0,
+            peer_received_bytes: 0,
             own_window_bytes: 0,
             last_received_at: now,
         }
@@ -78,6 +81,11 @@ impl Link {
     /// When the peer last sent anything.
     pub fn last_received_at(&self) -> Duration {
         self.last_received_at
+    }
+
+    /// Bytes since the handshake that the peer has acknowledged, modulo 2^32.
+    pub fn peer_received_bytes(&self) -> u32 {
+        self.peer_received_bytes
     }
 
     /// Size of the chunks that are sent.
@@ -134,7 +142,10 @@ impl Link {
     fn handle_control(&mut self, control: Control) -> Option<UserControl> {
         match control {
             // How far the peer is behind shows in the socket, which is what the server acts on.
-            Control::Acknowledgement(_) => None,
+            Control::Acknowledgement(bytes) => {
+                self.peer_received_bytes = bytes;
+                None
+            }
             Control::WindowAckSize(bytes) => {
                 self.peer_window_bytes = bytes.max(LEAST_WINDOW_BYTES);
                 None

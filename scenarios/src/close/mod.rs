@@ -80,6 +80,7 @@ pub const HALF_CLOSE: Scenario = Scenario {
     name: "close/half-close",
     about: "who has sent its FIN, at any stage, is closed at once from the other side",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut plan = healthy(seed);
         add_stages(&mut plan, &mut Rng::named(seed, "scenario/close"), true);
@@ -104,6 +105,7 @@ pub const RESET: Scenario = Scenario {
     name: "close/reset",
     about: "resets and closed sockets at any stage: the name is free at once, others do not notice",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut plan = healthy(seed);
         let mut rng = Rng::named(seed, "scenario/close");
@@ -161,6 +163,7 @@ pub const VANISH: Scenario = Scenario {
     name: "close/vanish",
     about: "who is cut off at any stage and never heard of again is given up when due",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/close");
         let mut plan = healthy(seed);
@@ -193,6 +196,7 @@ pub const LAST_WORDS: Scenario = Scenario {
     name: "close/last-words",
     about: "what publishers wrote right before they closed arrives whole, however slow their lines",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/close");
         let mut plan = Plan::empty();

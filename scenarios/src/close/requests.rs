@@ -20,6 +20,7 @@ pub const PIPELINED: Scenario = Scenario {
     name: "close/pipelined",
     about: "pipelined requests are answered in order, one after the other, in any segmentation",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/requests");
         let mut plan = healthy(seed);

@@ -19,6 +19,7 @@ pub const CROWD: Scenario = Scenario {
     name: "live/crowd-7500",
     about: "7,500 players of one stream, over RTMP and HTTP-FLV, get every frame",
     parity: false,
+    heavy: true,
     plan: |_| {
         let mut plan = Plan::empty();
         let media = MediaPlan { keyframe_bytes: 4_700, audio_bytes: 0, ..MediaPlan::default() };

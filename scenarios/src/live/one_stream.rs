@@ -25,6 +25,7 @@ pub const ONE_PUBLISHER_THREE_PLAYERS: Scenario = Scenario {
     name: "live/one-publisher-three-players",
     about: "one publisher; two players over RTMP and one over HTTP-FLV get every frame",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -52,6 +53,7 @@ pub const LATE_JOINER: Scenario = Scenario {
     name: "live/late-joiner",
     about: "players who come in mid-stream start at a keyframe with its headers, at once",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -92,6 +94,7 @@ pub const REPUBLISH: Scenario = Scenario {
     name: "live/republish",
     about: "a publisher goes, is killed, and comes back: epochs never mix, a taken name is refused",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -143,6 +146,7 @@ pub const PLAYER_FIRST: Scenario = Scenario {
     name: "live/player-first",
     about: "players who come before the publisher wait and get its first frame",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();
@@ -172,6 +176,7 @@ pub const REAL_FILE: Scenario = Scenario {
     name: "live/real-file",
     about: "a real H.264 and AAC file arrives bit for bit over RTMP and HTTP-FLV",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();

@@ -46,6 +46,7 @@ pub const AUDIO_ONLY: Scenario = Scenario {
     name: "live/audio-only",
     about: "a stream without video starts at any frame",
     parity: true,
+    heavy: false,
     plan: |seed| four_players(seed, MediaPlan { gop_frames: 0, ..MediaPlan::default() }),
     check: |evidence| only(evidence, Kind::Audio, Kind::Keyframe),
 };
@@ -55,6 +56,7 @@ pub const VIDEO_ONLY: Scenario = Scenario {
     name: "live/video-only",
     about: "a stream without audio starts at a keyframe",
     parity: true,
+    heavy: false,
     plan: |seed| four_players(seed, MediaPlan { audio_bytes: 0, ..MediaPlan::default() }),
     check: |evidence| only(evidence, Kind::Keyframe, Kind::Audio),
 };
@@ -64,6 +66,7 @@ pub const CHANGING_HEADERS: Scenario = Scenario {
     name: "live/changing-headers",
     about: "headers that change in mid-stream reach everybody before the frames that need them",
     parity: true,
+    heavy: false,
     plan: |seed| {
         let media = MediaPlan {
             header_every_gops: 1,
@@ -88,6 +91,7 @@ pub const ENHANCED_RTMP: Scenario = Scenario {
     name: "live/enhanced-rtmp",
     about: "HEVC and Opus of Enhanced RTMP start at a keyframe with their headers, too",
     parity: true,
+    heavy: false,
     plan: |seed| four_players(seed, MediaPlan { enhanced: true, ..MediaPlan::default() }),
     check: |evidence| {
         let hosts = evidence.plan.players.iter().zip(&evidence.players);

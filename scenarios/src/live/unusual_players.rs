@@ -21,6 +21,7 @@ pub const SLOW_PLAYER: Scenario = Scenario {
     name: "live/slow-player",
     about: "players who stall go on at a keyframe with its headers; others do not notice",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/stall");
         let mut plan = Plan::empty();
@@ -57,6 +58,7 @@ pub const NARROW_LINK: Scenario = Scenario {
     name: "live/narrow-link",
     about: "players on narrow links are behind when the publisher goes, and get all of it",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/start");
         let mut plan = Plan::empty();

@@ -23,6 +23,8 @@ pub(super) struct Epoch<'a> {
     pub(super) from: Duration,
     /// When it was over: its last message, or what is due after that, or an outage of the gateway.
     pub(super) over: Duration,
+    /// When its name was free again at the latest: later than `over` when nobody knows what of it arrived.
+    pub(super) released: Duration,
     /// Everything that was sent was received, and its end is known: its host does not misbehave, and the gateway was there
     /// from its start to its end.
     pub(super) is_sound: bool,
@@ -65,10 +67,16 @@ fn epoch<'a>(
         Leave::Silent => last + Duration::from_millis(plan.config.rtmp.publisher_silence_ms),
         Leave::Orderly | Leave::Killed => last,
     };
-    let cut = plan.outages().iter().map(|outage| outage.from).find(|at| (from..=over).contains(at));
+    // A publisher who was cut off in mid-stream may have sent its last message just before.
+    let ended = report.ended_at.unwrap_or(over).max(over);
+    let cut =
+        plan.outages().iter().map(|outage| outage.from).find(|at| (from..=ended).contains(at));
     let is_sound = !plan.is_faulty(&publisher.host) && cut.is_none();
+    let over = cut.unwrap_or(over);
+    let silence = Duration::from_millis(plan.config.rtmp.publisher_silence_ms);
+    let released = if is_sound { over } else { over + silence + plan.slack() };
     let media = report.sent.iter().filter(|seen| is_media(seen)).collect();
-    Some(Epoch { publisher, report, media, from, over: cut.unwrap_or(over), is_sound })
+    Some(Epoch { publisher, report, media, from, over, released, is_sound })
 }
 
 /// Whether what somebody sent on `stream` is not known, because its host crashed.

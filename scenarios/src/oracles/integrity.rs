@@ -9,7 +9,7 @@ use rehearsal_sim::clients::{
 
 use super::{
     OVERLAP,
-    epochs::{Epoch, Epochs, Pair, may_skip, parts},
+    epochs::{Epoch, Epochs, Pair, has_unknown, may_skip, parts},
     subscribers::breaches,
 };
 use crate::{plan::Player, run::Evidence};
@@ -98,7 +98,8 @@ pub(super) fn timestamps(evidence: &Evidence) -> Vec<String> {
     let mut shifts = BTreeMap::new();
     for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
         let epochs = all.of_stream(&report.stream);
-        let is_known = epochs.iter().all(|epoch| epoch.is_sound);
+        let is_known =
+            epochs.iter().all(|epoch| epoch.is_sound) && !has_unknown(evidence, &report.stream);
         for part in parts(report, epochs).0 {
             let epoch = &epochs[part.index];
             let followed = epoch.follow(&part.received, may_skip(evidence, player));

@@ -58,7 +58,8 @@ pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
         for (index, epoch) in epochs.iter().enumerate() {
             // A viewer over HTTP sees the epoch it came for, and no other.
             let other_epoch = player.protocol == Protocol::HttpFlv
-                && epochs[..index].iter().any(|before| before.over > from);
+                && (epochs[..index].iter().any(|before| before.released > from)
+                    || has_unknown(evidence, &report.stream));
             let since = reads_from(&player.plan, from.max(epoch.from));
             let over_ms = epoch.over.as_millis() as u64;
             let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));

@@ -16,7 +16,7 @@ use super::{
     sampler::Sampler,
 };
 use crate::{
-    fault::Lever,
+    fault::{Fault, Lever},
     plan::{ASSETS, Plan},
 };
 
@@ -46,8 +46,9 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, is_twin: bool) -> 
     if let Some(name) = &watch.capture_at {
         host(&world, name).start_capture();
     }
+    let faults = plan.faults.clone();
     let cast = if is_twin { plan.without_faulty() } else { plan };
-    let evidence = world.run(limit, drive(gateway, world.hosts().to_vec(), cast));
+    let evidence = world.run(limit, drive(gateway, world.hosts().to_vec(), cast, faults));
     let capture = watch.capture_at.as_ref().and_then(|name| host(&world, name).take_capture());
     let ran = Ran {
         evidence: evidence.map_err(|error| error.to_string()),
@@ -84,7 +85,14 @@ fn notes_of(env: &SimEnv) -> Notes {
     Arc::new(move |what: &str| env.note(what))
 }
 
-async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence {
+/// Has everybody in `plan` play. `faults` are those of the plan and of the plan it is the twin of: a twin wakes when the
+/// others are due, and does nothing, so that the runs differ by nothing else.
+async fn drive(
+    gateway_env: SimEnv,
+    hosts: Vec<SimEnv>,
+    plan: Plan,
+    faults: Vec<Fault>,
+) -> Evidence {
     let origin = Instant::now();
     let serving = Serving::start(&gateway_env, gateway_env.ip(), plan.config.clone()).await;
     let addresses = serving.addresses();
@@ -118,7 +126,7 @@ async fn drive(gateway_env: SimEnv, hosts: Vec<SimEnv>, plan: Plan) -> Evidence 
     let mut sampler = Sampler::new(&gateway_env);
     let mut stage = Stage { env: gateway_env.clone(), hosts, serving, plan };
     let reports = {
-        let faults = stage.faults(&clients, origin);
+        let faults = stage.faults(faults, &clients, origin);
         tokio::join!(sampler.watch_until(clients.reports()), faults).0
     };
     let crowds = clients.crowd_reports().await;
@@ -159,11 +167,13 @@ struct Stage {
 
 impl Stage {
     /// Pulls every lever of the plan when its time has come.
-    async fn faults(&mut self, clients: &Clients, origin: Instant) {
-        let mut faults = self.plan.faults.clone();
+    async fn faults(&mut self, mut faults: Vec<Fault>, clients: &Clients, origin: Instant) {
         faults.sort_by_key(|fault| fault.at_ms);
         for fault in faults {
             sleep_until(origin + Duration::from_millis(fault.at_ms)).await;
+            if !self.plan.faults.contains(&fault) {
+                continue;
+            }
             let host = self.hosts.iter().find(|host| host.name() == fault.host);
             let host = host.unwrap_or_else(|| panic!("no host is called {}", fault.host));
             fault.lever.pull(host, &self.hosts);

@@ -17,6 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_millis(250);
+/// The same once a run has lasted longer than [`SHORT_RUN`].
+const SELDOM: Duration = Duration::from_secs(10);
+/// Runs of days would do little else than look.
+const SHORT_RUN: Duration = Duration::from_secs(3_600);
 /// Sockets of a host beyond which the look at each of them is left out: it would cost more than the run.
 const SOCKETS_MAX: usize = 500;
 
@@ -48,12 +52,16 @@ impl Sampler {
         let mut done = pin!(done);
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let start = Instant::now();
         poll_fn(|cx| {
             if let Poll::Ready(output) = done.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
             while ticks.poll_tick(cx).is_ready() {
                 self.look();
+                if start.elapsed() > SHORT_RUN {
+                    ticks.reset_after(SELDOM);
+                }
             }
             Poll::Pending
         })

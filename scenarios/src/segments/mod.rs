@@ -52,6 +52,7 @@ pub const ONE_BYTE: Scenario = Scenario {
     name: "segments/one-byte",
     about: "a stream over links that carry one byte a packet arrives whole over both protocols",
     parity: false,
+    heavy: false,
     plan: |seed| {
         // Without jitter a run of packets that share their fate would arrive as one.
         let jittery = LinkConfig::lan().with(|direction| direction.jitter_ns = 1_000);
@@ -65,6 +66,7 @@ pub const SHORT_IO: Scenario = Scenario {
     name: "segments/short-io",
     about: "reads and writes of a few bytes at every host, drawn each time, change nothing",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/short-io");
         let mut plan = small_stream(seed, LinkConfig::lan());
@@ -88,6 +90,7 @@ pub const BLOCKED_REPLIES: Scenario = Scenario {
     name: "segments/blocked-replies",
     about: "a player that reads late and calls meanwhile gets each answer once, between whole messages",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/calls");
         let mut plan = Plan::empty();

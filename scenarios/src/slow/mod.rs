@@ -72,6 +72,7 @@ pub const WINDOW_ZERO: Scenario = Scenario {
     name: "slow/window-zero",
     about: "subscribers that never read are given up, and hold one batch at most until then",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let from_ms = 3_000 + Rng::named(seed, "scenario/stall").below(2_000);
         plan(seed, LinkConfig::lan(), Some(Stall { from_ms, to_ms: LEAVE_MS - 1_000 }))
@@ -91,6 +92,7 @@ pub const TENTH: Scenario = Scenario {
     name: "slow/tenth",
     about: "subscribers on a tenth of the rate skip to keyframes or are given up",
     parity: false,
+    heavy: false,
     plan: |seed| plan(seed, LinkConfig::dsl().with_rate_bps(STREAM_BPS / 10), None),
     check: |evidence| {
         let check = |(player, report): (&Player, &PlayReport)| {
@@ -109,6 +111,7 @@ pub const NEARLY: Scenario = Scenario {
     name: "slow/nearly",
     about: "subscribers on 95 % of the rate fall behind a little and are not given up",
     parity: false,
+    heavy: false,
     plan: |seed| plan(seed, LinkConfig::dsl().with_rate_bps(STREAM_BPS / 100 * 95), None),
     check: |evidence| {
         slow(evidence)
@@ -122,6 +125,7 @@ pub const RECOVERS: Scenario = Scenario {
     name: "slow/recovers",
     about: "subscribers that stall for less than allowed go on at a keyframe, to the end",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut plan = plan(seed, LinkConfig::lan(), None);
         let mut rng = Rng::named(seed, "scenario/stall");
@@ -145,6 +149,7 @@ pub const VANISHES: Scenario = Scenario {
     name: "slow/vanishes",
     about: "subscribers that vanish in mid-stream are given up, and hold one batch at most until then",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/stall");
         let mut plan = plan(seed, LinkConfig::dsl(), None);
@@ -162,6 +167,7 @@ pub const ACROSS_EPOCHS: Scenario = Scenario {
     name: "slow/across-epochs",
     about: "subscribers that stall while one publish ends and the next begins see the one, then the other",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/epochs");
         let mut plan = plan(seed, LinkConfig::lan(), None);
@@ -200,6 +206,7 @@ pub const HALF_CLOSED: Scenario = Scenario {
     name: "slow/half-closed",
     about: "subscribers that send their FIN in mid-stream, reading or not, are closed at once",
     parity: false,
+    heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/half-close");
         let mut plan = plan(seed, LinkConfig::lan(), None);

@@ -40,6 +40,7 @@ pub const SILENT: Scenario = Scenario {
     name: "stall/silent",
     about: "who sends nothing more, at any stage of RTMP and HTTP, is closed when due, not before",
     parity: false,
+    heavy: false,
     plan: |seed| plan(seed, 0),
     check,
 };
@@ -49,6 +50,7 @@ pub const DRIPPING: Scenario = Scenario {
     name: "stall/dripping",
     about: "who sends a byte just before each deadline is closed when due, not before",
     parity: false,
+    heavy: false,
     plan: |seed| plan(seed, 4),
     check,
 };

@@ -28,6 +28,7 @@ const CROWD: Scenario = Scenario {
     name: "parity/crowd",
     about: "twenty players over RTMP and twenty over HTTP-FLV get everything to the end",
     parity: true,
+    heavy: false,
     plan: |_| {
         let mut plan = Plan::empty();
         let media = MediaPlan { gop_frames: 10, ..MediaPlan::default() };

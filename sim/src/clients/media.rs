@@ -13,8 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::stamp::{Stamp, stream_hash};
 
-/// Duration of a generated video frame.
-const VIDEO_FRAME_MS: u32 = 40;
 /// AAC frames of 1024 samples at 48 kHz.
 const AUDIO_SAMPLES: u64 = 1024;
 const AUDIO_RATE: u64 = 48_000;
@@ -46,7 +44,9 @@ pub struct Item {
 /// What to generate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaPlan {
-    /// Video frames of 40 ms from keyframe to keyframe; 0 for no video.
+    /// Duration of a video frame in milliseconds.
+    pub frame_ms: u32,
+    /// Video frames from keyframe to keyframe; 0 for no video.
     pub gop_frames: u32,
     /// B-frames between anchors.
     pub b_frames: u32,
@@ -65,6 +65,7 @@ pub struct MediaPlan {
 impl Default for MediaPlan {
     fn default() -> Self {
         Self {
+            frame_ms: 40,
             gop_frames: 50,
             b_frames: 2,
             keyframe_bytes: 6_000,
@@ -147,7 +148,7 @@ impl Generated {
     }
 
     fn video_at_ms(&self) -> u32 {
-        self.video_index * VIDEO_FRAME_MS
+        self.video_index * self.plan.frame_ms
     }
 
     fn audio_at_ms(&self) -> u32 {
@@ -186,7 +187,7 @@ impl Generated {
             _ if (in_gop - 1).is_multiple_of(anchors) => anchors,
             _ => 0,
         };
-        let composition_ms = shown_late_frames * VIDEO_FRAME_MS;
+        let composition_ms = shown_late_frames * self.plan.frame_ms;
         let key = in_gop == 0;
         let (nal, bytes) = match key {
             true => (0x65, self.plan.keyframe_bytes),

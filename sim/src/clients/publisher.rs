@@ -83,6 +83,8 @@ pub struct PublishReport {
     pub answered_at: Option<Duration>,
     /// Everything that was handed to the socket.
     pub sent: Vec<Logged>,
+    /// Bytes that were written and not acknowledged when the last message was due.
+    pub unacknowledged_bytes: u32,
     /// How it ended.
     pub end: String,
     /// When it ended, after the start of the run; unknown after a crash of its host.
@@ -98,6 +100,7 @@ impl PublishReport {
             refused: None,
             answered_at: None,
             sent: Vec::new(),
+            unacknowledged_bytes: 0,
             end: "crashed".to_owned(),
             ended_at: None,
         }
@@ -118,6 +121,7 @@ pub async fn run<E: Env>(
         refused: None,
         answered_at: None,
         sent: Vec::new(),
+        unacknowledged_bytes: 0,
         end: String::new(),
         ended_at: None,
     };
@@ -202,6 +206,7 @@ async fn publish<E: Env>(
         }
         send(&mut socket, item, origin, report);
     }
+    report.unacknowledged_bytes = socket.unacknowledged_bytes();
     match plan.leave {
         Leave::Orderly => {
             socket.session().send_close();

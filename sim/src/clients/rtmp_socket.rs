@@ -60,6 +60,8 @@ pub(super) struct RtmpSocket<E: Env> {
     input: (Vec<u8>, usize),
     /// Bytes to write and how many of them are written.
     output: (Vec<u8>, usize),
+    /// Bytes written since the connection was made, modulo 2^32.
+    written_bytes: u32,
 }
 
 impl<E: Env> RtmpSocket<E> {
@@ -87,7 +89,15 @@ impl<E: Env> RtmpSocket<E> {
         let session =
             ClientSession::new(config, now.elapsed(), &mut |buf: &mut [u8]| env.fill_random(buf));
         let (input, output) = ((Vec::new(), 0), (Vec::new(), 0));
-        Ok(Self { env: env.clone(), stream, session, opened_at: now, input, output })
+        Ok(Self {
+            env: env.clone(),
+            stream,
+            session,
+            opened_at: now,
+            input,
+            output,
+            written_bytes: 0,
+        })
     }
 
     pub(super) fn session(&mut self) -> &mut ClientSession {
@@ -97,6 +107,11 @@ impl<E: Env> RtmpSocket<E> {
     /// Bytes that the socket has not taken yet.
     pub(super) fn unsent_bytes(&self) -> usize {
         self.output.0.len() - self.output.1
+    }
+
+    /// Bytes written that the server has not acknowledged. Those of the handshake never are.
+    pub(super) fn unacknowledged_bytes(&self) -> u32 {
+        self.written_bytes.wrapping_sub(self.session.peer_received_bytes())
     }
 
     /// Sends what is to be sent and waits for what the server does. Cancel safe.
@@ -147,7 +162,10 @@ impl<E: Env> RtmpSocket<E> {
             let write = Pin::new(&mut self.stream).poll_write(cx, &bytes[*written..]);
             match write? {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(more) => *written += more,
+                Poll::Ready(more) => {
+                    *written += more;
+                    self.written_bytes = self.written_bytes.wrapping_add(more as u32);
+                }
             }
         }
         bytes.clear();
