@@ -38,7 +38,8 @@ pub fn bytes_max(plan: &Plan) -> u64 {
         plan.publishers.iter().map(|p| frame_bytes_max(&p.plan)).max().unwrap_or_default();
     // A subscriber pins one batch, which ends with the frame that fills it.
     let batch = (BATCH_FRAMES * frame_max).min(live.in_flight_bytes as u64 + frame_max);
-    let players = plan.players.len() as u64 * (CONNECTION_BYTES + batch);
+    let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
+    let players = (plan.players.len() + of_crowds) as u64 * (CONNECTION_BYTES + batch);
     let raw_clients: u64 = plan.raw_clients.iter().map(|raw| raw_bytes(plan, raw, batch)).sum();
     BASE_BYTES + publishers + players + raw_clients
 }
