@@ -20,8 +20,7 @@ const LEAVE_MS: u64 = 16_000;
 fn date(evidence: &Evidence, index: usize) -> Option<String> {
     let report = evidence.raw_clients[index].as_ref().ok()?;
     let text = String::from_utf8_lossy(&report.received).to_lowercase();
-    let date = text.lines().find_map(|line| line.strip_prefix("date: ").map(str::to_owned));
-    date
+    text.lines().find_map(|line| line.strip_prefix("date: ").map(str::to_owned))
 }
 
 /// Steps of an hour and more.

@@ -96,6 +96,11 @@ impl<E: Env> Serving<E> {
         self.shutdown.cancel();
     }
 
+    /// Its host has crashed: it has ended, and cut nobody that could tell.
+    pub(super) fn crashed(&self) {
+        self.ended.fill_if_empty(0, || Ended { cut_connections: 0 });
+    }
+
     /// Has it shut down, and waits until it has.
     pub(super) async fn end(&self) -> Ended {
         self.shut_down();

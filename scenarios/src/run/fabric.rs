@@ -180,6 +180,7 @@ impl Stage {
             let is_gateway = host.name() == self.env.name();
             match fault.lever {
                 Lever::Crash if !is_gateway => clients.report_crash(&fault.host, origin.elapsed()),
+                Lever::Crash => self.serving.crashed(),
                 Lever::ShutDown if is_gateway => self.serving.shut_down(),
                 Lever::Restart if is_gateway => {
                     let (ip, config) = (self.env.ip(), self.plan.config.clone());

@@ -1,6 +1,11 @@
 //! What programs can rely on for files: the same bodies on a simulated disk and on the operating
 //! system's.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the same bodies run on real files in a folder of their own"
+)]
+
 use std::{
     fs,
     io::{self, ErrorKind},
