@@ -12,13 +12,14 @@ use std::{
     mem,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
 use crate::{
+    confined::{Borrowed, Confined},
     heap::{self, Scope},
     rng::Rng,
     slab::{Key, Slab},
@@ -47,7 +48,7 @@ impl Drop for SimTask {
 /// The ready set and the tasks behind it.
 #[derive(Debug)]
 pub(crate) struct Executor {
-    inner: Mutex<Inner>,
+    inner: Confined<Inner>,
     /// Whether the ready set is empty, for who asks often.
     is_idle: AtomicBool,
 }
@@ -79,7 +80,7 @@ struct TaskCell {
     is_ready: AtomicBool,
     /// The host and which of its tasks; `None` is the run's main future, which belongs to no host.
     name: Option<(HostId, u32)>,
-    body: Mutex<Body>,
+    body: Confined<Body>,
 }
 
 struct Body {
@@ -98,21 +99,30 @@ enum Place {
 }
 
 impl TaskCell {
-    fn body(&self) -> MutexGuard<'_, Body> {
-        self.body.lock().expect("no panic while a task's body is locked")
+    fn body(&self) -> Borrowed<'_, Body> {
+        self.body.borrow()
+    }
+}
+
+impl TaskCell {
+    /// Whether it was not woken before. One thread wakes: a read and a write are enough.
+    fn becomes_ready(&self) -> bool {
+        let was_ready = self.is_ready.load(Ordering::Relaxed);
+        self.is_ready.store(true, Ordering::Relaxed);
+        !was_ready
     }
 }
 
 impl Wake for TaskCell {
     fn wake(self: Arc<Self>) {
-        if !self.is_ready.swap(true, Ordering::Relaxed) {
+        if self.becomes_ready() {
             let executor = Arc::clone(&self.executor);
             executor.make_ready(self);
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_ready.swap(true, Ordering::Relaxed) {
+        if self.becomes_ready() {
             self.executor.make_ready(Arc::clone(self));
         }
     }
@@ -169,7 +179,7 @@ impl TaskTurn {
 impl Executor {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            inner: Confined::new(Inner {
                 tasks: Slab::new(),
                 hosts: Vec::new(),
                 ready: Vec::new(),
@@ -232,7 +242,7 @@ impl Executor {
             executor: Arc::clone(self),
             is_ready: AtomicBool::new(false),
             name,
-            body: Mutex::new(Body { place, key: None }),
+            body: Confined::new(Body { place, key: None }),
         })
     }
 
@@ -388,8 +398,8 @@ impl Executor {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("no panic while the task table is locked")
+    fn lock(&self) -> Borrowed<'_, Inner> {
+        self.inner.borrow()
     }
 }
 

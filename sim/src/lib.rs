@@ -14,6 +14,7 @@
 
 mod capture;
 pub mod clients;
+mod confined;
 mod disk;
 mod drive;
 mod env;

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     ops::{Deref, DerefMut},
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    confined::{Borrowed, Confined},
     drive::{Driver, Halt},
     env::SimEnv,
     executor::{Executor, HostId},
@@ -92,12 +93,12 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) executor: Arc<Executor>,
-    fabric: Mutex<Fabric>,
+    fabric: Confined<Fabric>,
 }
 
-/// The fabric, locked; what it allocates meanwhile is the simulation's own.
+/// The fabric, borrowed; what it allocates meanwhile is the simulation's own.
 pub(crate) struct FabricGuard<'a> {
-    fabric: MutexGuard<'a, Fabric>,
+    fabric: Borrowed<'a, Fabric>,
     _scope: heap::Guard,
 }
 
@@ -118,17 +119,18 @@ impl DerefMut for FabricGuard<'_> {
 impl Shared {
     pub(crate) fn fabric(&self) -> FabricGuard<'_> {
         let _scope = heap::enter(Scope::Sim);
-        FabricGuard { fabric: self.fabric.lock().expect("the fabric broke before"), _scope }
+        FabricGuard { fabric: self.fabric.borrow(), _scope }
     }
 
     /// The fabric for a handle that is being dropped, which may be because the fabric panicked.
     pub(crate) fn fabric_unless_broken(&self) -> Option<FabricGuard<'_>> {
         let _scope = heap::enter(Scope::Sim);
-        self.fabric.lock().ok().map(|fabric| FabricGuard { fabric, _scope })
+        self.fabric.borrow_unless_broken().map(|fabric| FabricGuard { fabric, _scope })
     }
 }
 
-/// A simulated world. Dropping it ends every task in it.
+/// A simulated world, for the thread that makes it: its handles panic on others. Dropping it ends every task in
+/// it.
 #[derive(Debug)]
 pub struct World {
     seed: u64,
@@ -153,7 +155,7 @@ impl World {
         let start = runtime.block_on(async { Instant::now() });
         let shared = Shared {
             executor: Arc::new(Executor::new(seed)),
-            fabric: Mutex::new(Fabric::new(seed)),
+            fabric: Confined::new(Fabric::new(seed)),
         };
         Self { seed, shared: Arc::new(shared), hosts: Vec::new(), runtime, start }
     }
