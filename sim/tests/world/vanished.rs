@@ -192,3 +192,34 @@ fn a_path_whose_mtu_shrinks_is_a_black_hole_for_full_segments_only() {
     });
     assert_eq!(outcome, Ok(()));
 }
+
+#[test]
+fn a_syn_that_comes_late_does_not_end_time_wait() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let mut listener = server.bind_tcp(address(&server)).await.expect("free");
+        let link = client.link();
+        // The first SYN takes the long way.
+        client.set_link(link.with(|direction| {
+            direction.reorder_ppm = 1_000_000;
+            direction.reorder_ns = 30_000_000_000;
+        }));
+        let connecting = async {
+            let straighten = async {
+                sleep(Duration::from_millis(500)).await;
+                client.set_link(link);
+            };
+            tokio::join!(client.connect_tcp(address(&server)), straighten).0
+        };
+        let (near, far) = tokio::join!(connecting, listener.accept());
+        let (mut near, (far, _)) = (near.expect("the second SYN"), far.expect("connected"));
+        assert!(world.now() < Duration::from_secs(2), "the first SYN is under way");
+        drop(far);
+        assert_eq!(near.read(&mut [0]).await.expect("ends"), 0);
+        drop(near);
+        sleep(Duration::from_secs(40)).await;
+        let states: Vec<_> = server.netstat().rows.iter().map(|row| row.state).collect();
+        assert_eq!(states, [SocketState::Listen, SocketState::TimeWait]);
+    });
+    assert_eq!(outcome, Ok(()));
+}

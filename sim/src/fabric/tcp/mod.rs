@@ -217,7 +217,9 @@ impl Tcp {
         if let Some(key) = self.find(host, (to, from), segment.receiver) {
             let socket = self.socket(key);
             let before = socket.state;
-            if !(is_syn && before == State::TimeWait) {
+            // A new connection between the same addresses ends the wait of the old one; a SYN of the old
+            // one that comes late does not (RFC 6191).
+            if !(is_syn && before == State::TimeWait && socket.is_news(&segment)) {
                 let has_fin = segment.flags.has(Flags::FIN);
                 socket.take_acks(net);
                 socket.on_segment(net, segment);
@@ -231,7 +233,6 @@ impl Tcp {
                 self.settle(net, key, before);
                 return;
             }
-            // A new connection between the same addresses ends the wait of the old one.
             socket.state = State::Closed;
             self.settle(net, key, before);
         }

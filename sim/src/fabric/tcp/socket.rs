@@ -233,6 +233,11 @@ impl Socket {
         self.transmit(net);
     }
 
+    /// Whether `segment` was sent after everything that has been heard of the peer.
+    pub(crate) fn is_news(&self, segment: &Segment) -> bool {
+        segment.sent_us.wrapping_sub(self.echo_us) as i32 > 0
+    }
+
     /// Takes in a segment of this connection.
     pub(crate) fn on_segment(&mut self, net: &mut Network, segment: Segment) {
         if self.state == State::SynSent {
@@ -240,6 +245,10 @@ impl Socket {
         }
         let (nxt, edge) = (self.receive.nxt(), self.receive.edge());
         if segment.flags.has(Flags::RST) {
+            if self.state == State::TimeWait {
+                // The wait is for what comes late, an answer to which this may be (RFC 1337, 3).
+                return;
+            }
             // One that does not stand at the expected place may be an old one: the peer is asked, and
             // says it again if it means it (RFC 5961, 3.2).
             if segment.seq == nxt {

@@ -176,11 +176,18 @@ fn store(place: &mut Option<Waker>, waker: &Waker) {
 pub struct SimTcpStream {
     shared: Arc<Shared>,
     key: Key,
+    /// This end's address and the other's, which outlive a crash of the host.
+    addresses: (SocketAddrV4, SocketAddrV4),
 }
 
 impl SimTcpStream {
     pub(crate) fn new(shared: Arc<Shared>, key: Key) -> Self {
-        Self { shared, key }
+        let addresses = {
+            let mut fabric = shared.fabric();
+            let socket = fabric.tcp.socket(key);
+            (socket.local, socket.remote)
+        };
+        Self { shared, key, addresses }
     }
 
     pub(crate) async fn connect(
@@ -202,12 +209,12 @@ impl SimTcpStream {
 
     /// The address of this end.
     pub fn local_addr(&self) -> SocketAddr {
-        self.shared.fabric().tcp.socket(self.key).local.into()
+        self.addresses.0.into()
     }
 
     /// The address of the other end.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.shared.fabric().tcp.socket(self.key).remote.into()
+        self.addresses.1.into()
     }
 }
 
