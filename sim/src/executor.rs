@@ -1,7 +1,7 @@
 //! Every task of every host, and the seeded choice of which runs next.
 //!
-//! A task is a future in a cell, which is its waker too. Waking it puts it, once, into the ready set; the next
-//! to run is drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
+//! A task is a future in one slab. Waking it puts it, once, into the ready set; the next to run is
+//! drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
 //! runnable at a time and polls it, with no lock held: a poll may spawn, wake and end tasks, its
 //! own included. What is polled and in which order goes into a running hash.
 //!
@@ -54,10 +54,9 @@ pub(crate) struct Executor {
 }
 
 struct Inner {
-    /// Those that have not ended.
-    tasks: Slab<Arc<TaskCell>>,
+    tasks: Slab<Task>,
     hosts: Vec<HostTasks>,
-    ready: Vec<Arc<TaskCell>>,
+    ready: Vec<Arc<TaskWaker>>,
     order: Rng,
     polls_hash: u64,
     /// The driver's waker while it sleeps; a wake-up during a poll has nobody to call.
@@ -65,46 +64,30 @@ struct Inner {
     closed: bool,
 }
 
+struct Task {
+    host: HostId,
+    sequence: u32,
+    /// Absent while the future is being polled.
+    future: Option<BoxFuture>,
+}
+
 struct HostTasks {
     /// While its processes are frozen, tasks that were woken.
-    frozen: Option<Vec<Arc<TaskCell>>>,
+    frozen: Option<Vec<Arc<TaskWaker>>>,
     live: usize,
     polls: u64,
     spawned: u32,
     scope: Scope,
 }
 
-/// A task and its waker.
-struct TaskCell {
+struct TaskWaker {
     executor: Arc<Executor>,
-    is_ready: AtomicBool,
-    /// The host and which of its tasks; `None` is the run's main future, which belongs to no host.
-    name: Option<(HostId, u32)>,
-    body: Confined<Body>,
-}
-
-struct Body {
-    place: Place,
-    /// Its place in the executor's table, once it has one.
+    /// `None` is the run's main future, which belongs to no host.
     key: Option<Key>,
+    is_ready: AtomicBool,
 }
 
-/// Where a task's future is.
-enum Place {
-    Here(BoxFuture),
-    /// Being polled.
-    Out,
-    /// Nowhere: done, or ended.
-    Ended,
-}
-
-impl TaskCell {
-    fn body(&self) -> Borrowed<'_, Body> {
-        self.body.borrow()
-    }
-}
-
-impl TaskCell {
+impl TaskWaker {
     /// Whether it was not woken before. One thread wakes: a read and a write are enough.
     fn becomes_ready(&self) -> bool {
         let was_ready = self.is_ready.load(Ordering::Relaxed);
@@ -113,7 +96,7 @@ impl TaskCell {
     }
 }
 
-impl Wake for TaskCell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         if self.becomes_ready() {
             let executor = Arc::clone(&self.executor);
@@ -136,12 +119,14 @@ pub(crate) enum Runnable {
     Task(TaskTurn),
 }
 
-/// A task whose future was taken out for one poll.
+/// A task taken out of the slab for one poll.
 pub(crate) struct TaskTurn {
-    cell: Arc<TaskCell>,
+    executor: Arc<Executor>,
+    key: Key,
     host: HostId,
     scope: Scope,
     future: BoxFuture,
+    waker: Waker,
 }
 
 impl TaskTurn {
@@ -150,29 +135,24 @@ impl TaskTurn {
     }
 
     /// Polls the task once and puts it back, or drops it when it is done or was ended meanwhile.
-    pub(crate) fn poll(self) {
-        let Self { cell, mut future, scope, .. } = self;
-        let _scope = heap::enter(scope);
-        let waker = Waker::from(Arc::clone(&cell));
-        let outcome = future.as_mut().poll(&mut Context::from_waker(&waker));
-        let left_over = {
-            let mut body = cell.body();
-            match (outcome, &body.place) {
-                (Poll::Pending, Place::Out) => {
-                    body.place = Place::Here(future);
+    pub(crate) fn poll(mut self) {
+        let _scope = heap::enter(self.scope);
+        let outcome = self.future.as_mut().poll(&mut Context::from_waker(&self.waker));
+        let left_over = match outcome {
+            Poll::Ready(()) => {
+                self.executor.inner().remove(self.key);
+                Some(self.future)
+            }
+            Poll::Pending => match self.executor.inner().tasks.get_mut(self.key) {
+                Some(task) => {
+                    task.future = Some(self.future);
                     None
                 }
-                _ => {
-                    body.place = Place::Ended;
-                    Some((future, body.key))
-                }
-            }
+                None => Some(self.future),
+            },
         };
-        if let Some((future, key)) = left_over {
-            drop(key.and_then(|key| cell.executor.lock().remove(key)));
-            // No lock is held: what the future owns may spawn, wake and end tasks as it goes.
-            drop(future);
-        }
+        // The lock is free again: what the future owns may spawn, wake and end tasks as it goes.
+        drop(left_over);
     }
 }
 
@@ -194,7 +174,7 @@ impl Executor {
 
     /// Makes room for one more host's tasks; hosts are counted from 0.
     pub(crate) fn add_host(&self) {
-        self.lock().hosts.push(HostTasks {
+        self.inner().hosts.push(HostTasks {
             frozen: None,
             live: 0,
             polls: 0,
@@ -205,7 +185,7 @@ impl Executor {
 
     /// Sets whose heap account the host's tasks are polled and dropped on.
     pub(crate) fn set_scope(&self, host: HostId, scope: Scope) {
-        self.lock().hosts[host.0 as usize].scope = scope;
+        self.inner().hosts[host.0 as usize].scope = scope;
     }
 
     pub(crate) fn spawn(
@@ -213,42 +193,35 @@ impl Executor {
         host: HostId,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> SimTask {
-        let scope = self.lock().hosts[host.0 as usize].scope;
+        let scope = self.inner().hosts[host.0 as usize].scope;
         let future: BoxFuture = {
             let _scope = heap::enter(scope);
             Box::pin(future)
         };
         let _scope = heap::enter(Scope::Sim);
-        let mut inner = self.lock();
+        let mut inner = self.inner();
         let tasks = &mut inner.hosts[host.0 as usize];
-        let name = (host, tasks.spawned);
+        let sequence = tasks.spawned;
         tasks.spawned += 1;
         tasks.live += 1;
-        let cell = self.cell(Some(name), Place::Here(future));
-        let key = inner.tasks.insert(Arc::clone(&cell));
-        cell.body().key = Some(key);
+        let key = inner.tasks.insert(Task { host, sequence, future: Some(future) });
         drop(inner);
-        cell.wake();
+        self.waker(Some(key)).wake();
         SimTask { executor: Arc::clone(self), key }
     }
 
     /// A waker for the run's main future, already woken.
     pub(crate) fn wake_main(self: &Arc<Self>) {
-        self.cell(None, Place::Ended).wake();
+        self.waker(None).wake();
     }
 
-    fn cell(self: &Arc<Self>, name: Option<(HostId, u32)>, place: Place) -> Arc<TaskCell> {
-        Arc::new(TaskCell {
-            executor: Arc::clone(self),
-            is_ready: AtomicBool::new(false),
-            name,
-            body: Confined::new(Body { place, key: None }),
-        })
+    fn waker(self: &Arc<Self>, key: Option<Key>) -> Arc<TaskWaker> {
+        Arc::new(TaskWaker { executor: Arc::clone(self), key, is_ready: AtomicBool::new(false) })
     }
 
-    fn make_ready(&self, task: Arc<TaskCell>) {
+    fn make_ready(&self, task: Arc<TaskWaker>) {
         let driver = {
-            let mut inner = self.lock();
+            let mut inner = self.inner();
             if inner.closed {
                 return;
             }
@@ -266,19 +239,19 @@ impl Executor {
         }
     }
 
-    /// Whether anything waits to be polled.
+    /// Whether nothing waits to be polled.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_idle.load(Ordering::Relaxed)
     }
 
     /// Has `waker` called at the next wake-up of any task.
     pub(crate) fn call_when_ready(&self, waker: &Waker) {
-        self.lock().driver = Some(waker.clone());
+        self.inner().driver = Some(waker.clone());
     }
 
     /// Draws the next of the ready tasks. Tasks that ended after they were woken are skipped.
     pub(crate) fn next(self: &Arc<Self>) -> Option<Runnable> {
-        let mut guard = self.lock();
+        let mut guard = self.inner();
         let inner = &mut *guard;
         loop {
             let drawn = match inner.ready.len() {
@@ -289,70 +262,65 @@ impl Executor {
                 1 => 0,
                 several => inner.order.below(several as u64) as usize,
             };
-            let cell = inner.ready.swap_remove(drawn);
+            let wake = inner.ready.swap_remove(drawn);
             self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
-            let Some((host, sequence)) = cell.name else {
-                cell.is_ready.store(false, Ordering::Relaxed);
+            wake.is_ready.store(false, Ordering::Relaxed);
+            let Some(key) = wake.key else {
                 inner.mix(u32::MAX, 0);
-                return Some(Runnable::Main(cell.into()));
+                return Some(Runnable::Main(wake.into()));
             };
-            let tasks = &mut inner.hosts[host.0 as usize];
-            let mut body = cell.body();
-            match &body.place {
-                Place::Here(_) => {}
-                // It ended after it was woken.
-                Place::Ended => continue,
-                Place::Out => unreachable!("one task is polled at a time"),
-            }
-            if let Some(frozen) = &mut tasks.frozen {
+            let Some(task) = inner.tasks.get_mut(key) else { continue };
+            if let Some(frozen) = &mut inner.hosts[task.host.0 as usize].frozen {
                 // It stays woken, so that nobody wakes it again.
-                drop(body);
-                frozen.push(cell);
+                wake.is_ready.store(true, Ordering::Relaxed);
+                frozen.push(wake);
                 continue;
             }
-            cell.is_ready.store(false, Ordering::Relaxed);
-            let Place::Here(future) = mem::replace(&mut body.place, Place::Out) else {
-                unreachable!("looked at before")
-            };
-            drop(body);
-            tasks.polls += 1;
-            let scope = tasks.scope;
+            let future = task.future.take().expect("one task is polled at a time");
+            let (host, sequence) = (task.host, task.sequence);
             inner.mix(host.0, sequence);
-            return Some(Runnable::Task(TaskTurn { cell, host, scope, future }));
+            inner.hosts[host.0 as usize].polls += 1;
+            return Some(Runnable::Task(TaskTurn {
+                executor: Arc::clone(self),
+                key,
+                host,
+                scope: inner.hosts[host.0 as usize].scope,
+                future,
+                waker: wake.into(),
+            }));
         }
     }
 
     /// Hash over every poll so far: which task of which host, in their order.
     pub(crate) fn polls_hash(&self) -> u64 {
-        self.lock().polls_hash
+        self.inner().polls_hash
     }
 
     /// Tasks of `host` that have not ended.
     pub(crate) fn task_count(&self, host: HostId) -> usize {
-        self.lock().hosts[host.0 as usize].live
+        self.inner().hosts[host.0 as usize].live
     }
 
     /// Polls of the tasks of `host` so far.
     pub(crate) fn polls(&self, host: HostId) -> u64 {
-        self.lock().hosts[host.0 as usize].polls
+        self.inner().hosts[host.0 as usize].polls
     }
 
     fn end(&self, key: Key) {
-        let (future, scope) = {
-            let mut inner = self.lock();
-            let Some(cell) = inner.remove(key) else { return };
-            let place = mem::replace(&mut cell.body().place, Place::Ended);
-            let (host, _) = cell.name.expect("main is in no slab");
-            (place, inner.hosts[host.0 as usize].scope)
+        let (task, scope) = {
+            let mut inner = self.inner();
+            let Some(task) = inner.remove(key) else { return };
+            let scope = inner.hosts[task.host.0 as usize].scope;
+            (task, scope)
         };
         let _scope = heap::enter(scope);
-        drop(future);
+        drop(task);
     }
 
     /// Keeps tasks of `host` from being polled, or lets those that were woken meanwhile run.
     pub(crate) fn set_frozen(&self, host: HostId, is_frozen: bool) {
         let _scope = heap::enter(Scope::Sim);
-        let mut inner = self.lock();
+        let mut inner = self.inner();
         let frozen = &mut inner.hosts[host.0 as usize].frozen;
         if is_frozen {
             frozen.get_or_insert_default();
@@ -370,13 +338,13 @@ impl Executor {
 
     /// Ends every task of `host`, those included that the ending of others spawns.
     pub(crate) fn end_host(&self, host: HostId) {
-        self.end_all(|of| of == host);
+        self.end_all(|task| task.host == host);
     }
 
     /// Ends everything and ignores wake-ups from now on.
     pub(crate) fn close(&self) {
         self.end_all(|_| true);
-        let mut inner = self.lock();
+        let mut inner = self.inner();
         inner.closed = true;
         let ready = mem::take(&mut inner.ready);
         let frozen: Vec<_> = inner.hosts.iter_mut().map(|host| host.frozen.take()).collect();
@@ -384,11 +352,10 @@ impl Executor {
         drop((ready, frozen));
     }
 
-    fn end_all(&self, is_meant: impl Fn(HostId) -> bool) {
+    fn end_all(&self, is_meant: impl Fn(&Task) -> bool) {
         loop {
-            let inner = self.lock();
-            let is_meant = |cell: &TaskCell| cell.name.is_some_and(|(host, _)| is_meant(host));
-            let meant = inner.tasks.iter().filter(|(_, cell)| is_meant(cell));
+            let inner = self.inner();
+            let meant = inner.tasks.iter().filter(|(_, task)| is_meant(task));
             let keys: Vec<Key> = meant.map(|(key, _)| key).collect();
             drop(inner);
             if keys.is_empty() {
@@ -398,18 +365,16 @@ impl Executor {
         }
     }
 
-    fn lock(&self) -> Borrowed<'_, Inner> {
+    fn inner(&self) -> Borrowed<'_, Inner> {
         self.inner.borrow()
     }
 }
 
 impl Inner {
-    fn remove(&mut self, key: Key) -> Option<Arc<TaskCell>> {
-        let cell = self.tasks.remove(key)?;
-        if let Some((host, _)) = cell.name {
-            self.hosts[host.0 as usize].live -= 1;
-        }
-        Some(cell)
+    fn remove(&mut self, key: Key) -> Option<Task> {
+        let task = self.tasks.remove(key)?;
+        self.hosts[task.host.0 as usize].live -= 1;
+        Some(task)
     }
 
     fn mix(&mut self, host: u32, sequence: u32) {

@@ -14,6 +14,9 @@ use crate::{
 const BASE_BYTES: u64 = 192 << 10;
 /// What a connection needs besides what it carries: its task, its session, and the buffers of an HTTP request.
 const CONNECTION_BYTES: u64 = 40 << 10;
+/// What one of a crowd needs that keeps up: frames are in the ring for all of them, and buffers have long been grown. As
+/// `tests/memory.rs` has it.
+const CROWD_MEMBER_BYTES: u64 = 8 << 10;
 /// What a frame needs besides its payload, in the ring and in the queues.
 const FRAME_BYTES: u64 = 512;
 /// Frames that a subscriber takes at a time.
@@ -38,10 +41,11 @@ pub fn bytes_max(plan: &Plan) -> u64 {
         plan.publishers.iter().map(|p| frame_bytes_max(&p.plan)).max().unwrap_or_default();
     // A subscriber pins one batch, which ends with the frame that fills it.
     let batch = (BATCH_FRAMES * frame_max).min(live.in_flight_bytes as u64 + frame_max);
+    let players = plan.players.len() as u64 * (CONNECTION_BYTES + batch);
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
-    let players = (plan.players.len() + of_crowds) as u64 * (CONNECTION_BYTES + batch);
+    let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
     let raw_clients: u64 = plan.raw_clients.iter().map(|raw| raw_bytes(plan, raw, batch)).sum();
-    BASE_BYTES + publishers + players + raw_clients
+    BASE_BYTES + publishers + players + crowds + raw_clients
 }
 
 /// A ring, and a message on its way in, whose buffer grows by doubling.
