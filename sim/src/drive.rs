@@ -149,7 +149,7 @@ impl<'w> Driver<'w> {
                 }
                 Runnable::Task(turn) => {
                     let host = turn.host();
-                    turn.poll();
+                    turn.poll(&self.shared.executor);
                     Some(host)
                 }
             };

@@ -15,8 +15,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
+
+use futures_task::{ArcWake, waker_ref};
 
 use crate::{
     confined::{Borrowed, Confined},
@@ -56,7 +58,10 @@ pub(crate) struct Executor {
 struct Inner {
     tasks: Slab<Task>,
     hosts: Vec<HostTasks>,
-    ready: Vec<Arc<TaskWaker>>,
+    /// `None` is the run's main future, which belongs to no host.
+    ready: Vec<Option<Key>>,
+    /// The main future's waker during a run.
+    main: Option<Arc<TaskWaker>>,
     order: Rng,
     polls_hash: u64,
     /// The driver's waker while it sleeps; a wake-up during a poll has nobody to call.
@@ -66,14 +71,19 @@ struct Inner {
 
 struct Task {
     host: HostId,
-    sequence: u32,
-    /// Absent while the future is being polled.
-    future: Option<BoxFuture>,
+    /// Absent while the task is being polled.
+    parts: Option<Parts>,
+}
+
+/// What a poll takes out of the slab and puts back, so that it counts no references.
+struct Parts {
+    future: BoxFuture,
+    waker: Arc<TaskWaker>,
 }
 
 struct HostTasks {
     /// While its processes are frozen, tasks that were woken.
-    frozen: Option<Vec<Arc<TaskWaker>>>,
+    frozen: Option<Vec<Key>>,
     live: usize,
     polls: u64,
     spawned: u32,
@@ -82,8 +92,11 @@ struct HostTasks {
 
 struct TaskWaker {
     executor: Arc<Executor>,
-    /// `None` is the run's main future, which belongs to no host.
+    /// As in the ready set.
     key: Option<Key>,
+    /// Counts the tasks of a host.
+    sequence: u32,
+    /// Whether it is in the ready set, or was woken while frozen.
     is_ready: AtomicBool,
 }
 
@@ -96,17 +109,10 @@ impl TaskWaker {
     }
 }
 
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        if self.becomes_ready() {
-            let executor = Arc::clone(&self.executor);
-            executor.make_ready(self);
-        }
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.becomes_ready() {
-            self.executor.make_ready(Arc::clone(self));
+impl ArcWake for TaskWaker {
+    fn wake_by_ref(task: &Arc<Self>) {
+        if task.becomes_ready() {
+            task.executor.make_ready(task.key);
         }
     }
 }
@@ -121,12 +127,10 @@ pub(crate) enum Runnable {
 
 /// A task taken out of the slab for one poll.
 pub(crate) struct TaskTurn {
-    executor: Arc<Executor>,
     key: Key,
     host: HostId,
     scope: Scope,
-    future: BoxFuture,
-    waker: Waker,
+    parts: Parts,
 }
 
 impl TaskTurn {
@@ -135,23 +139,24 @@ impl TaskTurn {
     }
 
     /// Polls the task once and puts it back, or drops it when it is done or was ended meanwhile.
-    pub(crate) fn poll(mut self) {
+    pub(crate) fn poll(self, executor: &Executor) {
         let _scope = heap::enter(self.scope);
-        let outcome = self.future.as_mut().poll(&mut Context::from_waker(&self.waker));
+        let Parts { mut future, waker } = self.parts;
+        let outcome = future.as_mut().poll(&mut Context::from_waker(&waker_ref(&waker)));
         let left_over = match outcome {
             Poll::Ready(()) => {
-                self.executor.inner().remove(self.key);
-                Some(self.future)
+                executor.inner().remove(self.key);
+                Some((future, waker))
             }
-            Poll::Pending => match self.executor.inner().tasks.get_mut(self.key) {
+            Poll::Pending => match executor.inner().tasks.get_mut(self.key) {
                 Some(task) => {
-                    task.future = Some(self.future);
+                    task.parts = Some(Parts { future, waker });
                     None
                 }
-                None => Some(self.future),
+                None => Some((future, waker)),
             },
         };
-        // The lock is free again: what the future owns may spawn, wake and end tasks as it goes.
+        // Nothing is borrowed any more: what the future owns may spawn, wake and end tasks as it goes.
         drop(left_over);
     }
 }
@@ -163,6 +168,7 @@ impl Executor {
                 tasks: Slab::new(),
                 hosts: Vec::new(),
                 ready: Vec::new(),
+                main: None,
                 order: Rng::named(seed, "order/tasks"),
                 polls_hash: 0,
                 driver: None,
@@ -204,22 +210,28 @@ impl Executor {
         let sequence = tasks.spawned;
         tasks.spawned += 1;
         tasks.live += 1;
-        let key = inner.tasks.insert(Task { host, sequence, future: Some(future) });
+        let key = inner.tasks.insert(Task { host, parts: None });
+        let waker = self.waker(Some(key), sequence);
+        let task = inner.tasks.get_mut(key).expect("it has just been put there");
+        task.parts = Some(Parts { future, waker: Arc::clone(&waker) });
         drop(inner);
-        self.waker(Some(key)).wake();
+        waker.wake();
         SimTask { executor: Arc::clone(self), key }
     }
 
-    /// A waker for the run's main future, already woken.
+    /// Makes a waker for a run's main future, and wakes it.
     pub(crate) fn wake_main(self: &Arc<Self>) {
-        self.waker(None).wake();
+        let waker = self.waker(None, 0);
+        self.inner().main = Some(Arc::clone(&waker));
+        waker.wake();
     }
 
-    fn waker(self: &Arc<Self>, key: Option<Key>) -> Arc<TaskWaker> {
-        Arc::new(TaskWaker { executor: Arc::clone(self), key, is_ready: AtomicBool::new(false) })
+    fn waker(self: &Arc<Self>, key: Option<Key>, sequence: u32) -> Arc<TaskWaker> {
+        let (executor, is_ready) = (Arc::clone(self), AtomicBool::new(false));
+        Arc::new(TaskWaker { executor, key, sequence, is_ready })
     }
 
-    fn make_ready(&self, task: Arc<TaskWaker>) {
+    fn make_ready(&self, key: Option<Key>) {
         let driver = {
             let mut inner = self.inner();
             if inner.closed {
@@ -230,7 +242,7 @@ impl Executor {
                 let _scope = heap::enter(Scope::Sim);
                 inner.ready.reserve(1);
             }
-            inner.ready.push(task);
+            inner.ready.push(key);
             self.is_idle.store(false, Ordering::Relaxed);
             inner.driver.take()
         };
@@ -262,32 +274,27 @@ impl Executor {
                 1 => 0,
                 several => inner.order.below(several as u64) as usize,
             };
-            let wake = inner.ready.swap_remove(drawn);
+            let ready = inner.ready.swap_remove(drawn);
             self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
-            wake.is_ready.store(false, Ordering::Relaxed);
-            let Some(key) = wake.key else {
+            let Some(key) = ready else {
+                let main = inner.main.clone().expect("a run has a main future");
+                main.is_ready.store(false, Ordering::Relaxed);
                 inner.mix(u32::MAX, 0);
-                return Some(Runnable::Main(wake.into()));
+                return Some(Runnable::Main(futures_task::waker(main)));
             };
             let Some(task) = inner.tasks.get_mut(key) else { continue };
-            if let Some(frozen) = &mut inner.hosts[task.host.0 as usize].frozen {
+            let tasks = &mut inner.hosts[task.host.0 as usize];
+            if let Some(frozen) = &mut tasks.frozen {
                 // It stays woken, so that nobody wakes it again.
-                wake.is_ready.store(true, Ordering::Relaxed);
-                frozen.push(wake);
+                frozen.push(key);
                 continue;
             }
-            let future = task.future.take().expect("one task is polled at a time");
-            let (host, sequence) = (task.host, task.sequence);
-            inner.mix(host.0, sequence);
-            inner.hosts[host.0 as usize].polls += 1;
-            return Some(Runnable::Task(TaskTurn {
-                executor: Arc::clone(self),
-                key,
-                host,
-                scope: inner.hosts[host.0 as usize].scope,
-                future,
-                waker: wake.into(),
-            }));
+            tasks.polls += 1;
+            let parts = task.parts.take().expect("one task is polled at a time");
+            parts.waker.is_ready.store(false, Ordering::Relaxed);
+            let (host, scope) = (task.host, tasks.scope);
+            inner.mix(host.0, parts.waker.sequence);
+            return Some(Runnable::Task(TaskTurn { key, host, scope, parts }));
         }
     }
 
@@ -327,7 +334,7 @@ impl Executor {
             return;
         }
         let woken = frozen.take().unwrap_or_default();
-        inner.ready.extend(woken);
+        inner.ready.extend(woken.into_iter().map(Some));
         self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
         let driver = inner.driver.take();
         drop(inner);
@@ -348,8 +355,9 @@ impl Executor {
         inner.closed = true;
         let ready = mem::take(&mut inner.ready);
         let frozen: Vec<_> = inner.hosts.iter_mut().map(|host| host.frozen.take()).collect();
+        let main = inner.main.take();
         drop(inner);
-        drop((ready, frozen));
+        drop((ready, frozen, main));
     }
 
     fn end_all(&self, is_meant: impl Fn(&Task) -> bool) {

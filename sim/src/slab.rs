@@ -3,11 +3,16 @@
 //! Sockets and tasks are found by index on every packet and every poll; the generation in the key
 //! makes a key of something that is gone find nothing, instead of what took its place.
 
+use std::num::NonZeroU32;
+
+use crate::prefetch::prefetch;
+
 /// Names one value of a [`Slab`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     index: u32,
-    generation: u32,
+    /// Never 0, so that a key that may be missing takes no more room.
+    generation: NonZeroU32,
 }
 
 impl Key {
@@ -19,7 +24,7 @@ impl Key {
 
 #[derive(Debug)]
 struct Entry<T> {
-    generation: u32,
+    generation: NonZeroU32,
     value: Option<T>,
 }
 
@@ -37,7 +42,7 @@ impl<T> Slab<T> {
 
     pub(crate) fn insert(&mut self, value: T) -> Key {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry { generation: 0, value: None });
+            self.entries.push(Entry { generation: NonZeroU32::MIN, value: None });
             u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 values live at once")
         });
         let entry = &mut self.entries[index as usize];
@@ -55,13 +60,20 @@ impl<T> Slab<T> {
         if entry.generation == key.generation { entry.value.as_mut() } else { None }
     }
 
+    /// Has what `key` names come into the cache.
+    pub(crate) fn prefetch(&self, key: Key) {
+        if let Some(entry) = self.entries.get(key.index as usize) {
+            prefetch(entry);
+        }
+    }
+
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let entry = self.entries.get_mut(key.index as usize)?;
         if entry.generation != key.generation {
             return None;
         }
         let value = entry.value.take()?;
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         self.free.push(key.index);
         Some(value)
     }

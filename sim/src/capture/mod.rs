@@ -67,6 +67,11 @@ impl Captures {
         Some(self.captures.remove(index).finish(now_ns))
     }
 
+    /// Whether anything is captured anywhere.
+    pub(crate) fn is_going_on(&self) -> bool {
+        !self.captures.is_empty()
+    }
+
     /// Sees a packet that a socket of `host` sends.
     pub(crate) fn sent(&mut self, now_ns: u64, host: HostId, packet: &Packet) {
         for capture in self.captures.iter_mut().filter(|capture| capture.host == host) {

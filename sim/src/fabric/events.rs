@@ -5,13 +5,10 @@
 //! places change order from seed to seed, while packets that reach one place at the same instant
 //! stay in the order they were sent in.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, binary_heap::PeekMut},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::packet::Packet;
-use crate::{executor::HostId, slab::Key};
+use crate::{executor::HostId, prefetch::prefetch, slab::Key};
 
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -54,6 +51,8 @@ pub(crate) struct EventQueue {
     free: u32,
     /// The group that was scheduled last, which is the only one that grows.
     last: Group,
+    /// What is left of the group that is being taken: its time, and its next event.
+    taking: Option<(u64, u32)>,
     scheduled: u64,
     tie_seed: u64,
 }
@@ -79,6 +78,7 @@ impl EventQueue {
             slots: Vec::new(),
             free: NONE,
             last: Group { at_ns: 0, place: 0, tail: NONE },
+            taking: None,
             scheduled: 0,
             tie_seed,
         }
@@ -113,27 +113,31 @@ impl EventQueue {
         index
     }
 
+    /// The next event of the group that is being taken.
+    pub(crate) fn coming(&self) -> Option<&Event> {
+        let (_, index) = self.taking?;
+        let slot = &self.slots[index as usize];
+        if let Some(second) = self.slots.get(slot.next as usize) {
+            prefetch(second);
+        }
+        slot.event.as_ref()
+    }
+
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse((at_ns, ..))| *at_ns)
+        let first = || self.heap.peek().map(|Reverse((at_ns, ..))| *at_ns);
+        self.taking.map(|(at_ns, _)| at_ns).or_else(first)
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
-        let mut top = self.heap.peek_mut()?;
-        let Reverse((at_ns, _, index)) = &mut *top;
-        let (at_ns, taken) = (*at_ns, *index);
+        let first = || self.heap.pop().map(|Reverse((at_ns, _, index))| (at_ns, index));
+        let (at_ns, taken) = self.taking.or_else(first)?;
         let slot = &mut self.slots[taken as usize];
         let event = slot.event.take().expect("a queued index holds its event");
         let next = std::mem::replace(&mut slot.next, self.free);
         self.free = taken;
-        match next {
-            NONE => {
-                PeekMut::pop(top);
-                if self.last.tail == taken {
-                    self.last.tail = NONE;
-                }
-            }
-            // The group's place among the others stays.
-            next => *index = next,
+        self.taking = (next != NONE).then_some((at_ns, next));
+        if self.last.tail == taken {
+            self.last.tail = NONE;
         }
         Some((at_ns, event))
     }

@@ -114,6 +114,11 @@ impl Fabric {
     /// Moves on to the next event and has it happen.
     pub(crate) fn step(&mut self) {
         let Some((at_ns, event)) = self.net.events.pop() else { return };
+        if let Some(Event::Deliver { packet: Packet { body: Body::Tcp(segment), .. }, .. }) =
+            self.net.events.coming()
+        {
+            self.tcp.prefetch(segment);
+        }
         debug_assert!(at_ns >= self.net.now_ns, "time does not go back");
         self.leave_instant(at_ns);
         self.net.now_ns = at_ns;

@@ -167,10 +167,9 @@ impl Network {
         is_open.then_some(up_ns + down_ns)
     }
 
-    /// Notes that `packet` goes from `from` to its destination, where it arrives at `at_ns`, without an
+    /// Has captures see `packet` go from `from` to its destination, where it arrives at `at_ns`, without an
     /// event.
-    pub(crate) fn note_passage(&mut self, from: HostId, packet: &Packet, at_ns: u64) {
-        self.trace.record(self.now_ns, &sent(packet));
+    pub(crate) fn capture_passage(&mut self, from: HostId, packet: &Packet, at_ns: u64) {
         self.captures.sent(self.now_ns, from, packet);
         if let Some(to) = self.route(from, *packet.to.ip()) {
             self.captures.will_be_delivered(at_ns, to, packet);

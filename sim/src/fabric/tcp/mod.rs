@@ -52,7 +52,6 @@ use crate::{
     slab::{Key, Slab},
     trace::TraceEvent,
 };
-use acks::Ack;
 use listener::Listener;
 use socket::Socket;
 use stream::{ShortIo, Written};
@@ -205,6 +204,13 @@ impl Tcp {
         self.sockets.get_mut(key).expect("a socket lives as long as its handle")
     }
 
+    /// Has the sockets of both ends of a segment come into the cache.
+    pub(crate) fn prefetch(&self, segment: &Segment) {
+        for key in [segment.receiver, segment.sender].into_iter().flatten() {
+            self.sockets.prefetch(key);
+        }
+    }
+
     /// Hands a segment that reached `host` to its socket or listener, or answers RST.
     pub(crate) fn deliver(
         &mut self,
@@ -254,26 +260,18 @@ impl Tcp {
     /// Sends the acknowledgment that a socket owes; without an event, where it is known when it arrives.
     fn acknowledge(&mut self, net: &mut Network, key: Key) {
         let socket = self.socket(key);
-        let host = socket.host;
-        let delay_ns = net.steady_delay_ns(host, *socket.remote.ip());
-        let (packet, peer) = socket.owed_ack(net.now_ns);
-        let addresses = (packet.to, packet.from);
-        let peer = peer.and_then(|key| self.sockets.get_mut(key));
-        let peer = peer.filter(|peer| (peer.local, peer.remote) == addresses);
-        match (delay_ns, peer, &packet.body) {
-            (Some(delay_ns), Some(peer), Body::Tcp(Segment { ack, window_bytes, echo_us, .. })) => {
-                let at_ns = net.now_ns + delay_ns;
-                net.note_passage(host, &packet, at_ns);
-                peer.acks.push(Ack {
-                    at_ns,
-                    ack: *ack,
-                    window_bytes: *window_bytes,
-                    echo_us: *echo_us,
-                });
-                peer.await_acks(net);
-            }
-            _ => net.send(host, packet),
-        }
+        let (from, to, peer) = (socket.local, socket.remote, socket.peer);
+        let delay_ns = net.steady_delay_ns(socket.host, *to.ip());
+        let is_peer = |peer: &Key| {
+            self.sockets.get(*peer).is_some_and(|peer| (peer.local, peer.remote) == (to, from))
+        };
+        let Some((delay_ns, peer)) = delay_ns.zip(peer.filter(is_peer)) else {
+            return self.socket(key).send_ack(net);
+        };
+        let ack = self.socket(key).pass_ack(net, net.now_ns + delay_ns);
+        let peer = self.socket(peer);
+        peer.acks.push(ack);
+        peer.await_acks(net);
     }
 
     /// An acknowledgment arrives that a socket waits for.

@@ -17,10 +17,17 @@ pub(crate) struct ReceiveQueue {
     chunks: Queue<Bytes>,
     queued_bytes: usize,
     has_fin: bool,
-    /// Sequence number of a FIN that came too early.
+    /// What came too early, which is mostly nothing.
+    early: Option<Box<Early>>,
+}
+
+/// What came after a gap.
+#[derive(Debug, Default)]
+struct Early {
+    /// Sequence number of a FIN.
     fin: Option<u64>,
-    /// What came too early, by its first sequence number.
-    early: BTreeMap<u64, Bytes>,
+    /// Bytes, by their first sequence number.
+    payloads: BTreeMap<u64, Bytes>,
 }
 
 impl ReceiveQueue {
@@ -32,8 +39,7 @@ impl ReceiveQueue {
             chunks: Queue::default(),
             queued_bytes: 0,
             has_fin: false,
-            fin: None,
-            early: BTreeMap::new(),
+            early: None,
         }
     }
 
@@ -52,7 +58,7 @@ impl ReceiveQueue {
 
     /// Whether something came early and waits.
     pub(crate) fn has_gap(&self) -> bool {
-        !self.early.is_empty() || self.fin.is_some() && !self.has_fin
+        self.early.is_some() && !self.has_fin
     }
 
     /// First sequence number beyond the window advertised.
@@ -67,18 +73,22 @@ impl ReceiveQueue {
         }
         payload.truncate((self.edge - seq) as usize);
         if seq > self.nxt {
-            let known = self.early.entry(seq).or_default();
+            let known = self.early.get_or_insert_default().payloads.entry(seq).or_default();
             if known.len() < payload.len() {
                 *known = payload;
             }
             return false;
         }
         let has_more = self.append(seq, payload);
-        while let Some(first) = self.early.first_entry()
-            && *first.key() <= self.nxt
-        {
-            let (seq, payload) = first.remove_entry();
-            self.append(seq, payload);
+        if let Some(mut early) = self.early.take() {
+            while let Some(first) = early.payloads.first_entry()
+                && *first.key() <= self.nxt
+            {
+                let (seq, payload) = first.remove_entry();
+                self.append(seq, payload);
+            }
+            let is_over = early.payloads.is_empty() && early.fin.is_none();
+            self.early = (!is_over).then_some(early);
         }
         has_more
     }
@@ -98,10 +108,15 @@ impl ReceiveQueue {
     /// Takes the FIN with sequence number `seq`, or one that came before, if it is next in order; true
     /// if it is.
     pub(crate) fn accept_fin(&mut self, seq: Option<u64>) -> bool {
-        self.fin = self.fin.or(seq.filter(|seq| *seq <= self.edge));
-        if self.has_fin || self.fin != Some(self.nxt) {
+        let known = self.early.as_ref().and_then(|early| early.fin);
+        let fin = known.or(seq.filter(|seq| *seq <= self.edge));
+        if self.has_fin || fin != Some(self.nxt) {
+            if fin != known {
+                self.early.get_or_insert_default().fin = fin;
+            }
             return false;
         }
+        self.early = None;
         self.nxt += 1;
         self.edge = self.edge.max(self.nxt);
         self.has_fin = true;

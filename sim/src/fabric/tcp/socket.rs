@@ -52,7 +52,7 @@ pub(crate) struct Socket {
     pub(crate) error: Option<io::ErrorKind>,
     /// Set right after the socket got its place.
     pub(crate) key: Option<Key>,
-    peer: Option<Key>,
+    pub(crate) peer: Option<Key>,
     pub(crate) timer: Timer,
     /// Acknowledgments for this socket that no event brings.
     pub(crate) acks: Acks,
@@ -322,10 +322,19 @@ impl Socket {
         self.send.queued_bytes().saturating_sub(newly_acked)
     }
 
-    /// The acknowledgment that this socket owes, as a packet, and the socket at its destination.
-    pub(crate) fn owed_ack(&mut self, now_ns: u64) -> (Packet, Option<Key>) {
-        let (seq, mss_bytes) = (self.send.sent(), self.congestion.mss_bytes());
-        (self.packet(now_ns, (Flags::ACK, seq), mss_bytes, Bytes::new()), self.peer)
+    /// Sends the acknowledgment that this socket owes, which reaches the peer at `at_ns` without an event.
+    pub(crate) fn pass_ack(&mut self, net: &mut Network, at_ns: u64) -> Ack {
+        let (flags, seq) = (Flags::ACK, self.send.sent());
+        let event =
+            TraceEvent::SegmentSent { from: self.local, to: self.remote, flags, seq, bytes: 0 };
+        net.trace.record(net.now_ns, &event);
+        if net.captures.is_going_on() {
+            let mss_bytes = self.congestion.mss_bytes();
+            let packet = self.packet(net.now_ns, (flags, seq), mss_bytes, Bytes::new());
+            net.capture_passage(self.host, &packet, at_ns);
+        }
+        let window_bytes = self.receive.advertise();
+        Ack { at_ns, ack: self.receive.nxt(), window_bytes, echo_us: self.echo_us }
     }
 
     fn on_syn_answer(&mut self, net: &mut Network, segment: &Segment) {
