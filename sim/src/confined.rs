@@ -7,6 +7,7 @@
 
 use std::{
     cell::{Cell, UnsafeCell},
+    marker::PhantomData,
     ops::{Deref, DerefMut},
     thread,
 };
@@ -69,7 +70,8 @@ impl<T> Confined<T> {
         match self.state.get() {
             State::Free => {
                 self.state.set(State::Borrowed);
-                Some(Borrowed { confined: self, was_panicking: thread::panicking() })
+                let was_panicking = thread::panicking();
+                Some(Borrowed { confined: self, was_panicking, _not_send: PhantomData })
             }
             State::Broken => None,
             State::Borrowed => panic!("this part of the world is being changed"),
@@ -88,6 +90,8 @@ pub(crate) struct Borrowed<'a, T> {
     confined: &'a Confined<T>,
     /// A panic was under way already, as when what it unwinds lets go of things.
     was_panicking: bool,
+    /// It stays on the thread that was found to be the right one.
+    _not_send: PhantomData<*const ()>,
 }
 
 impl<T> Deref for Borrowed<'_, T> {

@@ -32,7 +32,7 @@ impl SimEnv {
     /// connection is told; or takes it out.
     pub fn set_black_hole(&self, is_in: bool) {
         self.fault(format!("black hole {}", if is_in { "begins" } else { "ends" }));
-        self.shared.fabric().net.set_silent(self.host.id, is_in);
+        self.shared.fabric().net.set_black_hole(self.host.id, is_in);
     }
 
     /// Keeps what this host sends from reaching `other`, or no longer. A partition both ways is one
@@ -57,13 +57,14 @@ impl SimEnv {
         // Sockets first: their handles, dropped with the tasks, then say nothing to the network.
         self.shared.fabric().crash(self.host.id);
         self.shared.executor.end_host(self.host.id);
+        self.shared.executor.set_frozen(self.host.id, false);
         self.disk().crash();
     }
 
     /// Brings a crashed host back, with its address, its link and its disk, and nothing running.
     pub fn restart(&self) {
         self.fault("restarts".to_owned());
-        self.shared.fabric().net.set_silent(self.host.id, false);
+        self.shared.fabric().net.set_down(self.host.id, false);
     }
 
     /// Stops the host's processes, as SIGSTOP does, or lets them go on. Its kernel goes on answering.

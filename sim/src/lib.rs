@@ -41,7 +41,10 @@ pub use fabric::{
         LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,
         listener::SimTcpListener, stream::SimTcpStream,
     },
-    udp::{MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_RECEIVE_BUFFER_BYTES, UdpCounters},
+    udp::{
+        MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_DATAGRAM_OVERHEAD_BYTES, UDP_RECEIVE_BUFFER_BYTES,
+        UdpCounters,
+    },
 };
 pub use guard::{Breach, STANDS as GUARD_STANDS};
 pub use rng::Rng;

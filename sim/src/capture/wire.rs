@@ -10,10 +10,7 @@ use bytes::Bytes;
 use etherparse::{IpNumber, Ipv4Header, TcpHeader, TcpOptionElement, UdpHeader};
 
 use crate::{
-    fabric::{
-        packet::{Body, Flags, Packet, Segment},
-        tcp::MSS_BYTES,
-    },
+    fabric::packet::{Body, Flags, Packet, Segment},
     trace,
 };
 
@@ -95,7 +92,7 @@ fn header(from: SocketAddrV4, to: SocketAddrV4, segment: &Segment, offset: u64) 
     }
     if is_syn {
         let options = [
-            TcpOptionElement::MaximumSegmentSize(MSS_BYTES as u16),
+            TcpOptionElement::MaximumSegmentSize(segment.mss_bytes),
             TcpOptionElement::Noop,
             TcpOptionElement::WindowScale(WINDOW_SCALE),
         ];
@@ -117,9 +114,9 @@ mod tests {
             ack,
             window_bytes,
             flags,
-            mss_bytes: 1_460,
-            sent_us: 0,
-            echo_us: 0,
+            mss_bytes: 1_400,
+            sent_ns: 0,
+            echo_ns: 0,
             payload,
             sender: None,
             receiver: None,
@@ -154,7 +151,7 @@ mod tests {
         assert!(header.syn && !header.ack && !header.psh);
         assert_eq!((header.acknowledgment_number, header.window_size), (0, 65_535));
         let options: Vec<_> = header.options_iterator().map(|option| option.expect("is")).collect();
-        assert!(options.contains(&TcpOptionElement::MaximumSegmentSize(1_460)), "{options:?}");
+        assert!(options.contains(&TcpOptionElement::MaximumSegmentSize(1_400)), "{options:?}");
         assert!(options.contains(&TcpOptionElement::WindowScale(7)), "{options:?}");
     }
 

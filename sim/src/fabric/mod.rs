@@ -22,7 +22,7 @@ use std::{
 
 use crate::{executor::HostId, rng::Rng, trace::TraceEvent};
 use events::Event;
-use link::LinkConfig;
+use link::{DropReason, LinkConfig};
 use netstat::Snapshot;
 use network::Network;
 use packet::{Body, Packet};
@@ -87,7 +87,7 @@ impl Fabric {
     pub(crate) fn crash(&mut self, host: HostId) {
         self.tcp.crash(host);
         self.udp.crash(host);
-        self.net.set_silent(host, true);
+        self.net.set_down(host, true);
     }
 
     /// The address that a socket of `host` may bind for `wanted`.
@@ -119,7 +119,7 @@ impl Fabric {
         {
             self.tcp.prefetch(segment);
         }
-        debug_assert!(at_ns >= self.net.now_ns, "time does not go back");
+        assert!(at_ns >= self.net.now_ns, "time does not go back");
         self.leave_instant(at_ns);
         self.net.now_ns = at_ns;
         match event {
@@ -131,6 +131,9 @@ impl Fabric {
     }
 
     fn deliver(&mut self, host: HostId, packet: Packet) {
+        if self.net.is_down(host) {
+            return self.net.drop_packet(host, &packet, DropReason::BlackHole);
+        }
         self.net.captures.delivered(self.net.now_ns, host, &packet);
         let Some(to) = self.net.inside(host, &packet) else { return };
         let Packet { from, body, .. } = packet;

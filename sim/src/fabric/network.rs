@@ -46,9 +46,18 @@ struct Host {
     up: DirectionState,
     down: DirectionState,
     dropped_packets: u64,
-    /// Nothing reaches it and nothing leaves it.
-    is_silent: bool,
+    /// Nothing that is sent reaches it, and nothing leaves it.
+    is_in_black_hole: bool,
+    /// It has crashed: what is on its way to it does not arrive either.
+    is_down: bool,
     nat: Option<Box<Nat>>,
+}
+
+impl Host {
+    /// Nothing passes between it and others.
+    fn is_silent(&self) -> bool {
+        self.is_in_black_hole || self.is_down
+    }
 }
 
 impl Network {
@@ -76,7 +85,8 @@ impl Network {
             up: DirectionState::new(link.up),
             down: DirectionState::new(link.down),
             dropped_packets: 0,
-            is_silent: false,
+            is_in_black_hole: false,
+            is_down: false,
             nat: None,
         });
         (HostId(index), ip)
@@ -106,8 +116,17 @@ impl Network {
     }
 
     /// Puts `host` into a black hole, or takes it out. What is on its way arrives.
-    pub(crate) fn set_silent(&mut self, host: HostId, is_silent: bool) {
-        self.host(host).is_silent = is_silent;
+    pub(crate) fn set_black_hole(&mut self, host: HostId, is_in: bool) {
+        self.host(host).is_in_black_hole = is_in;
+    }
+
+    /// Has `host` crash, or brings it back.
+    pub(crate) fn set_down(&mut self, host: HostId, is_down: bool) {
+        self.host(host).is_down = is_down;
+    }
+
+    pub(crate) fn is_down(&self, host: HostId) -> bool {
+        self.hosts[host.0 as usize].is_down
     }
 
     /// Keeps packets of `from` from reaching `to`, or no longer. What is on its way arrives.
@@ -160,7 +179,7 @@ impl Network {
         let [sender, receiver] = [from, to].map(|host| &self.hosts[host.0 as usize]);
         let up_ns = sender.up.steady_delay_ns(self.now_ns, bytes)?;
         let down_ns = receiver.down.steady_delay_ns(self.now_ns + up_ns, bytes)?;
-        let is_free = |host: &Host| !host.is_silent && host.nat.is_none();
+        let is_free = |host: &Host| !host.is_silent() && host.nat.is_none();
         let is_open = is_free(sender)
             && is_free(receiver)
             && (self.partitions.is_empty() || !self.partitions.contains(&(from, to)));
@@ -205,7 +224,7 @@ impl Network {
             let at_ns = self.now_ns + delay_ns;
             return self.events.schedule(at_ns, Event::Deliver { host: target, packet });
         }
-        if self.host(host).is_silent || self.host(target).is_silent {
+        if self.host(host).is_silent() || self.host(target).is_silent() {
             return self.drop_packet(host, &packet, DropReason::BlackHole);
         }
         if !self.partitions.is_empty() && self.partitions.contains(&(host, target)) {
@@ -284,7 +303,7 @@ impl Network {
     /// The socket address that a packet which has reached `host` is for, behind its NAT.
     pub(crate) fn inside(&mut self, host: HostId, packet: &Packet) -> Option<SocketAddrV4> {
         let Some(nat) = &self.host(host).nat else { return Some(packet.to) };
-        if packet.to.ip().is_loopback() {
+        if packet.to.ip() == packet.from.ip() {
             return Some(packet.to);
         }
         let inside = nat.inside(packet.protocol(), packet.to);
@@ -294,7 +313,7 @@ impl Network {
         inside
     }
 
-    fn drop_packet(&mut self, host: HostId, packet: &Packet, reason: DropReason) {
+    pub(crate) fn drop_packet(&mut self, host: HostId, packet: &Packet, reason: DropReason) {
         self.host(host).dropped_packets += 1;
         let bytes = packet.wire_bytes() as u32;
         let event = TraceEvent::LinkDropped { from: packet.from, to: packet.to, bytes, reason };

@@ -117,10 +117,10 @@ pub(crate) struct Segment {
     pub(crate) flags: Flags,
     /// In a SYN, the longest payload that the sender takes; else what the payload is cut into.
     pub(crate) mss_bytes: u16,
-    /// When this was sent, in microseconds of a clock that wraps (TSval of RFC 7323).
-    pub(crate) sent_us: u32,
-    /// The `sent_us` of what this answers (TSecr).
-    pub(crate) echo_us: u32,
+    /// When this was sent (TSval of RFC 7323, of a clock that does not wrap).
+    pub(crate) sent_ns: u64,
+    /// The `sent_ns` of what this answers (TSecr).
+    pub(crate) echo_ns: u64,
     pub(crate) payload: Bytes,
     /// The socket that sent this, as an answer's `receiver`.
     pub(crate) sender: Option<Key>,

@@ -32,9 +32,12 @@ use crate::{
 
 /// The longest payload of a UDP datagram over IPv4.
 pub const MAX_DATAGRAM_BYTES: usize = 65_507;
-/// Payload bytes that wait for a socket's reader; what finds no room is dropped and counted.
-/// Linux's `net.core.rmem_default`, which however counts its own overhead too.
+/// What may wait for a socket's reader, with [`UDP_DATAGRAM_OVERHEAD_BYTES`] for each datagram; what finds no
+/// room is dropped and counted. Linux's `net.core.rmem_default`.
 pub const UDP_RECEIVE_BUFFER_BYTES: usize = 212_992;
+/// What a datagram takes of the receive buffer beside its payload: Linux's `sk_buff` and
+/// `skb_shared_info`, as its `SKB_TRUESIZE` has them on x86-64.
+pub const UDP_DATAGRAM_OVERHEAD_BYTES: usize = 576;
 /// Linux's errno for a datagram that is too long; `io::ErrorKind` has no stable name for it.
 const EMSGSIZE: i32 = 90;
 
@@ -167,13 +170,15 @@ impl Udp {
                 counters.no_port += 1;
                 TraceEvent::DatagramDropped { from, to, bytes }
             }
-            Some(socket) if socket.queued_bytes + datagram.len() > UDP_RECEIVE_BUFFER_BYTES => {
+            Some(socket)
+                if socket.queued_bytes + charge_bytes(&datagram) > UDP_RECEIVE_BUFFER_BYTES =>
+            {
                 counters.receive_buffer_errors += 1;
                 TraceEvent::DatagramDropped { from, to, bytes }
             }
             Some(socket) => {
                 counters.received += 1;
-                socket.queued_bytes += datagram.len();
+                socket.queued_bytes += charge_bytes(&datagram);
                 socket.queue.push_back((from, datagram));
                 socket.readers.drain(..).for_each(Waker::wake);
                 TraceEvent::DatagramDelivered { from, to, bytes }
@@ -188,7 +193,7 @@ impl Udp {
         };
         match socket.queue.pop_front() {
             Some((from, datagram)) => {
-                socket.queued_bytes -= datagram.len();
+                socket.queued_bytes -= charge_bytes(&datagram);
                 Poll::Ready(Ok((from, datagram)))
             }
             None => {
@@ -199,6 +204,11 @@ impl Udp {
             }
         }
     }
+}
+
+/// What `datagram` takes of a receive buffer.
+fn charge_bytes(datagram: &Bytes) -> usize {
+    datagram.len() + UDP_DATAGRAM_OVERHEAD_BYTES
 }
 
 /// A UDP socket of a simulated host.

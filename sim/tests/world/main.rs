@@ -13,6 +13,7 @@ mod loss;
 mod order;
 mod pair;
 mod ports;
+mod repairs;
 mod tcp;
 mod throughput;
 mod time;

@@ -4,7 +4,9 @@ use std::io;
 
 use crate::pair::{LIMIT, address, pair, wait_ms};
 use rehearsal_core::env::{Env, UdpSocket};
-use rehearsal_sim::{MAX_DATAGRAM_BYTES, UDP_RECEIVE_BUFFER_BYTES, UdpCounters};
+use rehearsal_sim::{
+    MAX_DATAGRAM_BYTES, UDP_DATAGRAM_OVERHEAD_BYTES, UDP_RECEIVE_BUFFER_BYTES, UdpCounters,
+};
 
 #[test]
 fn datagrams_keep_their_bounds_and_tell_their_source() {
@@ -26,12 +28,29 @@ fn datagrams_keep_their_bounds_and_tell_their_source() {
 }
 
 #[test]
+fn datagrams_without_bytes_fill_the_receive_buffer_too() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let _receiver = server.bind_udp(address(&server)).await.expect("free");
+        let sender = client.bind_udp(address(&client)).await.expect("free");
+        for _ in 0..1_000 {
+            sender.send_to(b"", address(&server)).await.expect("there is a route");
+        }
+        wait_ms(50).await;
+        let fitting = (UDP_RECEIVE_BUFFER_BYTES / UDP_DATAGRAM_OVERHEAD_BYTES) as u64;
+        assert_eq!(server.udp_counters().received, fitting);
+        assert_eq!(server.udp_counters().receive_buffer_errors, 1_000 - fitting);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
 fn what_overflows_the_receive_buffer_is_dropped_and_counted() {
     let (world, client, server) = pair(1);
     let outcome = world.run(LIMIT, async {
         let receiver = server.bind_udp(address(&server)).await.expect("free");
         let sender = client.bind_udp(address(&client)).await.expect("free");
-        let fitting = UDP_RECEIVE_BUFFER_BYTES as u64 / 1_000;
+        let fitting = (UDP_RECEIVE_BUFFER_BYTES / (1_000 + UDP_DATAGRAM_OVERHEAD_BYTES)) as u64;
         for _ in 0..fitting + 7 {
             sender.send_to(&[1; 1_000], address(&server)).await.expect("there is a route");
         }

@@ -22,7 +22,7 @@ pub(crate) struct Ack {
     pub(crate) ack: u64,
     pub(crate) window_bytes: u32,
     /// When that was sent which it answers, by the socket's own clock.
-    pub(crate) echo_us: u32,
+    pub(crate) echo_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +33,10 @@ pub(crate) struct Acks {
 }
 
 impl Acks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.acks.front().is_none()
+    }
+
     /// Takes one that has been sent. One that was sent later does not overtake.
     pub(crate) fn push(&mut self, mut ack: Ack) {
         if let Some(last) = self.acks.back() {
@@ -58,7 +62,8 @@ impl Acks {
         let Some(first) = self.acks.front() else { return };
         if !self.has_event && (is_waiting || self.acks.len() > ACKS_MAX) {
             self.has_event = true;
-            net.events.schedule(first.at_ns, Event::AckArrives { socket });
+            // One that has lain here for a while came earlier.
+            net.events.schedule(first.at_ns.max(net.now_ns), Event::AckArrives { socket });
         }
     }
 

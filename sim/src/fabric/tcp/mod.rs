@@ -233,6 +233,7 @@ impl Tcp {
                     // The peer has not heard the last acknowledgment (RFC 9293, 3.10.7.4).
                     socket.set_timer(net, TIME_WAIT.as_nanos() as u64);
                 }
+                socket.await_acks(net);
                 if mem::take(&mut socket.owes_ack) {
                     self.acknowledge(net, key);
                 }
@@ -363,15 +364,14 @@ impl Tcp {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let before = socket.state;
         socket.take_acks(net);
+        if socket.timer.on_event(net, key) {
+            match socket.state {
+                State::TimeWait | State::FinWait2 => socket.state = State::Closed,
+                State::Closed => {}
+                _ => socket.on_timeout(net),
+            }
+        }
         socket.await_acks(net);
-        if !socket.timer.on_event(net, key) {
-            return self.settle(net, key, before);
-        }
-        match socket.state {
-            State::TimeWait | State::FinWait2 => socket.state = State::Closed,
-            State::Closed => {}
-            _ => socket.on_timeout(net),
-        }
         self.settle(net, key, before);
     }
 
@@ -436,8 +436,8 @@ fn refuse(
         window_bytes: 0,
         flags: Flags::RST | Flags::ACK,
         mss_bytes: MSS_BYTES as u16,
-        sent_us: 0,
-        echo_us: 0,
+        sent_ns: 0,
+        echo_ns: 0,
         payload: Bytes::new(),
         sender: None,
         receiver: segment.sender,

@@ -60,8 +60,8 @@ pub(crate) struct Socket {
     pub(crate) owes_ack: bool,
     congestion: Congestion,
     rtt: RoundTrip,
-    /// The `sent_us` that the next segment echoes (TS.Recent).
-    echo_us: u32,
+    /// The `sent_ns` that the next segment echoes (TS.Recent).
+    echo_ns: u64,
     last_sent_ns: u64,
     /// How often the timer ran out since the peer acknowledged anything new, or answered a probe.
     unanswered: u8,
@@ -94,7 +94,7 @@ impl Socket {
             owes_ack: false,
             congestion: Congestion::new(initial_seq, mss_bytes),
             rtt: RoundTrip::new(),
-            echo_us: 0,
+            echo_ns: 0,
             last_sent_ns: 0,
             unanswered: 0,
         }
@@ -113,7 +113,7 @@ impl Socket {
         socket.state = State::SynReceived;
         socket.listener = Some(listener);
         socket.peer = syn.sender;
-        socket.echo_us = syn.sent_us;
+        socket.echo_ns = syn.sent_ns;
         socket.receive = ReceiveQueue::new(syn.seq + 1);
         socket
     }
@@ -210,7 +210,9 @@ impl Socket {
         match has_to_wait {
             true => {
                 let key = self.key.expect("a socket has its place before it waits");
-                self.timer.set(net, key, since_ns + self.rtt.timeout_ns());
+                // An acknowledgment that lay unread may have come longer ago than the timer runs.
+                let deadline_ns = (since_ns + self.rtt.timeout_ns()).max(net.now_ns);
+                self.timer.set(net, key, deadline_ns);
             }
             false => self.timer.stop(),
         }
@@ -235,7 +237,7 @@ impl Socket {
 
     /// Whether `segment` was sent after everything that has been heard of the peer.
     pub(crate) fn is_news(&self, segment: &Segment) -> bool {
-        segment.sent_us.wrapping_sub(self.echo_us) as i32 > 0
+        segment.sent_ns > self.echo_ns
     }
 
     /// Takes in a segment of this connection.
@@ -258,9 +260,9 @@ impl Socket {
             }
             return;
         }
-        let is_newer = segment.sent_us.wrapping_sub(self.echo_us) as i32 >= 0;
+        let is_newer = segment.sent_ns >= self.echo_ns;
         if segment.seq <= nxt && is_newer {
-            self.echo_us = segment.sent_us;
+            self.echo_ns = segment.sent_ns;
         }
         if segment.flags.has(Flags::SYN) {
             // The answer to the peer's SYN, or the acknowledgment of its answer, was lost; or a peer that
@@ -284,8 +286,8 @@ impl Socket {
         let is_next = segment.seq == nxt && !segment.flags.has(Flags::FIN);
         let has_to_ack = segment.sequence_len() > 0 || is_old;
         let is_pure = segment.sequence_len() == 0;
-        let Segment { ack, window_bytes, echo_us, .. } = segment;
-        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_us }, is_pure);
+        let Segment { ack, window_bytes, echo_ns, .. } = segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_ns }, is_pure);
         self.on_payload(net, segment);
         if self.state != State::Closed && !self.transmit(net) && has_to_ack {
             // What leaves no gap may be acknowledged in the cheapest way there is.
@@ -307,7 +309,11 @@ impl Socket {
 
     /// Has events come for acknowledgments that are on their way, if this socket waits for them.
     pub(crate) fn await_acks(&mut self, net: &mut Network) {
+        if self.acks.is_empty() {
+            return;
+        }
         let is_waiting = self.writer.is_some()
+            || self.rtt.backoff() > 0
             || self.send.is_closed()
             || self.send.has_unsent()
             || self.congestion.is_recovering();
@@ -334,7 +340,7 @@ impl Socket {
             net.capture_passage(self.host, &packet, at_ns);
         }
         let window_bytes = self.receive.advertise();
-        Ack { at_ns, ack: self.receive.nxt(), window_bytes, echo_us: self.echo_us }
+        Ack { at_ns, ack: self.receive.nxt(), window_bytes, echo_ns: self.echo_ns }
     }
 
     fn on_syn_answer(&mut self, net: &mut Network, segment: &Segment) {
@@ -354,12 +360,12 @@ impl Socket {
             return;
         }
         self.peer = segment.sender;
-        self.echo_us = segment.sent_us;
+        self.echo_ns = segment.sent_ns;
         self.receive = ReceiveQueue::new(segment.seq + 1);
         self.congestion.set_mss(self.congestion.mss_bytes().min(segment.mss_bytes.into()));
         self.open(net);
-        let Segment { ack, window_bytes, echo_us, .. } = *segment;
-        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_us }, false);
+        let Segment { ack, window_bytes, echo_ns, .. } = *segment;
+        self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_ns }, false);
         self.send_ack(net);
     }
 
@@ -372,7 +378,7 @@ impl Socket {
 
     /// Takes in an acknowledgment; `is_pure` when its segment had nothing else.
     fn on_ack(&mut self, net: &mut Network, acknowledgment: Ack, is_pure: bool) {
-        let Ack { at_ns, ack, window_bytes, echo_us } = acknowledgment;
+        let Ack { at_ns, ack, window_bytes, echo_ns } = acknowledgment;
         let flight_bytes = self.send.flight_bytes();
         let edge = self.send.window_end();
         if flight_bytes == 0 && ack == self.send.una() && ack + u64::from(window_bytes) == edge {
@@ -383,8 +389,7 @@ impl Socket {
         let was_shut = flight_bytes == 0 && self.send.is_window_closed();
         let acked_bytes = self.send.on_ack(ack, window_bytes);
         if acked_bytes > 0 {
-            let round_trip_us = micros(at_ns).wrapping_sub(echo_us);
-            self.rtt.measure(u64::from(round_trip_us) * 1_000);
+            self.rtt.measure(at_ns - echo_ns);
             self.on_new_ack(net, acknowledgment, acked_bytes, flight_bytes);
         } else if ack == self.send.una() {
             if flight_bytes == 0 {
@@ -547,19 +552,14 @@ impl Socket {
             window_bytes,
             flags,
             mss_bytes: mss_bytes.min(u16::MAX.into()) as u16,
-            sent_us: micros(now_ns),
-            echo_us: self.echo_us,
+            sent_ns: now_ns,
+            echo_ns: self.echo_ns,
             payload,
             sender: self.key,
             receiver: self.peer,
         };
         Packet { from: self.local, to: self.remote, body: Body::Tcp(segment) }
     }
-}
-
-/// A time as `sent_us` and `echo_us` have it.
-fn micros(at_ns: u64) -> u32 {
-    (at_ns / 1_000) as u32
 }
 
 fn wake(waker: &mut Option<Waker>) {

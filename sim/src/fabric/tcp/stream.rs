@@ -104,13 +104,14 @@ impl Tcp {
         let Some(socket) = self.sockets.get_mut(key) else {
             return Poll::Ready(Err(forgotten()));
         };
-        socket.take_acks(net);
         if let Some(error) = socket.error.take() {
             return Poll::Ready(Err(error.into()));
         }
         if socket.state == State::Closed || socket.send.is_closed() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        // Before a FIN is on its way, no acknowledgment changes the state.
+        socket.take_acks(net);
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
         let mut taken = wanted.min(socket.send.free_bytes());
         if let Some(short_io) = &mut self.hosts[socket.host.0 as usize].short_io {
