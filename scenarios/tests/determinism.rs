@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rehearsal_core::env::{Env, UdpSocket};
 use rehearsal_scenarios::{catalogue::light, oracles, run};
 use rehearsal_sim::{LinkConfig, World};
 use tokio::time::sleep;
@@ -117,6 +118,12 @@ fn prints_the_hash_of_a_world() {
         match what.as_str() {
             "process id" => host.note(process::id().to_string()),
             "hash map" => host.note(format!("{:?}", ordered_by_entropy.keys())),
+            "payload" => {
+                // As long as any other.
+                let socket = host.bind_udp((host.ip(), 0).into()).await.expect("a free port");
+                let bytes = process::id().to_be_bytes();
+                socket.send_to(&bytes, (host.ip(), 9).into()).await.expect("a route");
+            }
             "schedule" => sleep(Duration::from_millis(process::id().into())).await,
             _ => host.note("nothing of this process"),
         }
@@ -142,7 +149,7 @@ fn processes_that_differ_are_told_apart() {
     };
     let [first, second] = of_two_processes("nothing");
     assert_eq!(first, second);
-    for what in ["process id", "hash map", "schedule"] {
+    for what in ["process id", "hash map", "payload", "schedule"] {
         let [first, second] = of_two_processes(what);
         assert_ne!(first, second, "{what}");
     }

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use rehearsal_core::env::UdpSocket;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     address_v4,
@@ -150,6 +151,7 @@ impl Udp {
         };
         let from = SocketAddrV4::new(ip, socket.local.port());
         self.hosts[socket.host.0 as usize].counters.sent += 1;
+        net.trace.chain_bytes(xxh3_64(datagram));
         let body = Body::Udp(Bytes::copy_from_slice(datagram));
         net.send(socket.host, Packet { from, to, body });
         Ok(())

@@ -1,5 +1,5 @@
 //! Where two runs part: the first event that differs, or the first place where only the order of
-//! polls does, with the events around it.
+//! polls or the bytes that programs send do, with the events around it.
 //!
 //! Runs are long and their events are not kept. So both are run twice: the checkpoints of the first
 //! time tell a window between two of them, and the second time the events of that window are kept
@@ -26,12 +26,15 @@ pub enum Difference {
     /// Tasks were polled in another order, after the event before this one; every event so far is
     /// the same.
     Polls,
+    /// Programs sent other bytes, of the same lengths, after the event before this one; every event so
+    /// far and the order of polls are the same.
+    Bytes,
 }
 
 /// Where two runs part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// Index of the first event that differs; where only polls differ, of the first event after them.
+    /// Index of the first event that differs; where only polls or bytes do, of the first event after them.
     pub index: u64,
     /// What differs first.
     pub difference: Difference,
@@ -95,7 +98,11 @@ fn locate(left: &Trace, right: &Trace, window: Range<u64>) -> Divergence {
         next.map_or_else(|| trace.polls.clone(), |next| next.polls.clone())
     };
     let difference = match (left_next, right_next) {
-        (Some(left), Some(right)) if is_alike(left, right) => Difference::Polls,
+        (Some(left), Some(right)) if is_alike(left, right) => match left.polls == right.polls {
+            true => Difference::Bytes,
+            false => Difference::Polls,
+        },
+        (None, None) if left.polls == right.polls => Difference::Bytes,
         (None, None) => Difference::Polls,
         // Where the polls of one run begin with all of the other's, the other's event came then, or
         // it was over. Otherwise the order of polls had changed before.
@@ -148,6 +155,9 @@ impl fmt::Display for Divergence {
                     Difference::Event => "the first event that differs",
                     Difference::Polls => {
                         "tasks were polled in another order; events so far are the same"
+                    }
+                    Difference::Bytes => {
+                        "programs sent other bytes of the same lengths; events so far are the same"
                     }
                 };
                 writeln!(f, "{:>10}  {:->16}  *  {what}", "", "")?;
@@ -238,6 +248,30 @@ mod tests {
             let parted = found(ticks(25_000, unchanged), ticks(25_000, polls));
             assert_eq!(parted, (planted, Difference::Polls));
         }
+    }
+
+    #[test]
+    fn other_bytes_are_told_apart_from_another_event() {
+        for planted in [0, 12_345, CHECKPOINT_EVENTS] {
+            let bytes = |hash: u64| {
+                move |index, trace: &mut Trace| {
+                    if index == planted {
+                        trace.chain_bytes(hash);
+                    }
+                }
+            };
+            let parted = found(ticks(25_000, bytes(7)), ticks(25_000, bytes(8)));
+            assert_eq!(parted, (planted, Difference::Bytes));
+            assert_eq!(between(ticks(25_000, bytes(7)), ticks(25_000, bytes(7))), Ok(None));
+        }
+        let last = |hash| {
+            move |window| {
+                let mut trace = ticks(9, unchanged)(window);
+                trace.chain_bytes(hash);
+                trace
+            }
+        };
+        assert_eq!(found(last(7), last(8)), (9, Difference::Bytes));
     }
 
     #[test]

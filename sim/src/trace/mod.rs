@@ -1,4 +1,4 @@
-//! The record of a run: every event counted and chained into one hash.
+//! The record of a run: every event counted and chained into one hash, as is every byte that programs send.
 //!
 //! Two runs are the same exactly when their hashes are. Checkpoints along the way show where two
 //! runs part; [`divergence`] then shows the events around that place. Notes of clients and
@@ -60,6 +60,8 @@ pub struct Kept {
     /// What tells the polls since the event before, in their order; only where
     /// [`Trace::keep_window`] asked for the event.
     pub polls: Vec<u64>,
+    /// What tells the bytes that programs have sent since the event before; 0 for none.
+    pub bytes: u64,
     /// What happened.
     pub event: TraceEvent,
 }
@@ -118,6 +120,8 @@ pub struct Trace {
     keep: Keep,
     /// Records of the polls since the last event, while a window is kept.
     polls: Vec<u64>,
+    /// Hash of what programs have sent since the last event.
+    bytes: u64,
 }
 
 impl Trace {
@@ -131,6 +135,7 @@ impl Trace {
             kept: VecDeque::new(),
             keep: Keep::Last(0),
             polls: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -191,6 +196,7 @@ impl Trace {
     }
 
     fn keep(&mut self, at_ns: u64, event: &TraceEvent) {
+        let bytes = mem::take(&mut self.bytes);
         match &self.keep {
             Keep::Last(0) => return,
             Keep::Last(events_max) if self.kept.len() == *events_max => {
@@ -200,26 +206,34 @@ impl Trace {
             Keep::Last(_) | Keep::Window(_) => {}
         }
         let polls = mem::take(&mut self.polls);
-        self.kept.push_back(Kept { index: self.events, at_ns, polls, event: event.clone() });
+        self.kept.push_back(Kept { index: self.events, at_ns, polls, bytes, event: event.clone() });
+    }
+
+    /// Chains in the hash of bytes that a program sends: they may differ where lengths and times do not.
+    pub(crate) fn chain_bytes(&mut self, hash: u64) {
+        let mut chain = Chain::from(self.hash);
+        chain.word(hash);
+        self.hash = chain.hash();
+        self.bytes = chain_hash(self.bytes, hash);
     }
 
     /// Chains in the hash of the order in which tasks were polled.
     pub(crate) fn record_polls(&mut self, polls_hash: u64) {
-        self.hash = chain(self.hash, polls_hash);
+        self.hash = chain_hash(self.hash, polls_hash);
         let Keep::Window(window) = &self.keep else { return };
         // Those after the window's last event belong to it: the run may be over there.
         if window.is_empty() || self.events < window.start || self.events > window.end {
             return;
         }
         match self.polls.get_mut(KEPT_POLLS_MAX - 1) {
-            Some(last) => *last = chain(*last, polls_hash),
+            Some(last) => *last = chain_hash(*last, polls_hash),
             None => self.polls.push(polls_hash),
         }
     }
 }
 
-fn chain(hash: u64, polls_hash: u64) -> u64 {
-    (hash.rotate_left(29) ^ polls_hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+fn chain_hash(hash: u64, other: u64) -> u64 {
+    (hash.rotate_left(29) ^ other).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Counts {

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{State, Tcp};
 use crate::{
@@ -125,7 +126,9 @@ impl Tcp {
             return Poll::Pending;
         }
         if taken > 0 {
-            socket.send.push(self.written.gather(parts, taken));
+            let (bytes, hash) = self.written.gather(parts, taken);
+            net.trace.chain_bytes(hash);
+            socket.send.push(bytes);
             socket.transmit(net);
             socket.await_acks(net);
         }
@@ -136,27 +139,31 @@ impl Tcp {
 /// What was written last, by whichever socket. A server that sends the same bytes to thousands of
 /// peers writes them thousands of times; here they are one piece of memory.
 #[derive(Debug, Default)]
-pub(crate) struct Written(Bytes);
+pub(crate) struct Written {
+    bytes: Bytes,
+    hash: u64,
+}
 
 impl Written {
-    /// The first `len` bytes of `parts` in one piece, which segments are then slices of.
-    fn gather(&mut self, parts: &[IoSlice<'_>], len: usize) -> Bytes {
+    /// The first `len` bytes of `parts` in one piece, which segments are then slices of, and their hash.
+    fn gather(&mut self, parts: &[IoSlice<'_>], len: usize) -> (Bytes, u64) {
         if !self.is(parts, len) {
             let mut gathered = Vec::with_capacity(len);
             for part in parts {
                 let fits = part.len().min(len - gathered.len());
                 gathered.extend_from_slice(&part[..fits]);
             }
-            self.0 = Bytes::from(gathered);
+            self.hash = xxh3_64(&gathered);
+            self.bytes = Bytes::from(gathered);
         }
-        self.0.clone()
+        (self.bytes.clone(), self.hash)
     }
 
     fn is(&self, parts: &[IoSlice<'_>], len: usize) -> bool {
-        if self.0.len() != len {
+        if self.bytes.len() != len {
             return false;
         }
-        let mut rest = &self.0[..];
+        let mut rest = &self.bytes[..];
         parts.iter().all(|part| {
             let (start, after) = rest.split_at(part.len().min(rest.len()));
             rest = after;
