@@ -7,6 +7,8 @@
 //! Turmoil has what is best for it: all subscribers on one host (it looks at every link for every delivery), ticks as long
 //! as the delay, which lose nothing here as everything happens at multiples of them, and buffers that hold a portion of
 //! connections. The fabric has the same two hosts, and the whole of TCP.
+//!
+//! Three lines more tell the fabric's speed when the server's line has a rate and a queue, as in most scenarios.
 
 use std::{
     future::{Future, pending},
@@ -30,6 +32,8 @@ const MESSAGE_BYTES: usize = 1_000;
 const MESSAGES_PER_SECOND: u64 = 25;
 const ONE_WAY: Duration = Duration::from_millis(20);
 const PORT: u16 = 1935;
+/// What the server's line carries where it has a rate.
+const SERVER_RATE_BPS: u64 = 10_000_000_000;
 /// Connections made at a time, which a backlog has room for, and the time they take.
 const PORTION: usize = 500;
 const PORTION_TIME: Duration = Duration::from_millis(100);
@@ -142,10 +146,11 @@ async fn subscribe<E: Env>(env: E, server: SocketAddr, progress: Arc<Progress>) 
     pending().await
 }
 
-fn on_fabric(size: Size) -> f64 {
+fn on_fabric(size: Size, server_rate_bps: u64) -> f64 {
     let progress = Progress::new(size);
     let mut world = World::new(1);
-    let server = world.add_host("server", LinkConfig::ideal());
+    let uplink = LinkConfig::ideal().with_rate_bps(server_rate_bps).with_queue_bytes(1 << 30);
+    let server = world.add_host("server", uplink);
     let link = LinkConfig::ideal().with_delay_ms(ONE_WAY.as_millis() as u64);
     let client = world.add_host("client", link);
     let address = SocketAddr::new(server.ip(), PORT);
@@ -223,7 +228,7 @@ fn main() {
         let Size { players, rounds, .. } = size;
         let (mut fabric, mut turmoil) = (0.0_f64, 0.0_f64);
         for round in 1..=rounds {
-            let (one, other) = (on_fabric(size), on_turmoil(size));
+            let (one, other) = (on_fabric(size, 0), on_turmoil(size));
             eprintln!(
                 "round {round} of {rounds}: players {players} fabric {one:.2} turmoil {other:.2}"
             );
@@ -231,5 +236,14 @@ fn main() {
         }
         let ratio = fabric / turmoil;
         println!("players {players} fabric {fabric:.2} turmoil {turmoil:.2} ratio {ratio:.1}");
+    }
+    // A link with a rate has a queue, which turmoil has not: acknowledgments then are events too.
+    for size in SIZES {
+        let rounds = (0..size.rounds).map(|_| on_fabric(size, SERVER_RATE_BPS));
+        let (players, fabric) = (size.players, rounds.fold(0.0, f64::max));
+        println!(
+            "players {players} over {} Gbit/s fabric {fabric:.2}",
+            SERVER_RATE_BPS / 1_000_000_000
+        );
     }
 }
