@@ -23,6 +23,7 @@ use futures_task::{ArcWake, waker_ref};
 use crate::{
     confined::{Borrowed, Confined},
     heap::{self, Scope},
+    prefetch::{prefetch, prefetch_start},
     rng::Rng,
     slab::{Key, Slab},
 };
@@ -30,6 +31,9 @@ use crate::{
 /// Which host, in the order they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) u32);
+
+/// With fewer tasks that are ready, what they touch is in the cache anyway.
+const PREFETCH_TASKS_MIN: usize = 500;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -63,6 +67,8 @@ struct Inner {
     /// The main future's waker during a run.
     main: Option<Arc<TaskWaker>>,
     order: Rng,
+    /// The draws that choose the next tasks, made ahead so that it can be guessed which these will be.
+    draws: [u64; 2],
     polls_hash: u64,
     /// The driver's waker while it sleeps; a wake-up during a poll has nobody to call.
     driver: Option<Waker>,
@@ -163,13 +169,16 @@ impl TaskTurn {
 
 impl Executor {
     pub(crate) fn new(seed: u64) -> Self {
+        let mut order = Rng::named(seed, "order/tasks");
+        let draws = [order.next_u64(), order.next_u64()];
         Self {
             inner: Confined::new(Inner {
                 tasks: Slab::new(),
                 hosts: Vec::new(),
                 ready: Vec::new(),
                 main: None,
-                order: Rng::named(seed, "order/tasks"),
+                order,
+                draws,
                 polls_hash: 0,
                 driver: None,
                 closed: false,
@@ -272,7 +281,7 @@ impl Executor {
                     return None;
                 }
                 1 => 0,
-                several => inner.order.below(several as u64) as usize,
+                several => inner.draw(several),
             };
             let ready = inner.ready.swap_remove(drawn);
             self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
@@ -294,6 +303,7 @@ impl Executor {
             parts.waker.is_ready.store(false, Ordering::Relaxed);
             let (host, scope) = (task.host, tasks.scope);
             inner.mix(host.0, parts.waker.sequence);
+            inner.prefetch();
             return Some(Runnable::Task(TaskTurn { key, host, scope, parts }));
         }
     }
@@ -385,11 +395,44 @@ impl Inner {
         Some(task)
     }
 
+    /// A number below `n`.
+    fn draw(&mut self, n: usize) -> usize {
+        let drawn = scale(self.draws[0], n);
+        self.draws = [self.draws[1], self.order.next_u64()];
+        drawn
+    }
+
+    /// Has what the next polls touch come into the cache, as long as nobody wakes another task before.
+    fn prefetch(&self) {
+        if self.ready.len() < PREFETCH_TASKS_MIN {
+            return;
+        }
+        let last = self.ready.len() - 1;
+        let next = scale(self.draws[0], last + 1);
+        let second = scale(self.draws[1], last);
+        // The last one takes the place of the next.
+        let place = if second == next { last } else { second };
+        if let Some(key) = self.ready[place] {
+            self.tasks.prefetch(key);
+        }
+        if let Some(task) = self.ready[next].and_then(|key| self.tasks.get(key))
+            && let Some(Parts { future, waker }) = &task.parts
+        {
+            prefetch(&**waker);
+            prefetch_start(&**future);
+        }
+    }
+
     fn mix(&mut self, host: u32, sequence: u32) {
         let polled = u64::from(host) << 32 | u64::from(sequence);
         self.polls_hash =
             (self.polls_hash.rotate_left(23) ^ polled).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
+}
+
+/// A number below `n`, of a uniform one; the bias is below one in 2^32 for fewer than 2^32 of them.
+fn scale(uniform: u64, n: usize) -> usize {
+    (u128::from(uniform) * n as u128 >> 64) as usize
 }
 
 impl std::fmt::Debug for Inner {
