@@ -111,6 +111,14 @@ fn epoch_of(seen: &Logged) -> Option<u32> {
     seen.stamp.map(|stamp| stamp.epoch)
 }
 
+/// Has everybody see the second publish so much later than it was.
+fn shift_second(seen: &mut Evidence, by_ms: i32) {
+    let received = seen.players.iter_mut().flat_map(|player| &mut player.received);
+    for frame in received.filter(|frame| epoch_of(frame) == Some(2)) {
+        frame.timestamp_ms = frame.timestamp_ms.wrapping_add_signed(by_ms);
+    }
+}
+
 const PLANTED: &[Planted] = &[
     ("O1 epoch isolation", "a subscriber says so", &EVERYBODY, |seen| {
         seen.players[PLAYER].violations.push(breach(Promise::EpochIsolation));
@@ -254,6 +262,10 @@ const PLANTED: &[Planted] = &[
     ("O10 timestamps", "all frames are shifted for one player", &EVERYBODY, |seen| {
         let shift = |seen: &mut Logged| seen.timestamp_ms += 1;
         seen.players[PLAYER].received.iter_mut().for_each(shift);
+    }),
+    ("O10 timestamps", "the second publish runs ahead", &EVERYBODY, |seen| shift_second(seen, 20)),
+    ("O10 timestamps", "the second publish lags behind", &EVERYBODY, |seen| {
+        shift_second(seen, -20);
     }),
     ("O13 two-way progress", "a publisher is not read", &EVERYBODY, |seen| {
         let unread = &mut seen.host.as_mut().unwrap().unread;
