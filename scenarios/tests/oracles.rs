@@ -1,6 +1,10 @@
 //! Every oracle can fail: each is shown a run in which just what it watches is broken, and says so.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario},
@@ -10,7 +14,7 @@ use rehearsal_scenarios::{
     run::{self, Evidence, TraceSummary},
 };
 use rehearsal_sim::{
-    LinkConfig,
+    LinkConfig, Wait,
     clients::{
         media::MediaPlan,
         publisher::{Leave, PublishPlan, Source},
@@ -109,6 +113,14 @@ fn frames(log: &[Logged], kind: Kind) -> Vec<usize> {
 
 fn epoch_of(seen: &Logged) -> Option<u32> {
     seen.stamp.map(|stamp| stamp.epoch)
+}
+
+/// Has everybody see the second publish so much later than it was.
+fn shift_second(seen: &mut Evidence, by_ms: i32) {
+    let received = seen.players.iter_mut().flat_map(|player| &mut player.received);
+    for frame in received.filter(|frame| epoch_of(frame) == Some(2)) {
+        frame.timestamp_ms = frame.timestamp_ms.wrapping_add_signed(by_ms);
+    }
 }
 
 const PLANTED: &[Planted] = &[
@@ -255,6 +267,10 @@ const PLANTED: &[Planted] = &[
         let shift = |seen: &mut Logged| seen.timestamp_ms += 1;
         seen.players[PLAYER].received.iter_mut().for_each(shift);
     }),
+    ("O10 timestamps", "the second publish runs ahead", &EVERYBODY, |seen| shift_second(seen, 20)),
+    ("O10 timestamps", "the second publish lags behind", &EVERYBODY, |seen| {
+        shift_second(seen, -20);
+    }),
     ("O13 two-way progress", "a publisher is not read", &EVERYBODY, |seen| {
         let unread = &mut seen.host.as_mut().unwrap().unread;
         unread.insert("publisher-1".to_owned(), 1_250 * MS);
@@ -291,6 +307,21 @@ fn every_planted_fault_trips_its_oracle() {
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
     }
+}
+
+/// Loss is forgiven for as long as it held a connection up, and no longer.
+#[test]
+fn who_waits_for_what_was_lost_is_late_by_that_and_no_more() {
+    let is_late = |waited_ms: u32| {
+        let mut seen = evidence_of(&EVERYBODY);
+        seen.players[VIEWER].ended_at += 4_000 * MS;
+        let remote = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8_080);
+        let wait = Wait { remote, from: 7_500 * MS, to: 8_500 * MS + waited_ms * MS };
+        seen.host.as_mut().unwrap().waits.insert("viewer".to_owned(), vec![wait]);
+        oracles::judge(&seen).iter().any(|v| v.oracle == "O8 bounded liveness")
+    };
+    assert!(is_late(400), "half a second of it was before the deadline began");
+    assert!(!is_late(700));
 }
 
 #[test]

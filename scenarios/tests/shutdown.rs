@@ -108,6 +108,41 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
     assert!(silent.closed_at.is_some_and(|at| at < Duration::from_millis(5_100)));
 }
 
+/// What a player says while its line is still busy with what the gateway has sent must not cost it the rest.
+#[test]
+fn who_is_behind_on_a_narrow_line_receives_the_end() {
+    let mut world = World::new(1);
+    let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
+    let publisher = world.add_host("publisher", LinkConfig::lan());
+    let narrow = LinkConfig::dsl().with_rate_bps(2_900_000);
+    let player = world.add_host("player", narrow);
+    let run = world.run(Duration::from_secs(60), async {
+        let origin = Instant::now();
+        let shutdown = CancellationToken::new();
+        let mut config = Config::default();
+        // It says so much has come before all of it has.
+        config.rtmp.window_ack_bytes = 20_000;
+        let gateway = Gateway::bind(gateway_env.clone(), config, shutdown.clone()).await.unwrap();
+        let rtmp = SocketAddr::new(gateway_env.ip(), 1935);
+        let notes: Notes = Arc::new(|_: &str| {});
+        let plan = publish(Leave::Silent, 60_000);
+        let publishing = publisher::run(publisher, rtmp, plan, origin, notes.clone());
+        // A GOP is there at once when it comes.
+        let comes = PlayPlan { start_ms: 5_500, ..play("live/cam", None) };
+        let playing = rtmp_player::run(player, rtmp, comes, origin, notes);
+        let ending = async {
+            sleep_until(origin + Duration::from_millis(6_500)).await;
+            shutdown.cancel();
+        };
+        tokio::join!(playing, publishing, gateway.run(), ending).0
+    });
+    let played = run.unwrap();
+    assert!(played.ended_at > Duration::from_millis(6_700), "it was not behind");
+    let last = played.statuses.last().map(|(_, code)| code.as_str());
+    let told = (played.end.as_str(), last);
+    assert_eq!(told, ("closed by the server", Some("NetConnection.Connect.Closed")));
+}
+
 #[test]
 fn who_takes_no_answer_is_cut_when_the_time_to_end_is_over() {
     let mut world = World::new(1);

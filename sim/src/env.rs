@@ -18,7 +18,7 @@ use crate::{
     fabric::{
         address_v4,
         netstat::Netstat,
-        tcp::{listener::SimTcpListener, stream::SimTcpStream},
+        tcp::{listener::SimTcpListener, stream::SimTcpStream, waits::Wait},
         udp::{SimUdpSocket, UdpCounters},
     },
     heap::{self, Scope},
@@ -128,6 +128,11 @@ impl SimEnv {
     pub fn socket_count(&self) -> usize {
         let fabric = self.shared.fabric();
         fabric.tcp.held(self.host.id) + fabric.udp.held(self.host.id)
+    }
+
+    /// When connections of the host waited for their retransmission timers, so far.
+    pub fn waits(&self) -> Vec<Wait> {
+        self.shared.fabric().net.waits.of_host(self.host.id)
     }
 
     /// The host's UDP counters.

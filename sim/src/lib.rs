@@ -39,7 +39,7 @@ pub use fabric::{
     netstat::{Netstat, Protocol, SocketRow, SocketState},
     tcp::{
         LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,
-        listener::SimTcpListener, stream::SimTcpStream,
+        listener::SimTcpListener, stream::SimTcpStream, waits::Wait,
     },
     udp::{
         MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_DATAGRAM_OVERHEAD_BYTES, UDP_RECEIVE_BUFFER_BYTES,

@@ -6,7 +6,7 @@ use std::{
     mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -316,10 +316,25 @@ impl<E: Env> Connection<E> {
             End::ClosedByPeer | End::Read(_) | End::Delivery(_) => return,
         };
         self.delivery.push_bytes(&farewell);
-        let flush = poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket));
         let within = Duration::from_millis(self.shared.config.limits.farewell_ms);
-        if let Ok(Ok(())) = tokio::time::timeout(within, flush).await {
-            let _ = self.socket.shutdown().await;
-        }
+        let _ = tokio::time::timeout(within, self.part()).await;
+    }
+
+    /// Sends what is left and closes, then reads on until the peer has closed, too: with nobody there to read, the system would
+    /// answer whatever the peer still sends with a reset, and the peer lose what it has not received yet.
+    async fn part(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket)).await?;
+        self.socket.shutdown().await?;
+        poll_fn(|cx| {
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+            loop {
+                let mut buf = ReadBuf::uninit(&mut bytes);
+                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+                if buf.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+        .await
     }
 }

@@ -8,6 +8,7 @@ use rehearsal_sim::clients::{
     verify::{Kind, Logged},
 };
 
+use super::publishing::planned_end;
 use crate::{
     plan::{Player, Publisher},
     run::Evidence,
@@ -25,8 +26,8 @@ pub(super) struct Epoch<'a> {
     pub(super) over: Duration,
     /// When its name was free again at the latest: later than `over` when nobody knows what of it arrived.
     pub(super) released: Duration,
-    /// Everything that was sent was received, and its end is known: its host does not misbehave, and the gateway was there
-    /// from its start to its end.
+    /// Everything that was sent was received, and its end is known: its host does not misbehave, loss did not have the gateway
+    /// give it up, and the gateway was there from its start to its end.
     pub(super) is_sound: bool,
 }
 
@@ -71,10 +72,15 @@ fn epoch<'a>(
     let ended = report.ended_at.unwrap_or(over).max(over);
     let cut =
         plan.outages().iter().map(|outage| outage.from).find(|at| (from..=ended).contains(at));
-    let is_sound = !plan.is_faulty(&publisher.host) && cut.is_none();
+    let is_given_up =
+        report.end != planned_end(publisher) && may_be_given_up(evidence, &publisher.host);
+    let is_sound = !plan.is_faulty(&publisher.host) && cut.is_none() && !is_given_up;
     let over = cut.unwrap_or(over);
     let silence = Duration::from_millis(plan.config.rtmp.publisher_silence_ms);
-    let released = if is_sound { over } else { over + silence + plan.slack() };
+    let released = match is_sound {
+        true => over,
+        false => evidence.due(&[&publisher.host], over, silence + plan.slack()),
+    };
     let media = report.sent.iter().filter(|seen| is_media(seen)).collect();
     Some(Epoch { publisher, report, media, from, over, released, is_sound })
 }
@@ -84,9 +90,31 @@ pub(super) fn has_unknown(evidence: &Evidence, stream: &str) -> bool {
     evidence.publishers.iter().any(|report| report.stream == stream && report.end == "crashed")
 }
 
-/// Whether a player may lack parts of its stream.
+/// Whether a player may lack parts of its stream: it does not read for a while, its link is too slow, or loss held it up for so
+/// long that it fell behind.
 pub(super) fn may_skip(evidence: &Evidence, player: &Player) -> bool {
-    player.plan.stall.is_some() || evidence.plan.may_skip(&player.host)
+    let plan = &evidence.plan;
+    let lag_max = Duration::from_millis(plan.config.live.lag_resync_ms);
+    let is_held_up = evidence.longest(&player.host, plan.slack()) > lag_max;
+    player.plan.stall.is_some() || plan.may_skip(&player.host) || is_held_up
+}
+
+/// Whether loss held up a client of `host` for so long that the gateway may have given it up: for longer than the least of its
+/// deadlines for a peer from whom nothing comes, or who takes nothing.
+pub(super) fn may_be_given_up(evidence: &Evidence, host: &str) -> bool {
+    let config = &evidence.plan.config;
+    let (rtmp, http) = (&config.rtmp, &config.http);
+    let deadlines_ms = [
+        rtmp.handshake_ms,
+        rtmp.command_ms,
+        rtmp.publisher_silence_ms,
+        rtmp.ping_timeout_ms,
+        http.head_ms,
+        config.live.player_stall_ms,
+        config.live.lag_close_ms,
+    ];
+    let least_ms = deadlines_ms.into_iter().min().unwrap_or(0);
+    evidence.longest(host, evidence.plan.slack()) > Duration::from_millis(least_ms)
 }
 
 /// Pictures and audio, whose order and wholeness count.
@@ -130,6 +158,11 @@ impl<'a> Epoch<'a> {
     /// Whether a message is one of this publish, as far as its stamp tells.
     fn has(&self, seen: &Logged) -> bool {
         seen.stamp.is_none_or(|stamp| stamp.epoch == self.report.epoch)
+    }
+
+    /// Its pictures and audio as they were sent.
+    pub(super) fn sent(&self) -> impl Iterator<Item = &'a Logged> {
+        self.media.iter().copied()
     }
 
     /// What a subscriber has of its media.

@@ -9,7 +9,7 @@ use rehearsal_sim::clients::{
 
 use super::{
     OVERLAP,
-    epochs::{Epoch, Epochs, Pair, has_unknown, may_skip, parts},
+    epochs::{Epoch, Epochs, Pair, has_unknown, may_be_given_up, may_skip, parts},
     subscribers::breaches,
 };
 use crate::{plan::Player, run::Evidence};
@@ -82,10 +82,13 @@ pub(super) fn has_stayed(
 ) -> bool {
     let plan = &evidence.plan;
     let stalled = player.plan.stall.map_or(0, |stall| stall.to_ms);
-    let due = epoch.over.max(Duration::from_millis(stalled)) + OVERLAP + plan.slack();
+    let hosts = [player.host.as_str(), epoch.publisher.host.as_str()];
+    let over = epoch.over.max(Duration::from_millis(stalled));
+    let due = evidence.due(&hosts, over, OVERLAP + plan.slack());
     let leaves = Duration::from_millis(player.plan.leave_ms);
     epoch.is_sound
         && !plan.is_faulty(&player.host)
+        && !may_be_given_up(evidence, &player.host)
         && !plan.meets_outage(player.plan.start_ms, player.plan.leave_ms)
         && leaves > due
         && next.is_none_or(|next| next > due)

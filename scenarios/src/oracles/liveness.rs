@@ -5,7 +5,7 @@ use std::time::Duration;
 use rehearsal_sim::clients::rtmp_player::PlayReport;
 
 use super::{
-    epochs::{Epoch, Epochs, has_unknown},
+    epochs::{Epoch, Epochs, has_unknown, may_be_given_up},
     subscribers::FIRST_FRAME,
 };
 use crate::{
@@ -23,7 +23,9 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
     let epochs = Epochs::of(evidence);
     for (player, report) in plan.players.iter().zip(&evidence.players) {
         let meets_outage = plan.meets_outage(player.plan.start_ms, player.plan.leave_ms);
-        if plan.is_faulty(&player.host) || meets_outage {
+        let is_in_order = matches!(report.end.as_str(), "left" | "end of the response");
+        let is_given_up = !is_in_order && may_be_given_up(evidence, &player.host);
+        if plan.is_faulty(&player.host) || meets_outage || is_given_up {
             continue;
         }
         let found = end(evidence, player, report, epochs.of_stream(&report.stream));
@@ -60,7 +62,10 @@ fn end(
         }
     };
     let stalled = Duration::from_millis(player.plan.stall.map_or(0, |stall| stall.to_ms));
-    let latest = |epoch: &Epoch<'_>| epoch.over.max(stalled) + END_NOTICE + plan.slack();
+    let latest = |epoch: &Epoch<'_>| {
+        let hosts = [player.host.as_str(), epoch.publisher.host.as_str()];
+        evidence.due(&hosts, epoch.over.max(stalled), END_NOTICE + plan.slack())
+    };
     let tells = plan.config.live.notify_unpublish || player.protocol == Protocol::HttpFlv;
     let leaves = Duration::from_millis(player.plan.leave_ms);
     for epoch in epochs.iter().filter(|epoch| tells && epoch.is_sound) {
@@ -91,11 +96,16 @@ fn nobody_came(
 ) -> Vec<String> {
     let plan = &evidence.plan;
     let came = Duration::from_millis(player.plan.start_ms);
-    let due = came + Duration::from_millis(plan.config.http.wait_publisher_ms);
-    let in_time = (due..=due + FIRST_FRAME + plan.slack()).contains(&report.ended_at);
+    let wait = Duration::from_millis(plan.config.http.wait_publisher_ms);
+    let due = came + wait;
+    let latest = evidence.due(&[&player.host], came, wait + FIRST_FRAME + plan.slack());
+    let in_time = (due..=latest).contains(&report.ended_at);
     let probe = Duration::from_millis(plan.config.live.flv_probe_ms) + FIRST_FRAME + plan.slack();
-    let was_there =
-        |epoch: &&Epoch<'_>| epoch.is_sound && epoch.from.max(came) + probe < epoch.over.min(due);
+    let was_there = |epoch: &&Epoch<'_>| {
+        let hosts = [player.host.as_str(), epoch.publisher.host.as_str()];
+        let answered = evidence.due(&hosts, epoch.from.max(came), probe);
+        epoch.is_sound && answered < epoch.over.min(due)
+    };
     let there = epochs.iter().find(was_there).map(|epoch| {
         format!("was told that nobody publishes, which epoch {} did", epoch.report.epoch)
     });

@@ -10,14 +10,15 @@
 //! | O6 bounded memory | the gateway's heap against what configuration and plan allow |
 //! | O7 non-interference | healthy clients against the twin run without the faulty ones |
 //! | O8 bounded liveness and baseline | ends in time, not before; tasks, sockets and streams at rest and after the end |
-//! | O10 timestamps | each subscriber's times against its publishers', and against other subscribers' |
+//! | O10 timestamps | each subscriber's times against its publishers' and other subscribers', and from one publish to the next against what passed |
 //! | O13 two-way progress | how long bytes lie unread at the gateway |
 //! | O14 time hygiene | polls at rest; a run with wall-clock steps against its twin without |
 //! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
 //! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
 //!
 //! What a plan's [`Terms`](crate::plan::Terms) allow for is not held against anybody: how clients on faulty hosts fare, gaps
-//! of those who may skip, and slack on top of every deadline. Who is there while the gateway is not, between a crash and a
+//! of those who may skip, and slack on top of every deadline. No deadline counts the time in which a connection can only wait until
+//! it may send again what was lost ([`Evidence::due`]): that is measured, not allowed for. Who is there while the gateway is not, between a crash and a
 //! restart or after it was told to end, is not judged by how it ends.
 
 mod baseline;
@@ -30,6 +31,7 @@ mod progress;
 mod publishing;
 mod raw_clients;
 mod subscribers;
+mod timeline;
 mod twin;
 
 use std::{fmt, time::Duration};
@@ -59,7 +61,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 15] = [
+const JUDGES: [Judge; 16] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -71,6 +73,7 @@ const JUDGES: [Judge; 15] = [
     ("O8 bounded liveness", publishing::ends),
     ("O8 baseline", baseline::judge),
     ("O10 timestamps", integrity::timestamps),
+    ("O10 timestamps", timeline::judge),
     ("O13 two-way progress", progress::judge),
     ("O14 time hygiene", baseline::idle_polls),
     ("O14 time hygiene", twin::wall_clock),

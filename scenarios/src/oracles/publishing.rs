@@ -6,7 +6,7 @@ use std::time::Duration;
 use rehearsal_sim::clients::publisher::{Leave, PublishReport};
 
 use super::{
-    epochs::{Epoch, Epochs, may_skip, parts},
+    epochs::{Epoch, Epochs, may_be_given_up, may_skip, parts},
     integrity::has_stayed,
 };
 use crate::{
@@ -86,7 +86,9 @@ pub(super) fn ends(evidence: &Evidence) -> Vec<String> {
     publishers
         .filter(|(publisher, report)| {
             let is_refused = report.refused.is_some();
-            is_judged(plan, publisher) && !is_refused && report.end != planned_end(publisher)
+            let is_as_planned =
+                report.end == planned_end(publisher) || may_be_given_up(evidence, &publisher.host);
+            is_judged(plan, publisher) && !is_refused && !is_as_planned
         })
         .map(|(publisher, report)| format!("{} ended with {}", publisher.host, report.end))
         .collect()
@@ -103,7 +105,8 @@ fn is_judged(plan: &Plan, publisher: &Publisher) -> bool {
     !plan.is_faulty(&publisher.host) && !plan.meets_outage(from_ms, to_ms)
 }
 
-fn planned_end(publisher: &Publisher) -> &'static str {
+/// How the plan has a publisher end.
+pub(super) fn planned_end(publisher: &Publisher) -> &'static str {
     match publisher.plan.leave {
         Leave::Orderly => "closed in order",
         Leave::Killed => "killed",
@@ -124,21 +127,23 @@ fn may_be_taken(evidence: &Evidence, publisher: &Publisher, report: &PublishRepo
                 true => Some(Duration::from_millis(other.plan.start_ms)),
                 false => None,
             };
-            from.is_some_and(|from| from <= answered && came <= released(plan, other, report))
+            from.is_some_and(|from| from <= answered && came <= released(evidence, other, report))
         })
 }
 
 /// When a publisher's name is free again at the latest.
-fn released(plan: &Plan, publisher: &Publisher, report: &PublishReport) -> Duration {
+fn released(evidence: &Evidence, publisher: &Publisher, report: &PublishReport) -> Duration {
+    let plan = &evidence.plan;
+    let due = |since, allowed| evidence.due(&[&publisher.host], since, allowed);
     let last = report.sent.last().map_or(Duration::ZERO, |last| last.at);
     let silence = Duration::from_millis(plan.config.rtmp.publisher_silence_ms);
     match plan.is_faulty(&publisher.host) {
         // Nobody knows what of it arrived.
         true => {
             let sent_ms = publisher.plan.start_ms + publisher.plan.duration_ms;
-            last.max(Duration::from_millis(sent_ms)) + silence + plan.slack()
+            due(last.max(Duration::from_millis(sent_ms)), silence + plan.slack())
         }
-        false if publisher.plan.leave == Leave::Silent => last + silence + plan.slack(),
-        false => last + plan.slack(),
+        false if publisher.plan.leave == Leave::Silent => due(last, silence + plan.slack()),
+        false => due(last, plan.slack()),
     }
 }

@@ -6,7 +6,7 @@ use rehearsal_sim::clients::{rtmp_player::PlayPlan, verify::Promise};
 
 use super::{
     OVERLAP,
-    epochs::{Epochs, has_unknown, parts},
+    epochs::{Epochs, has_unknown, may_be_given_up, parts},
 };
 use crate::{plan::Protocol, run::Evidence};
 
@@ -63,14 +63,18 @@ pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
             let since = reads_from(&player.plan, from.max(epoch.from));
             let over_ms = epoch.over.as_millis() as u64;
             let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));
-            let is_short = to.min(epoch.over) < since + OVERLAP + plan.slack();
-            let is_judged = epoch.is_sound && !plan.is_faulty(&player.host);
+            let hosts = [player.host.as_str(), epoch.publisher.host.as_str()];
+            let is_short = to.min(epoch.over) < evidence.due(&hosts, since, OVERLAP + plan.slack());
+            let due = evidence.due(&hosts, since, FIRST_FRAME + plan.slack());
+            let is_judged = epoch.is_sound
+                && !plan.is_faulty(&player.host)
+                && !may_be_given_up(evidence, &player.host);
             if !is_judged || is_cut || other_epoch || is_short {
                 continue;
             }
             let host = &player.host;
             match epoch.received_by(report).next() {
-                Some(seen) if seen.at <= since + FIRST_FRAME + plan.slack() => {}
+                Some(seen) if seen.at <= due => {}
                 Some(seen) => {
                     violations.push(format!("{host} waited {:?} for a frame", seen.at - since));
                 }

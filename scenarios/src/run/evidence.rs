@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rehearsal_sim::clients::{
-    crowd::CrowdReport, publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport,
+use rehearsal_sim::{
+    Wait,
+    clients::{
+        crowd::CrowdReport, publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport,
+    },
 };
 
 use crate::plan::Plan;
@@ -47,6 +50,36 @@ pub struct HostEvidence {
     pub heap_bytes_max: i64,
     /// Longest time for which bytes lay unread at the gateway on one connection, by the name of the host they came from.
     pub unread: BTreeMap<String, Duration>,
+    /// When connections between it and a client's host waited until they might send again what was lost, at either end, by
+    /// the name of the client's host, in the order they began.
+    pub waits: BTreeMap<String, Vec<Wait>>,
+}
+
+impl Evidence {
+    /// When `allowed` has passed since `since`; the clock stands still while a connection of one of `hosts` waits until it may
+    /// send again what was lost.
+    pub fn due(&self, hosts: &[&str], since: Duration, allowed: Duration) -> Duration {
+        let waits =
+            self.host.iter().flat_map(|host| hosts.iter().filter_map(|name| host.waits.get(*name)));
+        let mut waits: Vec<&Wait> = waits.flatten().filter(|wait| wait.to > since).collect();
+        waits.sort_by_key(|wait| wait.from);
+        let (mut counted, mut due) = (since, since + allowed);
+        for wait in waits {
+            let from = wait.from.max(counted);
+            if from < due && wait.to > from {
+                due += wait.to - from;
+                counted = wait.to;
+            }
+        }
+        due
+    }
+
+    /// The longest that something which `allowed` is enough for may have taken on connections of `host`.
+    pub fn longest(&self, host: &str, allowed: Duration) -> Duration {
+        let waits = self.host.iter().filter_map(|seen| seen.waits.get(host)).flatten();
+        let taken = waits.map(|wait| self.due(&[host], wait.from, allowed) - wait.from);
+        taken.max().unwrap_or(allowed)
+    }
 }
 
 /// What is left on the gateway's host when a run rests.

@@ -1,11 +1,11 @@
 //! A plan in a simulated world: the fabric's hosts and links, virtual time, and a look into the gateway's host when the
 //! run rests.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rehearsal_core::env::Env;
 use rehearsal_sim::{
-    LinkConfig, SimEnv, SocketState, TIME_WAIT, World, clients::publisher::Notes, heap::Scope,
+    LinkConfig, SimEnv, SocketState, TIME_WAIT, Wait, World, clients::publisher::Notes, heap::Scope,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -142,7 +142,14 @@ async fn drive(
     let cut_connections = serving.end().await.cut_connections;
     sleep(TIME_WAIT + REST).await;
     let after_shutdown = rest_of(&gateway_env);
-    let (heap_bytes_max, unread) = (sampler.heap_bytes_max, sampler.unread(&hosts));
+    let host = HostEvidence {
+        at_rest,
+        polls_at_rest,
+        after_shutdown,
+        heap_bytes_max: sampler.heap_bytes_max,
+        unread: sampler.unread(&hosts),
+        waits: waits_of(&gateway_env, &hosts),
+    };
     Evidence {
         plan,
         publishers,
@@ -153,7 +160,7 @@ async fn drive(
         streams_at_rest,
         streams_after_shutdown: serving.streams(),
         cut_connections,
-        host: Some(HostEvidence { at_rest, polls_at_rest, after_shutdown, heap_bytes_max, unread }),
+        host: Some(host),
     }
 }
 
@@ -190,6 +197,19 @@ impl Stage {
             }
         }
     }
+}
+
+/// When connections between `gateway` and each other of `hosts` waited for what was lost.
+fn waits_of(gateway: &SimEnv, hosts: &[SimEnv]) -> BTreeMap<String, Vec<Wait>> {
+    let at_gateway = gateway.waits();
+    let clients = hosts.iter().filter(|host| host.name() != gateway.name());
+    let waits = clients.map(|host| {
+        let its = at_gateway.iter().filter(|wait| *wait.remote.ip() == host.ip()).copied();
+        let mut waits: Vec<Wait> = its.chain(host.waits()).collect();
+        waits.sort_by_key(|wait| wait.from);
+        (host.name().to_owned(), waits)
+    });
+    waits.filter(|(_, waits)| !waits.is_empty()).collect()
 }
 
 fn rest_of(gateway: &SimEnv) -> Rest {

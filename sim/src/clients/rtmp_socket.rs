@@ -20,7 +20,7 @@ use rehearsal_core::{
 };
 use thiserror::Error;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::Instant,
 };
 
@@ -173,16 +173,12 @@ impl<E: Env> RtmpSocket<E> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends FIN and reads until the server closes too.
+    /// Sends FIN and reads until the server closes too. Nothing is answered any more, pings included.
     pub(super) async fn close(mut self) -> Result<(), SocketEnd> {
         self.send_all().await?;
         self.stream.shutdown().await?;
-        loop {
-            match self.event().await {
-                Ok(_) => {}
-                Err(SocketEnd::Closed) => return Ok(()),
-                Err(end) => return Err(end),
-            }
-        }
+        let mut bytes = vec![0; READ_BYTES];
+        while self.stream.read(&mut bytes).await? > 0 {}
+        Ok(())
     }
 }

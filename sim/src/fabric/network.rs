@@ -13,6 +13,7 @@ use super::{
     link::{DirectionState, DropReason, Fate, LinkConfig},
     nat::Nat,
     packet::{Body, Packet, Shape, TCP_OVERHEAD_BYTES},
+    tcp::waits::Waits,
 };
 use crate::{
     capture::Captures,
@@ -34,6 +35,7 @@ pub(crate) struct Network {
     pub(crate) trace: Trace,
     seed: u64,
     pub(crate) captures: Captures,
+    pub(crate) waits: Waits,
     hosts: Vec<Host>,
     /// Pairs of sender and receiver between whom nothing passes.
     partitions: BTreeSet<(HostId, HostId)>,
@@ -68,6 +70,7 @@ impl Network {
             trace: Trace::new(),
             seed,
             captures: Captures::default(),
+            waits: Waits::default(),
             hosts: Vec::new(),
             partitions: BTreeSet::new(),
         }

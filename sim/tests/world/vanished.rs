@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use crate::pair::{LIMIT, address, connected, pair, wait_ms};
+use crate::pair::{LIMIT, PORT, address, connected, pair, wait_ms};
 use rehearsal_core::env::{Env, TcpListener};
 use rehearsal_sim::{LinkConfig, SocketState, TIME_WAIT, World};
 use tokio::{
@@ -220,6 +220,39 @@ fn a_syn_that_comes_late_does_not_end_time_wait() {
         sleep(Duration::from_secs(40)).await;
         let states: Vec<_> = server.netstat().rows.iter().map(|row| row.state).collect();
         assert_eq!(states, [SocketState::Listen, SocketState::TimeWait]);
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+/// Oracles forgive what loss costs: that is from when the lost was sent to its acknowledgment, and nothing else.
+#[test]
+fn waits_for_the_timer_are_from_the_loss_to_its_acknowledgment() {
+    let (world, client, server) = pair(1);
+    let outcome = world.run(LIMIT, async {
+        let start = Instant::now();
+        let (mut near, mut far) = connected(&client, &server).await;
+        near.write_all(b"arrives").await.expect("is queued");
+        wait_ms(1_000).await;
+        assert_eq!((client.waits(), server.waits()), (vec![], vec![]), "nothing was lost");
+        let lost_at = start.elapsed();
+        server.set_black_hole(true);
+        near.write_all(b"is lost").await.expect("is queued");
+        wait_ms(1_000).await;
+        server.set_black_hole(false);
+        far.read_exact(&mut [0; 14]).await.expect("both arrive");
+        let acknowledged_at = start.elapsed() + Duration::from_millis(20);
+        wait_ms(5_000).await;
+        let [wait] = client.waits()[..] else { panic!("{:?}", client.waits()) };
+        assert_eq!((wait.from, wait.remote.port()), (lost_at, PORT));
+        assert!(wait.to.abs_diff(acknowledged_at) <= Duration::from_millis(1), "{wait:?}");
+        assert!(wait.to - wait.from > Duration::from_secs(1), "{wait:?}");
+        assert_eq!(server.waits(), []);
+        // Who waits still is known to.
+        server.set_black_hole(true);
+        near.write_all(b"is lost, too").await.expect("is queued");
+        wait_ms(1_000).await;
+        let last = client.waits()[1];
+        assert!(last.to > start.elapsed(), "{last:?}");
     });
     assert_eq!(outcome, Ok(()));
 }

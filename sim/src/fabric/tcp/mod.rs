@@ -30,6 +30,7 @@ mod send;
 mod socket;
 pub(crate) mod stream;
 mod timer;
+pub(crate) mod waits;
 
 use std::{
     collections::BTreeMap,

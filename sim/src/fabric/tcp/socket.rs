@@ -429,7 +429,7 @@ impl Socket {
         acked_bytes: u64,
         flight_bytes: u64,
     ) {
-        self.unanswered = 0;
+        self.is_answered(net, at_ns);
         self.rtt.recover();
         let advice = self.congestion.on_ack(ack, acked_bytes, flight_bytes);
         if advice == Advice::Retransmit {
@@ -457,12 +457,12 @@ impl Socket {
         let is_first = self.unanswered == 0;
         self.unanswered += 1;
         if is_syn {
-            self.rtt.back_off();
+            self.back_off(net);
             self.note_again(net, self.send.una(), true);
             self.send_syn(net);
         } else if flight_bytes > 0 {
             self.congestion.on_timeout(self.send.sent(), flight_bytes, is_first);
-            self.rtt.back_off();
+            self.back_off(net);
             self.send.rewind();
             self.transmit(net);
             self.wait_for_ack(net);
@@ -471,6 +471,21 @@ impl Socket {
             // An old sequence number makes the peer say what it expects and has room for.
             self.emit(net, Flags::ACK, self.send.una() - 1, Bytes::new());
             self.wait_for_ack(net);
+        }
+    }
+
+    /// Something was lost: the next wait is twice as long.
+    fn back_off(&mut self, net: &mut Network) {
+        let since_ns = net.now_ns.saturating_sub(self.rtt.timeout_ns());
+        self.rtt.back_off();
+        let next_ns = net.now_ns + self.rtt.timeout_ns();
+        net.waits.timed_out((self.host, self.local, self.remote), since_ns, next_ns);
+    }
+
+    /// The peer answers; `at_ns` is when.
+    fn is_answered(&mut self, net: &mut Network, at_ns: u64) {
+        if std::mem::take(&mut self.unanswered) > 0 {
+            net.waits.acknowledged((self.host, self.local, self.remote), at_ns);
         }
     }
 
