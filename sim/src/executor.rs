@@ -432,7 +432,7 @@ impl Inner {
 
 /// A number below `n`, of a uniform one; the bias is below one in 2^32 for fewer than 2^32 of them.
 fn scale(uniform: u64, n: usize) -> usize {
-    (u128::from(uniform) * n as u128 >> 64) as usize
+    ((u128::from(uniform) * n as u128) >> 64) as usize
 }
 
 impl std::fmt::Debug for Inner {
