@@ -18,7 +18,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Delivery, DeliveryError, DeliveryEvent, Peer, Shared, count};
+use super::{Delivery, DeliveryError, DeliveryEvent, Peer, Shared, close_in_stages, count};
 use crate::{
     env::Env,
     live::{PublishError, Publisher, Wire},
@@ -319,7 +319,11 @@ impl<E: Env> Connection<E> {
         let flush = poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket));
         let within = Duration::from_millis(self.shared.config.limits.farewell_ms);
         if let Ok(Ok(())) = tokio::time::timeout(within, flush).await {
-            let _ = self.socket.shutdown().await;
+            match end {
+                // Who sends what makes no sense is likely to send more of it.
+                End::Session(_) => close_in_stages(&mut self.socket, within).await,
+                _ => drop(self.socket.shutdown().await),
+            }
         }
     }
 }
