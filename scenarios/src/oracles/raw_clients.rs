@@ -87,28 +87,28 @@ fn is_cut_otherwise(one: &RawClient, other: &RawClient) -> bool {
 fn differ(one: &(&RawClient, &RawReport), other: &(&RawClient, &RawReport)) -> Option<String> {
     let hosts = format!("{} and {} send the same", one.0.host, other.0.host);
     let received = [&one.1.received, &other.1.received];
-    let (is_same, is_viewer) = match one.0.listener {
+    // Ends that have to be the same: who views a stream stays as long as that, and whose head is refused need not be at once.
+    let (is_same, ends_alike) = match one.0.listener {
         Listener::Rtmp => {
             let [one, other] = received.map(|received| answers::of_rtmp(received));
-            (one == other, false)
+            (one == other, true)
         }
         Listener::Http => {
             let [one, other] = received.map(|received| answers::of_http(received));
-            (one == other, answers::is_stream(&one))
+            (one.0 == other.0, !one.0.is_stream && !one.1 && !other.1)
         }
     };
     if !is_same {
         let [one, other] = received.map(|received| received.len());
         return Some(format!("{hosts} and are answered otherwise, in {one} and {other} bytes"));
     }
-    // Who views a stream stays as long as that.
     let lasted = |(raw, report): &(&RawClient, &RawReport)| {
         report.closed_at.map(|at| at.saturating_sub(Duration::from_millis(raw.plan.start_ms)))
     };
     let (one_lasted, other_lasted) = (lasted(one)?, lasted(other)?);
     let sending = |raw: &RawClient| sent_at(raw) - Duration::from_millis(raw.plan.start_ms);
     let most = ALIKE + sending(one.0).max(sending(other.0));
-    (!is_viewer && one_lasted.abs_diff(other_lasted) > most)
+    (ends_alike && one_lasted.abs_diff(other_lasted) > most)
         .then(|| format!("{hosts} and are closed after {one_lasted:?} and {other_lasted:?}"))
 }
 
@@ -184,7 +184,7 @@ fn http_over(plan: &Plan, raw: &RawClient, report: &RawReport) -> Duration {
         let silence_ms = if is_silent { plan.config.rtmp.publisher_silence_ms } else { 0 };
         ms(publisher.plan.start_ms + publisher.plan.duration_ms + silence_ms)
     });
-    let is_viewer = reads_late || answers::is_stream(&answers::of_http(&report.received));
+    let is_viewer = reads_late || answers::of_http(&report.received).0.is_stream;
     let over = if is_viewer { published.max().unwrap_or_default() } else { Duration::ZERO };
     let sent = raw.plan.pieces.concat();
     let ends = |end: &[u8]| sent.windows(end.len()).filter(|bytes| *bytes == end).count() as u32;

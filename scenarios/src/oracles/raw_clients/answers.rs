@@ -57,22 +57,36 @@ pub(super) fn of_rtmp(received: &[u8]) -> Result<Vec<Answer>, String> {
     Ok(answers)
 }
 
-/// What came over HTTP, up to the head of a live response, without the date.
-pub(super) fn of_http(received: &[u8]) -> Vec<u8> {
+/// What came over HTTP: the answers up to the head of a live response, without the date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HttpAnswers {
+    text: Vec<u8>,
+    /// They end with the head of a live response.
+    pub(super) is_stream: bool,
+}
+
+/// The header of a live response.
+const STREAM: &[u8] = b"content-type: video/x-flv\r\n";
+/// How a head is refused that makes no sense or is too long; the connection ends with it.
+const REFUSALS: [&[u8]; 3] = [
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+];
+
+/// Reads what came over HTTP, and whether the last head was refused.
+///
+/// That is no part of the answers: hyper looks into a head that comes in pieces only once it is whole, too long or
+/// late, and into one that comes at once at once.
+pub(super) fn of_http(received: &[u8]) -> (HttpAnswers, bool) {
     let after = |text: &[u8], from: usize| {
         let found = received[from..].windows(text.len()).position(|bytes| bytes == text);
         found.map(|at| from + at + text.len())
     };
     let live = after(STREAM, 0).and_then(|from| after(b"\r\n\r\n", from));
     let kept = &received[..live.unwrap_or(received.len())];
-    let lines = kept.split_inclusive(|byte| *byte == b'\n');
-    lines.filter(|line| !line.starts_with(b"date:")).flatten().copied().collect()
-}
-
-/// The header of a live response.
-const STREAM: &[u8] = b"content-type: video/x-flv\r\n";
-
-/// Whether answers end with the head of a live response.
-pub(super) fn is_stream(answers: &[u8]) -> bool {
-    answers.windows(STREAM.len()).any(|bytes| bytes == STREAM)
+    let answered = REFUSALS.iter().find_map(|refusal| kept.strip_suffix(*refusal));
+    let lines = answered.unwrap_or(kept).split_inclusive(|byte| *byte == b'\n');
+    let text = lines.filter(|line| !line.starts_with(b"date:")).flatten().copied().collect();
+    (HttpAnswers { text, is_stream: live.is_some() }, answered.is_some())
 }
