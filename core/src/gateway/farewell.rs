@@ -4,14 +4,21 @@
 //! that were on their way. So it is closed in stages (RFC 9112, 9.6): FIN, then whatever still comes is thrown away
 //! until the peer closes, too, or the time for it is over.
 
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::timeout,
 };
 
-/// Read at a time.
+/// Read at a time; on the stack of the read, not held by the connection.
 const READ_BYTES: usize = 1 << 10;
 
 /// Closes `socket`, to which everything has been written, within `within`.
@@ -21,10 +28,20 @@ pub(crate) async fn close_in_stages<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let stages = async {
         socket.shutdown().await?;
-        let mut bytes = [0; READ_BYTES];
-        while socket.read(&mut bytes).await? > 0 {}
-        std::io::Result::Ok(())
+        poll_fn(|cx| poll_end(cx, socket)).await
     };
     // A peer that stays, or that resets it, has had its time.
     let _ = timeout(within, stages).await;
+}
+
+/// Throws away what comes; ready at the end of it.
+fn poll_end<S: AsyncRead + Unpin>(cx: &mut Context<'_>, socket: &mut S) -> Poll<io::Result<()>> {
+    loop {
+        let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+        let mut buf = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut *socket).poll_read(cx, &mut buf))?;
+        if buf.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+    }
 }
