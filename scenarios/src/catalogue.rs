@@ -1,8 +1,8 @@
 //! Every scenario there is, by name.
 
 use crate::{
-    churn, clock, close, exhaustion, live, lossy, oracles::Violation, plan::Plan, run::Evidence,
-    segments, slow, stall, stop, wrap,
+    churn, clock, close, exhaustion, fuzz, live, lossy, oracles::Violation, plan::Plan,
+    run::Evidence, segments, slow, stall, stop, wrap,
 };
 
 /// A scenario.
@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 54] = [
+pub const CATALOGUE: [Scenario; 56] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -79,6 +79,8 @@ pub const CATALOGUE: [Scenario; 54] = [
     slow::VANISHES,
     slow::HALF_CLOSED,
     slow::ACROSS_EPOCHS,
+    fuzz::RTMP,
+    fuzz::HTTP,
 ];
 
 /// The scenario called `name`.

@@ -10,6 +10,7 @@ mod clock;
 mod close;
 mod exhaustion;
 pub mod fault;
+mod fuzz;
 mod live;
 mod lossy;
 pub mod oracles;

@@ -12,6 +12,7 @@ use rehearsal_scenarios::{
     oracles::{self, Violation},
     plan::{Listener, Plan, Protocol},
     run::{self, Evidence, TraceSummary},
+    wire::{cut, handshake, opening},
 };
 use rehearsal_sim::{
     LinkConfig, Wait,
@@ -86,6 +87,57 @@ static WALL_CLOCK: Scenario = Scenario {
         let mut plan = (EVERYBODY.plan)(1);
         plan.terms.faulty = vec!["gateway".to_owned()];
         plan.fault(4_000, "gateway", Lever::StepWallClock(3_600_000));
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+/// A publisher crashes, another comes when the name is free, and players see both or the second.
+static CRASHED: Scenario = Scenario {
+    name: "oracles/crashed",
+    about: "",
+    parity: false,
+    heavy: false,
+    plan: |_| {
+        let mut plan = (EVERYBODY.plan)(1);
+        plan.config.rtmp.publisher_silence_ms = 2_000;
+        plan.publishers.truncate(2);
+        plan.players[VIEWER].plan.start_ms = 11_500;
+        plan.fault(5_000, "publisher-1", Lever::Crash);
+        plan.terms.faulty.push("publisher-1".to_owned());
+        plan.terms.twin_within_ms = None;
+        // The host that crashed never says that it is gone.
+        plan.terms.calm_ms = 1_100_000;
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+/// Raw clients: two that send the same in other pieces, which goes wrong after three commands, and one that stops.
+static RAW: Scenario = Scenario {
+    name: "oracles/raw",
+    about: "",
+    parity: false,
+    heavy: false,
+    plan: |_| {
+        let mut plan = Plan::empty();
+        let bytes = [opening("nothing", "raw"), vec![0xc9, 1, 2, 3]].concat();
+        let clients = [
+            ("whole", vec![bytes.clone()]),
+            ("cut", cut(&bytes, &[700, 31])),
+            ("half", vec![handshake()[..1_000].to_vec()]),
+        ];
+        for (host, pieces) in clients {
+            let raw = RawPlan {
+                start_ms: 1_000,
+                pieces,
+                pause_ms: 1,
+                half_close: false,
+                read_from_ms: 0,
+                leave_ms: 100_000,
+            };
+            plan.raw_client(host, LinkConfig::lan(), Listener::Rtmp, raw);
+        }
         plan
     },
     check: |_| Vec::new(),
@@ -289,6 +341,73 @@ const PLANTED: &[Planted] = &[
     }),
     ("O24 parser robustness", "a raw client cannot connect", &EVERYBODY, |seen| {
         seen.raw_clients[0] = Err("connection refused".to_owned());
+    }),
+    ("O1 epoch isolation", "a frame of nobody comes where somebody crashed", &CRASHED, |seen| {
+        let received = &mut seen.players[PLAYER].received;
+        let mut stray = received[60];
+        stray.stamp.as_mut().unwrap().epoch = 77;
+        received.insert(60, stray);
+    }),
+    (
+        "O1 epoch isolation",
+        "a frame of the one who crashed comes in the next publish",
+        &CRASHED,
+        |seen| {
+            let stray = seen.players[PLAYER].received[60];
+            assert_eq!(epoch_of(&stray), Some(1));
+            seen.players[PLAYER].received.push(stray);
+        },
+    ),
+    ("O2 decodable start", "nothing comes of the one after the crash", &CRASHED, |seen| {
+        seen.players[VIEWER].received.clear();
+    }),
+    ("O3 stream integrity", "a frame of the one who crashed is missing", &CRASHED, |seen| {
+        let received = &mut seen.players[PLAYER].received;
+        assert_eq!(epoch_of(&received[60]), Some(1));
+        received.remove(60);
+    }),
+    ("O10 timestamps", "who crashed is shifted", &CRASHED, |seen| {
+        let received = seen.players[PLAYER].received.iter_mut();
+        received.filter(|seen| epoch_of(seen) == Some(1)).for_each(|seen| seen.timestamp_ms += 9);
+    }),
+    ("O10 timestamps", "times jump from one publish to the next", &EVERYBODY, |seen| {
+        let received = seen.players[PLAYER].received.iter_mut();
+        received.filter(|seen| epoch_of(seen) == Some(2)).for_each(|seen| seen.timestamp_ms += 9);
+    }),
+    ("O10 timestamps", "times stand still from the crash to the next publish", &CRASHED, |seen| {
+        let received = seen.players[PLAYER].received.iter_mut();
+        received.filter(|seen| epoch_of(seen) == Some(2)).for_each(|seen| {
+            seen.timestamp_ms -= 6_000;
+        });
+    }),
+    ("O24 parser robustness", "the same is answered otherwise in pieces", &RAW, |seen| {
+        let received = &mut seen.raw_clients[1].as_mut().unwrap().received;
+        received.truncate(3_100);
+    }),
+    ("O24 parser robustness", "the same lasts longer in pieces", &RAW, |seen| {
+        let closed_at = &mut seen.raw_clients[1].as_mut().unwrap().closed_at;
+        *closed_at = closed_at.map(|at| at + 500 * MS);
+    }),
+    ("O24 parser robustness", "a mistake ends nothing for a while", &RAW, |seen| {
+        for raw in &mut seen.raw_clients[..2] {
+            raw.as_mut().unwrap().closed_at = Some(5_000 * MS);
+        }
+    }),
+    ("O24 parser robustness", "what comes after a mistake is answered", &RAW, |seen| {
+        for raw in &mut seen.raw_clients[..2] {
+            let received = &mut raw.as_mut().unwrap().received;
+            let reply = b"\x02\0\x07_result\0\0\0\0\0\0\0\0\0";
+            let header = [3, 0, 0, 0, 0, 0, reply.len() as u8, 20, 0, 0, 0, 0];
+            received.extend(header);
+            received.extend(reply);
+        }
+    }),
+    ("O24 parser robustness", "what is answered is no RTMP", &RAW, |seen| {
+        let received = &mut seen.raw_clients[0].as_mut().unwrap().received;
+        received.extend([0xff; 20]);
+    }),
+    ("O24 parser robustness", "half a handshake may wait", &RAW, |seen| {
+        seen.raw_clients[2].as_mut().unwrap().closed_at = Some(12_500 * MS);
     }),
 ];
 

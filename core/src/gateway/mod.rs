@@ -5,6 +5,7 @@
 //! time for it is over.
 
 mod delivery;
+mod farewell;
 mod rtmp_connection;
 mod task_set;
 
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use delivery::{Delivery, DeliveryError, DeliveryEvent};
+pub(crate) use farewell::close_in_stages;
 use task_set::TaskSet;
 
 use crate::{

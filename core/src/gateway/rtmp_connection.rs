@@ -6,19 +6,19 @@ use std::{
     mem::MaybeUninit,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use thiserror::Error;
 use tokio::{
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     sync::futures::OwnedNotified,
-    time::{Instant, Sleep},
+    time::{Instant, Sleep, timeout},
 };
 use tracing::{debug, info};
 
-use super::{Delivery, DeliveryError, DeliveryEvent, Peer, Shared, count};
+use super::{Delivery, DeliveryError, DeliveryEvent, Peer, Shared, close_in_stages, count};
 use crate::{
     env::Env,
     live::{PublishError, Publisher, Wire},
@@ -317,24 +317,11 @@ impl<E: Env> Connection<E> {
         };
         self.delivery.push_bytes(&farewell);
         let within = Duration::from_millis(self.shared.config.limits.farewell_ms);
-        let _ = tokio::time::timeout(within, self.part()).await;
-    }
-
-    /// Sends what is left and closes, then reads on until the peer has closed, too: with nobody there to read, the system would
-    /// answer whatever the peer still sends with a reset, and the peer lose what it has not received yet.
-    async fn part(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket)).await?;
-        self.socket.shutdown().await?;
-        poll_fn(|cx| {
-            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
-            loop {
-                let mut buf = ReadBuf::uninit(&mut bytes);
-                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
-                if buf.filled().is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        })
-        .await
+        let parting = async {
+            poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket)).await?;
+            close_in_stages(&mut self.socket).await
+        };
+        // A peer that stays, or that resets it, has had its time.
+        let _ = timeout(within, parting).await;
     }
 }

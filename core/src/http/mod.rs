@@ -14,13 +14,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::AsyncWriteExt,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
 use crate::{
     env::Env,
-    gateway::{Peer, Shared},
+    gateway::{Peer, Shared, close_in_stages},
 };
 use handover::{Handover, LiveResponse, Tap};
 
@@ -84,18 +84,21 @@ async fn answer<E: Env>(
     })
     .await;
 
-    let socket = connection.into_parts().io.into_inner().into_inner();
+    let mut socket = connection.into_parts().io.into_inner().into_inner();
     match ended {
-        Ok(Some(response)) => Some((socket, response)),
-        Ok(None) => {
-            let mut socket = socket;
-            let _ = socket.shutdown().await;
-            debug!(peer = %peer.address, connection = peer.id, "HTTP connection ended");
-            None
-        }
+        Ok(Some(response)) => return Some((socket, response)),
+        Ok(None) => debug!(peer = %peer.address, connection = peer.id, "HTTP connection ended"),
         Err(reason) => {
             info!(peer = %peer.address, connection = peer.id, reason, "HTTP connection ended");
-            None
         }
     }
+    match shutting_down {
+        true => drop(socket.shutdown().await),
+        false => {
+            let within = Duration::from_millis(shared.config.limits.farewell_ms);
+            // A peer that stays, or that resets it, has had its time.
+            let _ = timeout(within, close_in_stages(&mut socket)).await;
+        }
+    }
+    None
 }

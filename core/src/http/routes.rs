@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Version,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{self, HeaderValue},
 };
 use percent_encoding::percent_decode_str;
@@ -57,6 +57,11 @@ impl<E: Env> hyper::service::Service<Request<Incoming>> for Service<E> {
                 "HTTP request"
             );
             add_common_headers(answer.headers_mut(), &shared.env);
+            // Nobody reads a request's body, and what of it has come by now is a matter of chance: the next request could not
+            // be told from it.
+            if !request.body().is_end_stream() {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(answer)
         })
     }

@@ -3,23 +3,25 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    publisher::{Leave, PublishReport},
+    media::Generated,
+    publisher::{Leave, PublishPlan, PublishReport, Source},
     rtmp_player::PlayReport,
-    verify::{Kind, Logged},
+    verify::{self, Kind, Logged},
 };
 
 use super::publishing::planned_end;
 use crate::{
+    fault::Lever,
     plan::{Player, Publisher},
     run::Evidence,
 };
 
-/// One publish that was accepted.
+/// One publish that was accepted, or may have been: whose host crashed cannot tell.
 pub(super) struct Epoch<'a> {
     pub(super) publisher: &'a Publisher,
     pub(super) report: &'a PublishReport,
-    /// Pictures and audio that were sent.
-    media: Vec<&'a Logged>,
+    /// Pictures and audio that were sent. After a crash, those that would have been sent by then, each at its earliest.
+    media: Vec<Logged>,
     /// When its first message was sent.
     pub(super) from: Duration,
     /// When it was over: its last message, or what is due after that, or an outage of the gateway.
@@ -31,14 +33,18 @@ pub(super) struct Epoch<'a> {
     pub(super) is_sound: bool,
 }
 
-/// The publishes of every stream whose messages are known, by its name, in the order they began.
+/// The publishes of every stream, by its name, in the order they began.
 pub(super) struct Epochs<'a>(BTreeMap<&'a str, Vec<Epoch<'a>>>);
 
 impl<'a> Epochs<'a> {
     pub(super) fn of(evidence: &'a Evidence) -> Self {
         let mut streams = BTreeMap::<&str, Vec<Epoch<'_>>>::new();
         for (publisher, report) in evidence.plan.publishers.iter().zip(&evidence.publishers) {
-            if let Some(epoch) = epoch(evidence, publisher, report) {
+            let epoch = match has_crashed(report) {
+                true => crashed(evidence, publisher, report),
+                false => epoch(evidence, publisher, report),
+            };
+            if let Some(epoch) = epoch {
                 streams.entry(report.stream.as_str()).or_default().push(epoch);
             }
         }
@@ -81,13 +87,46 @@ fn epoch<'a>(
         true => over,
         false => evidence.due(&[&publisher.host], over, silence + plan.slack()),
     };
-    let media = report.sent.iter().filter(|seen| is_media(seen)).collect();
+    let media = report.sent.iter().filter(|seen| is_media(seen)).copied().collect();
     Some(Epoch { publisher, report, media, from, over, released, is_sound })
+}
+
+/// The publish of somebody whose host crashed: at most from its start to the crash, and in the order of its plan.
+fn crashed<'a>(
+    evidence: &Evidence,
+    publisher: &'a Publisher,
+    report: &'a PublishReport,
+) -> Option<Epoch<'a>> {
+    let plan = &evidence.plan;
+    let faults = plan.faults.iter().filter(|fault| fault.host == publisher.host);
+    let crash = faults.filter(|fault| matches!(fault.lever, Lever::Crash));
+    let over = Duration::from_millis(crash.map(|fault| fault.at_ms).min()?);
+    let from = Duration::from_millis(publisher.plan.start_ms);
+    let silence = Duration::from_millis(plan.config.rtmp.publisher_silence_ms);
+    let released = evidence.due(&[&publisher.host], over, silence + plan.slack());
+    let media = planned_media(&publisher.plan, over.saturating_sub(from));
+    Some(Epoch { publisher, report, media, from, over, released, is_sound: false })
+}
+
+/// What a publisher sends within `duration` of its start; nothing is known of a file.
+fn planned_media(plan: &PublishPlan, duration: Duration) -> Vec<Logged> {
+    let Source::Generated(media) = &plan.source else { return Vec::new() };
+    let from = Duration::from_millis(plan.start_ms);
+    let duration = duration.min(Duration::from_millis(plan.duration_ms));
+    let items = Generated::new(media.clone(), &plan.stream, plan.epoch);
+    let logged = items.take_while(|item| item.due < duration).filter_map(|item| {
+        verify::log(item.type_id, item.timestamp_ms, &item.payload, from + item.due).ok()
+    });
+    logged.filter(is_media).collect()
+}
+
+fn has_crashed(report: &PublishReport) -> bool {
+    report.end == "crashed"
 }
 
 /// Whether what somebody sent on `stream` is not known, because its host crashed.
 pub(super) fn has_unknown(evidence: &Evidence, stream: &str) -> bool {
-    evidence.publishers.iter().any(|report| report.stream == stream && report.end == "crashed")
+    evidence.publishers.iter().any(|report| report.stream == stream && has_crashed(report))
 }
 
 /// Whether a player may lack parts of its stream: it does not read for a while, its link is too slow, or loss held it up for so
@@ -151,7 +190,7 @@ pub(super) struct Pair<'a> {
     pub(super) sent: &'a Logged,
     pub(super) received: &'a Logged,
     /// Frames that were sent before it and after the one before it.
-    pub(super) skipped: &'a [&'a Logged],
+    pub(super) skipped: &'a [Logged],
 }
 
 impl<'a> Epoch<'a> {
@@ -161,8 +200,8 @@ impl<'a> Epoch<'a> {
     }
 
     /// Its pictures and audio as they were sent.
-    pub(super) fn sent(&self) -> impl Iterator<Item = &'a Logged> {
-        self.media.iter().copied()
+    pub(super) fn sent(&self) -> impl Iterator<Item = &Logged> {
+        self.media.iter()
     }
 
     /// What a subscriber has of its media.
@@ -198,7 +237,7 @@ impl<'a> Epoch<'a> {
                 return Err(format!("{of}, is not the next one sent"));
             };
             let before = if index == 0 { &[] } else { &ahead[..skipped] };
-            pairs.push(Pair { sent: ahead[skipped], received: frame, skipped: before });
+            pairs.push(Pair { sent: &ahead[skipped], received: frame, skipped: before });
             at += skipped + 1;
         }
         Ok((pairs, self.media.len() - at))

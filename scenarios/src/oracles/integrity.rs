@@ -9,7 +9,7 @@ use rehearsal_sim::clients::{
 
 use super::{
     OVERLAP,
-    epochs::{Epoch, Epochs, Pair, has_unknown, may_be_given_up, may_skip, parts},
+    epochs::{Epoch, Epochs, Pair, may_be_given_up, may_skip, parts},
     subscribers::breaches,
 };
 use crate::{plan::Player, run::Evidence};
@@ -58,7 +58,7 @@ fn torn(pairs: &[Pair<'_>]) -> Option<String> {
     let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
     let mut is_in_gap = false;
     for pair in pairs {
-        is_in_gap |= pair.skipped.iter().any(|frame| is_picture(frame));
+        is_in_gap |= pair.skipped.iter().any(is_picture);
         match pair.received.kind {
             Kind::Keyframe => is_in_gap = false,
             Kind::Inter if is_in_gap => {
@@ -94,26 +94,27 @@ pub(super) fn has_stayed(
         && next.is_none_or(|next| next > due)
 }
 
-/// O10: times are the publisher's, all shifted alike for everybody, and the first publish's are not shifted.
+/// O10: times are the publisher's, all shifted alike for everybody, and the first publish's are not shifted. How the next one's
+/// go on is judged in [`super::timeline`].
 pub(super) fn timestamps(evidence: &Evidence) -> Vec<String> {
     let mut violations = breaches(evidence, Promise::Timestamps);
     let all = Epochs::of(evidence);
     let mut shifts = BTreeMap::new();
     for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
+        let host = &player.host;
         let epochs = all.of_stream(&report.stream);
-        let is_known =
-            epochs.iter().all(|epoch| epoch.is_sound) && !has_unknown(evidence, &report.stream);
-        for part in parts(report, epochs).0 {
+        let parts = parts(report, epochs).0;
+        for part in &parts {
             let epoch = &epochs[part.index];
             let followed = epoch.follow(&part.received, may_skip(evidence, player));
             let Ok((pairs, _)) = followed else { continue };
             let key = (report.stream.as_str(), part.index);
             for pair in pairs {
                 let shift_ms = pair.received.timestamp_ms.wrapping_sub(pair.sent.timestamp_ms);
-                let first_ms = if part.index == 0 && is_known { 0 } else { shift_ms };
+                let first_ms = if part.index == 0 { 0 } else { shift_ms };
                 let expected_ms = *shifts.entry(key).or_insert(first_ms);
                 if shift_ms != expected_ms {
-                    let (host, epoch) = (&player.host, epoch.report.epoch);
+                    let epoch = epoch.report.epoch;
                     violations.push(format!(
                         "{host}: epoch {epoch} is shifted by {shift_ms} ms, not by {expected_ms} ms"
                     ));

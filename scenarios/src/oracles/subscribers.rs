@@ -6,7 +6,7 @@ use rehearsal_sim::clients::{rtmp_player::PlayPlan, verify::Promise};
 
 use super::{
     OVERLAP,
-    epochs::{Epochs, has_unknown, may_be_given_up, parts},
+    epochs::{Epochs, may_be_given_up, parts},
 };
 use crate::{plan::Protocol, run::Evidence};
 
@@ -28,9 +28,6 @@ pub(super) fn isolation(evidence: &Evidence) -> Vec<String> {
     let mut violations = breaches(evidence, Promise::EpochIsolation);
     let epochs = Epochs::of(evidence);
     for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
-        if has_unknown(evidence, &report.stream) {
-            continue;
-        }
         if let (_, Some(frame)) = parts(report, epochs.of_stream(&report.stream)) {
             let (kind, at) = (frame.kind, frame.at);
             violations.push(format!("{}: a {kind:?} at {at:?} is of no epoch due", player.host));
@@ -58,8 +55,7 @@ pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
         for (index, epoch) in epochs.iter().enumerate() {
             // A viewer over HTTP sees the epoch it came for, and no other.
             let other_epoch = player.protocol == Protocol::HttpFlv
-                && (epochs[..index].iter().any(|before| before.released > from)
-                    || has_unknown(evidence, &report.stream));
+                && epochs[..index].iter().any(|before| before.released > from);
             let since = reads_from(&player.plan, from.max(epoch.from));
             let over_ms = epoch.over.as_millis() as u64;
             let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));

@@ -76,7 +76,7 @@ fn earliest(at: &mut Option<Duration>, other: Duration) {
 }
 
 /// The frame of the greatest time, and the last of several.
-fn newest<'a>(epoch: &Epoch<'a>) -> Option<&'a Logged> {
+fn newest<'e>(epoch: &'e Epoch<'_>) -> Option<&'e Logged> {
     epoch.sent().reduce(|newest, frame| {
         match elapsed_ms(frame.timestamp_ms, newest.timestamp_ms) < 0 {
             true => newest,

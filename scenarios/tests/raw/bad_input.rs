@@ -302,3 +302,17 @@ fn a_peer_that_reads_nothing_and_asks_for_ever_is_closed() {
     assert!(calls.len() > 2 * in_flight);
     assert!(seen.held_bytes < 2 * in_flight as i64, "{} bytes were held", seen.held_bytes);
 }
+
+#[test]
+fn a_request_with_a_body_is_the_last_of_its_connection() {
+    let requests = b"POST /live/raw.flv HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
+        GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+    // With the body at once, without it, and with a part of it.
+    for lengths in [vec![requests.len()], vec![requests.len() - 33, 100], vec![1]] {
+        let seen = run(vec![(HTTP, send(cut(requests, &lengths), false))]);
+        assert_unharmed(&seen);
+        let text = String::from_utf8(seen.raw[0].received.clone()).expect("text");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{lengths:?}: {text}");
+        assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("connection: close\r\n"));
+    }
+}
