@@ -103,7 +103,7 @@ fn crashed<'a>(
     let over = Duration::from_millis(crash.map(|fault| fault.at_ms).min()?);
     let from = Duration::from_millis(publisher.plan.start_ms);
     let silence = Duration::from_millis(plan.config.rtmp.publisher_silence_ms);
-    let released = evidence.due(&[&publisher.host], over, silence + plan.slack());
+    let released = over + silence + plan.slack();
     let media = planned_media(&publisher.plan, over.saturating_sub(from));
     Some(Epoch { publisher, report, media, from, over, released, is_sound: false })
 }
