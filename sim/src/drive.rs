@@ -137,6 +137,7 @@ impl<'w> Driver<'w> {
             self.polls += 1;
             let last = match runnable {
                 Runnable::Main(waker) => {
+                    guard::set_host(None, 0);
                     let _scope = heap::enter(self.main_scope);
                     let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
                     if let Poll::Ready(output) = polled
@@ -149,6 +150,7 @@ impl<'w> Driver<'w> {
                 }
                 Runnable::Task(turn) => {
                     let host = turn.host();
+                    guard::set_host(Some(host), self.shared.wall_clock_step_ms(host));
                     turn.poll(&self.shared.executor);
                     Some(host)
                 }

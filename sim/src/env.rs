@@ -5,7 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex, atomic::AtomicI64},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -45,7 +45,6 @@ pub(crate) struct Host {
     ip: Ipv4Addr,
     disk: Disk,
     entropy: Mutex<Rng>,
-    pub(crate) wall_clock_step_ms: AtomicI64,
 }
 
 impl SimEnv {
@@ -65,15 +64,7 @@ impl SimEnv {
                 fabric.net.trace.record(now_ns, event);
             }
         });
-        let host = Host {
-            id,
-            seed,
-            name: name.to_owned(),
-            ip,
-            disk,
-            entropy,
-            wall_clock_step_ms: AtomicI64::new(0),
-        };
+        let host = Host { id, seed, name: name.to_owned(), ip, disk, entropy };
         Self { shared, host: Arc::new(host) }
     }
 
@@ -153,12 +144,6 @@ impl SimEnv {
     /// How often tasks of the host have been polled.
     pub fn polls(&self) -> u64 {
         self.shared.executor.polls(self.host.id)
-    }
-
-    /// Ends every task of the host, as killing its processes would: what they own is dropped, and
-    /// their sockets close.
-    pub fn end_tasks(&self) {
-        self.shared.executor.end_host(self.host.id);
     }
 
     /// Sets whose heap account the host's tasks run on; [`Scope::Other`] until then.

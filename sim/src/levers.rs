@@ -1,9 +1,10 @@
-//! What a scenario can do to a host while a run goes on: every lever is a method of its handle.
+//! What a scenario can do to a host while a run goes on: every lever is a method of its handle. Those of its disk are in
+//! `disk/outside.rs`.
 //!
 //! Each use of a lever is in the trace, as a fault. What is on its way when a link or a path changes
 //! arrives as it would have.
 
-use std::{ops::RangeInclusive, sync::atomic::Ordering, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::{
     LinkConfig, SimEnv,
@@ -67,6 +68,13 @@ impl SimEnv {
         self.shared.fabric().net.set_down(self.host.id, false);
     }
 
+    /// Ends every task of the host, as killing its processes would: what they own is dropped, and
+    /// their sockets close.
+    pub fn end_tasks(&self) {
+        self.fault("its tasks end".to_owned());
+        self.shared.executor.end_host(self.host.id);
+    }
+
     /// Stops the host's processes, as SIGSTOP does, or lets them go on. Its kernel goes on answering.
     pub fn set_frozen(&self, is_frozen: bool) {
         self.fault(if is_frozen { "freezes" } else { "thaws" }.to_owned());
@@ -126,11 +134,11 @@ impl SimEnv {
     /// Sets the host's wall clock forward or back. Durations do not follow it.
     pub fn step_wall_clock(&self, step_ms: i64) {
         self.fault(format!("wall clock steps by {step_ms} ms"));
-        self.host.wall_clock_step_ms.fetch_add(step_ms, Ordering::Relaxed);
+        self.shared.step_wall_clock(self.host.id, step_ms);
     }
 
     /// Records in the trace that the world changes.
-    fn fault(&self, what: String) {
+    pub(crate) fn fault(&self, what: String) {
         let _scope = heap::enter(Scope::Sim);
         let event = TraceEvent::Fault { who: self.name().to_owned(), what };
         let mut fabric = self.shared.fabric();
@@ -140,7 +148,7 @@ impl SimEnv {
 
     /// How far the wall clock was set forward, and how far back.
     pub(crate) fn wall_clock_steps(&self) -> (Duration, Duration) {
-        let step_ms = self.host.wall_clock_step_ms.load(Ordering::Relaxed);
+        let step_ms = self.shared.wall_clock_step_ms(self.host.id);
         let step = Duration::from_millis(step_ms.unsigned_abs());
         if step_ms < 0 { (Duration::ZERO, step) } else { (step, Duration::ZERO) }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     future::{Future, poll_fn},
     ops::{Deref, DerefMut},
     pin::pin,
@@ -21,7 +22,7 @@ use crate::{
     env::SimEnv,
     executor::{Executor, HostId},
     fabric::{Fabric, link::LinkConfig, netstat::Netstat},
-    guard::Breach,
+    guard::{self, Breach},
     heap::{self, Scope},
     trace::Trace,
 };
@@ -47,7 +48,7 @@ pub enum RunError {
         /// The host whose task was polled last, or "main".
         who: String,
     },
-    /// Something in the run asked for a real clock, entropy, sleep, thread or socket. Only where
+    /// Something in the run asked for a real clock, entropy, sleep, thread, socket, file or process. Only where
     /// [`GUARD_STANDS`](crate::GUARD_STANDS).
     #[error(
         "{who} called {} at {at:?}, which leaves the simulation; use {}. RUST_BACKTRACE=1 shows where",
@@ -94,6 +95,8 @@ impl Drop for Running {
 pub(crate) struct Shared {
     pub(crate) executor: Arc<Executor>,
     fabric: Confined<Fabric>,
+    /// How far wall clocks were set forward, in milliseconds; of hosts where they were set.
+    wall_clock_steps_ms: Confined<BTreeMap<HostId, i64>>,
 }
 
 /// The fabric, borrowed; what it allocates meanwhile is the simulation's own.
@@ -120,6 +123,20 @@ impl Shared {
     pub(crate) fn fabric(&self) -> FabricGuard<'_> {
         let _scope = heap::enter(Scope::Sim);
         FabricGuard { fabric: self.fabric.borrow(), _scope }
+    }
+
+    /// How far the wall clock of `host` was set forward, in milliseconds.
+    pub(crate) fn wall_clock_step_ms(&self, host: HostId) -> i64 {
+        self.wall_clock_steps_ms.borrow().get(&host).copied().unwrap_or(0)
+    }
+
+    /// Sets the wall clock of `host` forward or back.
+    pub(crate) fn step_wall_clock(&self, host: HostId, step_ms: i64) {
+        let _scope = heap::enter(Scope::Sim);
+        let mut steps_ms = self.wall_clock_steps_ms.borrow();
+        let all_ms = steps_ms.entry(host).or_default();
+        *all_ms = all_ms.saturating_add(step_ms);
+        guard::on_wall_clock_step(host, *all_ms);
     }
 
     /// The fabric for a handle that is being dropped, which may be because the fabric panicked.
@@ -156,6 +173,7 @@ impl World {
         let shared = Shared {
             executor: Arc::new(Executor::new(seed)),
             fabric: Confined::new(Fabric::new(seed)),
+            wall_clock_steps_ms: Confined::new(BTreeMap::new()),
         };
         Self { seed, shared: Arc::new(shared), hosts: Vec::new(), runtime, start }
     }

@@ -8,7 +8,6 @@
 
 use std::{
     collections::HashMap,
-    ffi::{c_int, c_long, c_uint, c_void},
     hash::RandomState,
     sync::{Condvar, Mutex},
     thread,
@@ -16,19 +15,13 @@ use std::{
 };
 
 use rehearsal_core::env::Env;
-use rehearsal_sim::{GUARD_STANDS, LinkConfig, RunError, World};
+use rehearsal_sim::{GUARD_STANDS, LinkConfig, RunError, SimEnv, World};
 use tokio::time::sleep;
 
-const LIMIT: Duration = Duration::from_secs(60);
-
-unsafe extern "C" {
-    fn getentropy(buffer: *mut c_void, len_bytes: usize) -> c_int;
-    fn syscall(number: c_long, ...) -> c_long;
-    fn usleep(microseconds: c_uint) -> c_int;
-}
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a world in which a task of host "guilty" does `what` after three seconds, beside an innocent one.
-fn run_with(what: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
+pub fn run_with(what: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
     let mut world = World::new(1);
     let guilty = world.add_host("guilty", LinkConfig::lan());
     let innocent = world.add_host("innocent", LinkConfig::lan());
@@ -46,8 +39,17 @@ fn run_with(what: impl FnOnce() + Send + 'static) -> Result<(), RunError> {
     })
 }
 
+/// The call that fails a run in which a task does `what`.
+pub fn caught(what: impl FnOnce() + Send + 'static) -> Option<&'static str> {
+    match run_with(what) {
+        Ok(()) => None,
+        Err(RunError::RealWorld { breach, .. }) => Some(breach.call),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Does `what` outside of a run, where it must pass, and in one, where it must fail the run as a call of `call`.
-fn assert_caught(call: &str, what: fn()) {
+pub fn assert_caught(call: &str, what: fn()) {
     const { assert!(GUARD_STANDS) };
     what();
     let error = run_with(what).expect_err(call);
@@ -73,13 +75,6 @@ fn clocks_are_caught() {
     assert_caught("clock_gettime", || {
         let _ = Instant::now().elapsed();
     });
-    // Clock 1 is the monotonic one; 228 and 113 are clock_gettime.
-    assert_caught("syscall(SYS_clock_gettime)", || {
-        let number = if cfg!(target_arch = "x86_64") { 228 } else { 113 };
-        let mut time = [0_i64; 2];
-        // SAFETY: the kernel writes two 64-bit integers.
-        assert_eq!(unsafe { syscall(number, 1 as c_long, time.as_mut_ptr()) }, 0);
-    });
 }
 
 #[test]
@@ -87,24 +82,6 @@ fn a_loop_until_a_deadline_of_the_real_clock_ends_and_is_caught() {
     assert_caught("clock_gettime", || {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_millis(20) {}
-    });
-}
-
-#[test]
-fn entropy_is_caught() {
-    assert_caught("getentropy", || {
-        let mut bytes = [0_u8; 16];
-        // SAFETY: as many bytes as there are.
-        assert_eq!(unsafe { getentropy(bytes.as_mut_ptr().cast(), bytes.len()) }, 0);
-        assert_ne!(bytes, [0; 16]);
-    });
-    assert_caught("syscall(SYS_getrandom)", || {
-        let number = if cfg!(target_arch = "x86_64") { 318 } else { 278 };
-        let mut bytes = [0_u8; 16];
-        // SAFETY: as many bytes as there are.
-        let filled = unsafe { syscall(number, bytes.as_mut_ptr(), bytes.len(), 0 as c_long) };
-        assert_eq!(filled, 16);
-        assert_ne!(bytes, [0; 16]);
     });
 }
 
@@ -134,8 +111,6 @@ fn a_hash_map_is_caught_on_a_thread_that_had_none_before() {
 #[test]
 fn real_sleeps_are_caught_and_over_at_once() {
     assert_caught("clock_nanosleep", || thread::sleep(Duration::from_millis(1)));
-    // SAFETY: a number only.
-    assert_caught("usleep", || assert_eq!(unsafe { usleep(1000) }, 0));
     // The standard library asks when the deadline is.
     assert_caught("clock_gettime", || {
         let lock = Mutex::new(());
@@ -145,28 +120,6 @@ fn real_sleeps_are_caught_and_over_at_once() {
     let begin = Instant::now();
     assert!(run_with(|| thread::sleep(Duration::from_secs(3600))).is_err());
     assert!(begin.elapsed() < Duration::from_secs(60));
-}
-
-#[test]
-fn a_wait_with_a_deadline_is_caught_without_a_question_for_the_time() {
-    assert_caught("syscall(SYS_futex), a wait with a deadline", || {
-        let number: c_long = if cfg!(target_arch = "x86_64") { 202 } else { 98 };
-        const WAIT_PRIVATE: c_long = 128;
-        let (word, timeout) = (0_u32, [0_i64, 1_000_000]);
-        // SAFETY: the kernel reads the word and the two integers of the timeout.
-        let answer = unsafe {
-            syscall(number, &raw const word, WAIT_PRIVATE, 0 as c_long, &raw const timeout)
-        };
-        assert_eq!(answer, -1);
-        let error = std::io::Error::last_os_error();
-        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    });
-}
-
-#[test]
-fn threads_and_sockets_are_caught() {
-    assert_caught("pthread_create", || drop(thread::Builder::new().spawn(|| {})));
-    assert_caught("socket", || drop(std::net::UdpSocket::bind("127.0.0.1:0")));
 }
 
 #[test]
@@ -234,4 +187,37 @@ fn the_wall_clock_is_the_worlds() {
     assert_eq!(wall_clocks_after(wait), (std, env));
     assert_ne!(wall_clocks_after(2 * wait).0, std);
     assert_ne!(SystemTime::now(), std);
+}
+
+#[test]
+fn a_host_whose_wall_clock_steps_sees_it_and_no_other_does() {
+    let mut world = World::new(1);
+    let [stepped, other] = ["stepped", "other"].map(|name| world.add_host(name, LinkConfig::lan()));
+    let task = |host: &SimEnv, steps_ms: Vec<i64>| {
+        let env = host.clone();
+        host.spawn(async move {
+            for step_ms in steps_ms {
+                assert_eq!(SystemTime::now(), env.wall_clock());
+                // At once, in the same poll.
+                env.step_wall_clock(step_ms);
+                assert_eq!(SystemTime::now(), env.wall_clock());
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+    };
+    let outcome = world.run(LIMIT, async {
+        let main_before = SystemTime::now();
+        // An hour on, a century back (which is before 1970), and a little on again.
+        let _stepped = task(&stepped, vec![3_600_000, -3_155_760_000_000, 1]);
+        let _other = task(&other, vec![0; 3]);
+        sleep(Duration::from_secs(1)).await;
+        // By main, which has no clock of its own.
+        stepped.step_wall_clock(5);
+        let _again = task(&stepped, vec![0]);
+        sleep(Duration::from_secs(1)).await;
+        assert!(stepped.wall_clock() < SystemTime::UNIX_EPOCH);
+        assert_eq!(SystemTime::now(), main_before + Duration::from_secs(2));
+        assert_eq!(SystemTime::now(), other.wall_clock());
+    });
+    assert_eq!(outcome, Ok(()));
 }

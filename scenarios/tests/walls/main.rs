@@ -3,5 +3,7 @@
 
 mod bans;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod calls;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod guard;
 mod select;

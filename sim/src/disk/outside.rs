@@ -1,5 +1,5 @@
 //! What scenarios and oracles do with a host's files from outside: it takes no virtual time, meets no
-//! fault and no limit, and a crash does not undo it.
+//! fault and no limit, and a crash does not undo it. What changes something is in the trace.
 
 use std::{io, path::Path};
 
@@ -22,6 +22,7 @@ impl SimEnv {
     /// Makes the host's disk another one from now on; its files stay, and so do operations that are
     /// under way.
     pub fn set_disk(&self, config: DiskConfig) {
+        self.fault(format!("disk is {config:?}"));
         self.disk().set(config);
     }
 
@@ -31,7 +32,9 @@ impl SimEnv {
     /// # Panics
     /// When the path cannot be a file's, because it is a folder or below a file.
     pub fn write_file(&self, path: impl AsRef<Path>, content: Vec<u8>) {
-        self.disk().put(path.as_ref(), content);
+        let path = path.as_ref();
+        self.fault(format!("{} is put there, {} bytes", path.display(), content.len()));
+        self.disk().put(path, content);
     }
 
     /// Makes a folder on the host's disk, and those above it.
@@ -40,6 +43,7 @@ impl SimEnv {
     /// When the path is a file's, or below one.
     pub fn create_folder(&self, path: impl AsRef<Path>) {
         let path = path.as_ref();
+        self.fault(format!("folder {} is made", path.display()));
         done(path, self.disk().act(|state| state.tree.make_folder(path)));
     }
 
@@ -50,6 +54,7 @@ impl SimEnv {
     /// When there is no such file.
     pub fn truncate_file(&self, path: impl AsRef<Path>, bytes: usize) {
         let path = path.as_ref();
+        self.fault(format!("{} is cut or grown to {bytes} bytes", path.display()));
         done(path, self.disk().act(|state| state.tree.resize(path, bytes)));
     }
 
@@ -59,12 +64,14 @@ impl SimEnv {
     /// When there is no such file.
     pub fn remove_file(&self, path: impl AsRef<Path>) {
         let path = path.as_ref();
+        self.fault(format!("{} is removed", path.display()));
         done(path, self.disk().act(|state| state.tree.remove(path)));
     }
 
     /// Takes the files on the host's disk back to what was synced, as a crash of the host does. Its
     /// tasks go on: end them first where they should not.
     pub fn lose_unsynced(&self) {
+        self.fault("what was not synced is lost".to_owned());
         self.disk().crash();
     }
 

@@ -16,6 +16,10 @@ pub(super) mod number {
     pub const FUTEX: c_long = 202;
     pub const CLOCK_GETTIME: c_long = 228;
     pub const CLOCK_NANOSLEEP: c_long = 230;
+    pub const OPENAT: c_long = 257;
+    pub const PSELECT6: c_long = 270;
+    pub const PPOLL: c_long = 271;
+    pub const EPOLL_PWAIT: c_long = 281;
     pub const GETRANDOM: c_long = 318;
 }
 
@@ -32,12 +36,16 @@ pub(super) mod number {
     pub const FUTEX: c_long = 98;
     pub const CLOCK_GETTIME: c_long = 113;
     pub const CLOCK_NANOSLEEP: c_long = 115;
+    pub const OPENAT: c_long = 56;
+    pub const PSELECT6: c_long = 72;
+    pub const PPOLL: c_long = 73;
+    pub const EPOLL_PWAIT: c_long = 22;
     pub const GETRANDOM: c_long = 278;
 }
 
 /// The kernel's `struct timespec`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Timespec {
     pub seconds: i64,
     pub nanoseconds: i64,
@@ -55,11 +63,17 @@ pub(super) const CLOCK_REALTIME: i32 = 0;
 pub(super) const CLOCK_REALTIME_COARSE: i32 = 5;
 pub(super) const CLOCK_PROCESS_CPUTIME: i32 = 2;
 
+/// Length of the kernel's `sigset_t`, which is shorter than the C library's.
+pub(super) const SIGNAL_SET_BYTES: c_long = 8;
+/// In place of a folder's descriptor: where the process is.
+pub(super) const AT_FDCWD: i32 = -100;
+
 pub(super) const EINTR: i32 = 4;
 pub(super) const EIO: i32 = 5;
 pub(super) const EAGAIN: i32 = 11;
 pub(super) const EACCES: i32 = 13;
 pub(super) const EINVAL: i32 = 22;
+pub(super) const ENOSYS: i32 = 38;
 pub(super) const ETIMEDOUT: i32 = 110;
 
 /// Asks the kernel; a negative answer is an error number.

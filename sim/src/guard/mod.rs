@@ -1,23 +1,32 @@
-//! The wall between a run and the real world: real clocks, entropy, sleeps, threads and sockets
-//! are not to be had on the thread that runs a world.
+//! The wall between a run and the real world: real clocks, entropy, sleeps, threads, sockets, files and
+//! processes are not to be had on the thread that runs a world.
 //!
 //! A binary that links this crate gets its own `clock_gettime`, `getrandom` and kin
-//! (`interpose.rs`) in front of the system library's. They go on to the kernel, unless the
+//! (`interpose`) in front of the system library's. They go on to the kernel, unless the
 //! calling thread is inside of [`World::run`](crate::World::run), where tasks, fabric and main are
 //! polled (tokio's own loop between polls times itself). There, the first such call ends
 //! the run with [`RunError::RealWorld`](crate::RunError::RealWorld), which names the call, who made it and what to use
 //! instead. A library's call cannot be refused without crashing it, so that it is served something
 //! fixed first. `RUST_BACKTRACE=1` prints where the call came from.
 //!
-//! One question is harmless and has an answer: the wall clock is the world's, as `Env::wall_clock`
-//! says it. hyper asks at every poll of a connection, for a header that it was told to leave out.
+//! One question is harmless and has an answer: the wall clock is that of the host whose task asks, as
+//! `Env::wall_clock` says it, steps included; main, which runs on no host, sees the world's. hyper asks at every
+//! poll of a connection, for a header that it was told to leave out.
 //!
 //! The standard library's `RandomState` asks for entropy once a thread and counts on from there, so
 //! a `HashMap` made in a run would ask nothing. The guard counts them instead.
 //!
-//! Out of its reach: instructions (`rdtsc`, `rdrand`), system calls that go past the C library,
-//! `/dev/urandom`, addresses, the process id, and hash maps that were made before the run. Those
-//! are left to clippy's bans and to the comparison of two processes.
+//! Out of its reach, and left to clippy's bans and to the comparison of two processes:
+//!
+//! - instructions (`rdtsc`, `rdrand`), and system calls that go past the C library;
+//! - what the C library does inside of itself: waits of `pthread_cond_timedwait`, `sem_timedwait` and
+//!   `sigtimedwait`, files of `fopen` and `opendir`, processes of `system` and `popen`;
+//! - functions that have no wall: what is asked of or done to a path without opening it (`stat`, `rename`, `unlink`,
+//!   `mkdir`), descriptors that tell the time (`timerfd`), and reading and writing those that were open
+//!   before the run. By number (`syscall`) only clocks, entropy, sleeps, sockets and waits on a futex are seen;
+//! - waits without a deadline for another thread: a lock, a channel;
+//! - addresses, the process id, the environment, and hash maps that were made before the run;
+//! - files that a panic opens, for its backtrace.
 //!
 //! There is a guard on Linux with glibc, on x86-64 and AArch64; elsewhere [`STANDS`] is false.
 
@@ -26,12 +35,11 @@ mod interpose;
 #[cfg(guarded)]
 mod kernel;
 
-#[cfg(guarded)]
-use std::time::Duration;
 use std::{cell::Cell, marker::PhantomData, sync::OnceLock};
 
 #[cfg(guarded)]
 use crate::env::WALL_CLOCK_START;
+use crate::executor::HostId;
 
 /// Whether this build has a guard.
 pub const STANDS: bool = cfg!(guarded);
@@ -56,6 +64,10 @@ struct Watched {
     is_on: Cell<bool>,
     /// Virtual time since the world began.
     now_ns: Cell<u64>,
+    /// Whose task is polled; `None` is the main future.
+    host: Cell<Option<HostId>>,
+    /// How far its wall clock was set forward.
+    step_ms: Cell<i64>,
     first: Cell<Option<Breach>>,
     /// Calls served so far, from which what is served next is made.
     served: Cell<u64>,
@@ -68,6 +80,8 @@ thread_local! {
         Watched {
             is_on: Cell::new(false),
             now_ns: Cell::new(0),
+            host: Cell::new(None),
+            step_ms: Cell::new(0),
             first: Cell::new(None),
             served: Cell::new(0),
             hash_seeds: Cell::new(0),
@@ -125,12 +139,34 @@ pub(crate) fn set_time(since_start_ns: u64) {
     WATCHED.with(|watched| watched.now_ns.set(since_start_ns));
 }
 
-/// The world's wall clock since 1970, when the calling thread is watched.
-#[cfg(guarded)]
-fn wall_clock() -> Option<Duration> {
+/// Says whose task the calling thread polls next, and how far that host's wall clock was set forward.
+pub(crate) fn set_host(host: Option<HostId>, step_ms: i64) {
     WATCHED.with(|watched| {
-        let since_start = Duration::from_nanos(watched.now_ns.get());
-        watched.is_on.get().then(|| WALL_CLOCK_START + since_start)
+        watched.host.set(host);
+        watched.step_ms.set(step_ms);
+    });
+}
+
+/// The wall clock of `host` was set, maybe by a task of its own.
+pub(crate) fn on_wall_clock_step(host: HostId, step_ms: i64) {
+    WATCHED.with(|watched| {
+        if watched.host.get() == Some(host) {
+            watched.step_ms.set(step_ms);
+        }
+    });
+}
+
+/// The wall clock that the calling thread's host shows, when the thread is watched: seconds since 1970, which
+/// may be below zero, and the nanoseconds beyond.
+#[cfg(guarded)]
+fn wall_clock() -> Option<(i64, u32)> {
+    const SECOND_NS: i128 = 1_000_000_000;
+    WATCHED.with(|watched| {
+        let step_ns = i128::from(watched.step_ms.get()) * 1_000_000;
+        let since_start_ns = i128::from(watched.now_ns.get()) + step_ns;
+        let now_ns = WALL_CLOCK_START.as_nanos() as i128 + since_start_ns;
+        let parts = (now_ns.div_euclid(SECOND_NS) as i64, now_ns.rem_euclid(SECOND_NS) as u32);
+        watched.is_on.get().then_some(parts)
     })
 }
 

@@ -317,10 +317,10 @@ fn a_write_that_is_given_up_is_not_done_later() {
 fn faults_are_in_the_trace() {
     let (world, host, _) = pair(1);
     host.write_file(FILE, vec![7; 100]);
-    world.trace(|trace| trace.keep_all(10));
     let outcome = world.run(LIMIT, async {
         let file = host.open(file()).await.expect("is there");
         host.set_disk(faulty(DiskFaults { short_read_ppm: ALWAYS, ..DiskFaults::default() }));
+        world.trace(|trace| trace.keep_all(10));
         read(&file, 0, 100).await.expect("can be read").len()
     });
     let bytes = outcome.expect("main comes to its end") as u64;

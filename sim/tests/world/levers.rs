@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use crate::pair::{LIMIT, address, connected, pair, wait_ms};
 use rehearsal_core::env::{Env, TcpListener, UdpSocket};
-use rehearsal_sim::RECEIVE_BUFFER_BYTES;
+use rehearsal_sim::{DiskConfig, LinkConfig, RECEIVE_BUFFER_BYTES, SimEnv, trace::TraceEvent};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep, timeout},
@@ -175,4 +175,62 @@ fn a_wall_clock_steps_and_durations_do_not() {
         assert_eq!(client.wall_clock(), server.wall_clock() + Duration::from_millis(5));
     });
     assert_eq!(outcome, Ok(()));
+}
+
+/// Pulls a lever of the first host; the second is another one.
+type Pull = fn(&SimEnv, &SimEnv);
+
+/// Every lever of a host, and what the trace says of it.
+const LEVERS: [(&str, Pull); 24] = [
+    ("link is LinkConfig", |host, _| host.set_link(LinkConfig::lan())),
+    ("black hole begins", |host, _| host.set_black_hole(true)),
+    ("black hole ends", |host, _| host.set_black_hole(false)),
+    ("cannot reach server", |host, other| host.set_partition_to(other, true)),
+    ("can reach server", |host, other| host.set_partition_to(other, false)),
+    ("NAT binds anew", |host, _| host.rebind_nat()),
+    ("freezes", |host, _| host.set_frozen(true)),
+    ("thaws", |host, _| host.set_frozen(false)),
+    ("resets its connections", |host, _| host.reset_connections()),
+    ("descriptor limit Some(9)", |host, _| host.set_descriptor_limit(Some(9))),
+    ("the next 2 accepts fail", |host, _| host.fail_accepts(2)),
+    ("ephemeral ports 5..=9", |host, _| host.set_ephemeral_ports(5..=9)),
+    ("reads and writes move Some(7) bytes", |host, _| host.set_short_io(Some(7))),
+    ("wall clock steps by -3 ms", |host, _| host.step_wall_clock(-3)),
+    ("disk is DiskConfig { capacity_bytes: 0, latency_ns: 5000000", |host, _| {
+        host.set_disk(DiskConfig::hard_disk());
+    }),
+    ("folder /srv is made", |host, _| host.create_folder("/srv")),
+    ("/srv/film is put there, 3 bytes", |host, _| host.write_file("/srv/film", vec![1; 3])),
+    ("/srv/film is cut or grown to 2 bytes", |host, _| host.truncate_file("/srv/film", 2)),
+    ("/srv/film is removed", |host, _| host.remove_file("/srv/film")),
+    ("what was not synced is lost", |host, _| host.lose_unsynced()),
+    ("its tasks end", |host, _| host.end_tasks()),
+    ("crashes", |host, _| host.crash()),
+    ("restarts", |host, _| host.restart()),
+    ("descriptor limit None", |host, _| host.set_descriptor_limit(None)),
+];
+
+#[test]
+fn each_use_of_a_lever_is_in_the_trace() {
+    let (world, client, server) = pair(1);
+    world.trace(|trace| trace.keep_all(100));
+    let missed: Vec<_> = LEVERS
+        .iter()
+        .filter(|(told, pull)| {
+            let faults = |world: &rehearsal_sim::World| -> Vec<String> {
+                let of_client = |event: &TraceEvent| match event {
+                    TraceEvent::Fault { who, what } if who == "client" => Some(what.clone()),
+                    _ => None,
+                };
+                world
+                    .trace(|trace| trace.kept().filter_map(|kept| of_client(&kept.event)).collect())
+            };
+            let before = faults(&world).len();
+            pull(&client, &server);
+            let new = faults(&world).split_off(before);
+            !matches!(&new[..], [what] if what.starts_with(told))
+        })
+        .map(|(told, _)| told)
+        .collect();
+    assert!(missed.is_empty(), "not in the trace, or not once: {missed:?}");
 }

@@ -153,3 +153,40 @@ fn a_hundred_idle_connections_cost_nothing_for_an_hour() {
     let after = (world.trace(|trace| trace.events()), home.polls(), server.polls());
     assert_eq!(after, before);
 }
+
+#[test]
+fn a_path_that_becomes_shorter_lets_nothing_overtake_what_is_on_it() {
+    // The hosts' links before and after, by their delays: the one changes, the other, or both.
+    for (before_ms, after_ms) in
+        [((200, 100), (1, 100)), ((100, 200), (100, 1)), ((90, 80), (5, 0))]
+    {
+        let link = |delay_ms| LinkConfig::ideal().with_delay_ms(delay_ms);
+        let mut world = World::new(1);
+        let home = world.add_host("home", link(before_ms.0));
+        let server = world.add_host("server", link(before_ms.1));
+        let outcome = world.run(LIMIT, async {
+            let receiver = server.bind_udp(address(&server)).await.expect("free");
+            let sender = home.bind_udp(address(&home)).await.expect("free");
+            for number in 0..100 {
+                if number == 50 {
+                    home.set_link(link(after_ms.0));
+                    server.set_link(link(after_ms.1));
+                }
+                sender.send_to(&[number], address(&server)).await.expect("there is a route");
+                wait_ms(10).await;
+            }
+            for expected in 0..100 {
+                let mut number = [0];
+                receiver.recv_from(&mut number).await.expect("arrives");
+                assert_eq!(number, [expected], "{before_ms:?} to {after_ms:?}");
+            }
+            // What is sent when all has arrived takes as long as the path is now.
+            let begin = Instant::now();
+            sender.send_to(b"x", address(&server)).await.expect("there is a route");
+            receiver.recv_from(&mut [0]).await.expect("arrives");
+            let now_ms = after_ms.0 + after_ms.1;
+            assert_eq!(begin.elapsed(), Duration::from_millis(now_ms));
+        });
+        assert_eq!(outcome, Ok(()));
+    }
+}

@@ -1,234 +1,15 @@
-//! A host's access link: what it is like, and what becomes of each packet on it.
+//! What becomes of each packet on one direction of a link.
 //!
-//! A link has two directions. Each sends one packet after the other at its rate, keeps the rest
-//! in a queue of limited bytes, drops what does not fit (tail drop), and delivers after its delay.
-//! Chance does the rest: jitter, loss, duplication, reordering and corruption, each drawn from a
-//! stream of its own, so that taking one of them away moves no draw of another.
+//! A direction sends one packet after the other at its rate, keeps the rest in a queue of limited
+//! bytes, drops what does not fit (tail drop), and delivers after its delay. Chance (`chance`) does the
+//! rest: jitter, loss, duplication, reordering and corruption.
 
-use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 
-use crate::rng::Rng;
-
-/// Ethernet's payload: the longest IP packet of most links, in bytes.
-pub const MTU_BYTES: u32 = 1_500;
-/// Least MTU of a link: IP and TCP headers, and a byte.
-pub const MTU_BYTES_MIN: u32 = 41;
-/// What a network card sends in one go at most, before it is cut into packets.
-const OFFLOAD_BYTES_MAX: u64 = 60_000;
-/// A sender hands its network card what the link carries in this time at most.
-const OFFLOAD_NS: u64 = 100_000;
-
-/// Loss in bursts: a chain of two states, which each packet moves along (Gilbert and Elliott).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GilbertElliott {
-    /// Chance to go from the good state to the bad one, in parts per million (p).
-    pub to_bad_ppm: u32,
-    /// Chance to go from the bad state to the good one, in parts per million (r).
-    pub to_good_ppm: u32,
-    /// Loss in the good state, in parts per million (1 - k).
-    pub good_loss_ppm: u32,
-    /// Loss in the bad state, in parts per million (1 - h).
-    pub bad_loss_ppm: u32,
-}
-
-/// One direction of an access link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Direction {
-    /// Propagation delay in nanoseconds.
-    pub delay_ns: u64,
-    /// Up to so much more delay, in nanoseconds, uniformly; packets stay in order.
-    pub jitter_ns: u64,
-    /// Bits per second on the wire, headers included; 0 is unlimited.
-    pub rate_bps: u64,
-    /// Bytes that may wait for their turn on the wire; no meaning without a rate.
-    pub queue_bytes: u64,
-    /// Longest IP packet. TCP agrees on its segments by it when it connects, datagrams are
-    /// fragmented; a segment that is longer, because the link changed since, is dropped.
-    pub mtu_bytes: u32,
-    /// Chance that a packet is lost, each for itself, in parts per million.
-    pub loss_ppm: u32,
-    /// Loss in bursts, besides.
-    pub burst_loss: Option<GilbertElliott>,
-    /// Chance that a packet arrives twice, in parts per million.
-    pub duplicate_ppm: u32,
-    /// Chance that a packet is overtaken by those after it, in parts per million.
-    pub reorder_ppm: u32,
-    /// By how much a packet that is overtaken comes later, at most, in nanoseconds.
-    pub reorder_ns: u64,
-    /// Chance that a bit is flipped, in parts per million. TCP's checksum finds it; UDP's payload
-    /// is delivered with it, as by a peer that sends no checksum.
-    pub corrupt_ppm: u32,
-}
-
-impl Default for Direction {
-    /// No delay, no limit, no chance.
-    fn default() -> Self {
-        Self {
-            delay_ns: 0,
-            jitter_ns: 0,
-            rate_bps: 0,
-            queue_bytes: 0,
-            mtu_bytes: MTU_BYTES,
-            loss_ppm: 0,
-            burst_loss: None,
-            duplicate_ppm: 0,
-            reorder_ppm: 0,
-            reorder_ns: 0,
-            corrupt_ppm: 0,
-        }
-    }
-}
-
-impl Direction {
-    /// A direction that leaves nothing to chance.
-    pub fn steady(delay_us: u64, rate_bps: u64, queue_bytes: u64) -> Self {
-        Self { delay_ns: delay_us * 1_000, rate_bps, queue_bytes, ..Self::default() }
-    }
-
-    fn leaves_to_chance(&self) -> bool {
-        let Self { jitter_ns, loss_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm, .. } = *self;
-        let ppm = [loss_ppm, duplicate_ppm, reorder_ppm, corrupt_ppm];
-        jitter_ns > 0 || self.burst_loss.is_some() || ppm.iter().any(|ppm| *ppm > 0)
-    }
-
-    /// Payload that a TCP sender may hand over as one packet: where every packet shares the fate
-    /// of the next, one event stands for several of them.
-    fn offload_bytes(&self) -> u32 {
-        if self.leaves_to_chance() {
-            return 0;
-        }
-        let in_time = match self.rate_bps {
-            0 => OFFLOAD_BYTES_MAX,
-            rate => (rate / 8).saturating_mul(OFFLOAD_NS) / 1_000_000_000,
-        };
-        let in_queue = if self.rate_bps == 0 { OFFLOAD_BYTES_MAX } else { self.queue_bytes / 64 };
-        in_time.min(in_queue).min(OFFLOAD_BYTES_MAX) as u32
-    }
-}
-
-/// A host's access link. A packet goes up the sender's link and down the receiver's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkConfig {
-    /// From the host into the network.
-    pub up: Direction,
-    /// From the network to the host.
-    pub down: Direction,
-}
-
-impl LinkConfig {
-    /// No delay, no limit: leaves the path to what the other host's link is.
-    pub fn ideal() -> Self {
-        Self::symmetric(Direction::default())
-    }
-
-    /// An office network: 100 µs, 1 Gbit/s, 4 MiB of queue, both ways.
-    pub fn lan() -> Self {
-        Self::symmetric(Direction::steady(100, 1_000_000_000, 4 << 20))
-    }
-
-    /// A server's place: 50 µs, 10 Gbit/s, 32 MiB of queue, both ways.
-    pub fn datacentre() -> Self {
-        Self::symmetric(Direction::steady(50, 10_000_000_000, 32 << 20))
-    }
-
-    /// A household's line: 12 ms each way, 50 Mbit/s down and 10 Mbit/s up, a deep queue of 1 MiB.
-    pub fn dsl() -> Self {
-        Self {
-            up: Direction::steady(12_000, 10_000_000, 1 << 20),
-            down: Direction::steady(12_000, 50_000_000, 1 << 20),
-        }
-    }
-
-    /// Wireless at home: 2 ms with 6 ms of jitter, 40 Mbit/s, and short bursts in which half of the
-    /// packets are lost.
-    pub fn wifi() -> Self {
-        let bursts = GilbertElliott {
-            to_bad_ppm: 1_000,
-            to_good_ppm: 200_000,
-            good_loss_ppm: 0,
-            bad_loss_ppm: 500_000,
-        };
-        Self::symmetric(Direction {
-            jitter_ns: 6_000_000,
-            burst_loss: Some(bursts),
-            ..Direction::steady(2_000, 40_000_000, 256 << 10)
-        })
-    }
-
-    /// A phone on the move: 25 ms with 15 ms of jitter, 30 Mbit/s down and 10 Mbit/s up, deep queues,
-    /// 0.1 % of loss.
-    pub fn lte() -> Self {
-        let direction = |rate_bps| Direction {
-            jitter_ns: 15_000_000,
-            loss_ppm: 1_000,
-            ..Direction::steady(25_000, rate_bps, 1 << 20)
-        };
-        Self { up: direction(10_000_000), down: direction(30_000_000) }
-    }
-
-    /// A geostationary satellite: 270 ms each way, 20 Mbit/s down and 3 Mbit/s up, 0.3 % of loss.
-    pub fn satellite() -> Self {
-        let direction = |rate_bps| Direction {
-            jitter_ns: 5_000_000,
-            loss_ppm: 3_000,
-            ..Direction::steady(270_000, rate_bps, 1 << 20)
-        };
-        Self { up: direction(3_000_000), down: direction(20_000_000) }
-    }
-
-    /// A line that others fill: 40 ms with 30 ms of jitter, 4 Mbit/s, a short queue, 1 % of loss.
-    pub fn congested() -> Self {
-        Self::symmetric(Direction {
-            jitter_ns: 30_000_000,
-            loss_ppm: 10_000,
-            ..Direction::steady(40_000, 4_000_000, 96 << 10)
-        })
-    }
-
-    /// The same in both directions.
-    pub fn symmetric(direction: Direction) -> Self {
-        Self { up: direction, down: direction }
-    }
-
-    /// Changes both directions alike.
-    #[must_use]
-    pub fn with(mut self, change: impl Fn(&mut Direction)) -> Self {
-        change(&mut self.up);
-        change(&mut self.down);
-        self
-    }
-
-    /// Sets the delay of each direction: a round trip over this link alone takes twice as long.
-    #[must_use]
-    pub fn with_delay_ms(self, delay_ms: u64) -> Self {
-        self.with(|direction| direction.delay_ns = delay_ms * 1_000_000)
-    }
-
-    /// Sets the rate of each direction, in bits per second; 0 is unlimited.
-    #[must_use]
-    pub fn with_rate_bps(self, rate_bps: u64) -> Self {
-        self.with(|direction| direction.rate_bps = rate_bps)
-    }
-
-    /// Sets how many bytes each direction holds back before it drops.
-    #[must_use]
-    pub fn with_queue_bytes(self, queue_bytes: u64) -> Self {
-        self.with(|direction| direction.queue_bytes = queue_bytes)
-    }
-
-    /// Sets the loss of each direction, in parts per million.
-    #[must_use]
-    pub fn with_loss_ppm(self, loss_ppm: u32) -> Self {
-        self.with(|direction| direction.loss_ppm = loss_ppm)
-    }
-
-    /// Sets the longest packet of each direction.
-    #[must_use]
-    pub fn with_mtu_bytes(self, mtu_bytes: u32) -> Self {
-        self.with(|direction| direction.mtu_bytes = mtu_bytes)
-    }
-}
+use super::{
+    chance::Chance,
+    config::{Direction, MTU_BYTES_MIN},
+};
 
 /// Why a packet did not reach its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,55 +66,17 @@ impl Fate {
     }
 }
 
-/// The streams that a direction's chances are drawn from.
-#[derive(Debug)]
-struct Chance {
-    loss: Rng,
-    burst: Rng,
-    jitter: Rng,
-    duplicate: Rng,
-    reorder: Rng,
-    corrupt: Rng,
-    is_bad: bool,
-}
-
-impl Chance {
-    fn new(seed: u64, link: &str) -> Self {
-        let stream = |what| Rng::named(seed, &format!("link/{link}/{what}"));
-        Self {
-            loss: stream("loss"),
-            burst: stream("burst"),
-            jitter: stream("jitter"),
-            duplicate: stream("duplicate"),
-            reorder: stream("reorder"),
-            corrupt: stream("corrupt"),
-            is_bad: false,
-        }
-    }
-
-    /// Whether one of the packet's `fragments` is lost.
-    fn loses(&mut self, config: &Direction, fragments: u32) -> bool {
-        let mut lost = false;
-        for _ in 0..fragments {
-            lost |= config.loss_ppm > 0 && self.loss.chance_ppm(config.loss_ppm);
-            if let Some(burst) = config.burst_loss {
-                let turn = if self.is_bad { burst.to_good_ppm } else { burst.to_bad_ppm };
-                self.is_bad ^= self.burst.chance_ppm(turn);
-                let loss = if self.is_bad { burst.bad_loss_ppm } else { burst.good_loss_ppm };
-                lost |= self.burst.chance_ppm(loss);
-            }
-        }
-        lost
-    }
-}
-
 /// A direction in use: its queue is known by the time at which it will have drained.
 #[derive(Debug)]
 pub(crate) struct DirectionState {
     config: Direction,
     idle_at_ns: u64,
-    /// Packets that are not overtaken arrive in order.
+    /// Packets that are not overtaken arrive in order, none before this.
     last_arrival_ns: u64,
+    /// The latest time at which a packet arrives that waits for no other. Those of a far sender are taken
+    /// before those of a near one that come earlier, so that this holds nobody back until the
+    /// direction changes. A cell: to ask for a packet's delay is to have it pass.
+    latest_plain_ns: Cell<u64>,
     offload_bytes: u32,
     /// Made when the first packet needs it.
     chance: Option<Box<Chance>>,
@@ -346,6 +89,7 @@ impl DirectionState {
             config,
             idle_at_ns: 0,
             last_arrival_ns: 0,
+            latest_plain_ns: Cell::new(0),
             offload_bytes: 0,
             chance: None,
             leaves_to_chance: false,
@@ -359,6 +103,7 @@ impl DirectionState {
     pub(crate) fn change(&mut self, now_ns: u64, config: Direction) {
         assert!(config.mtu_bytes >= MTU_BYTES_MIN, "an MTU has room for headers and a byte");
         let waiting_bytes = self.waiting_bytes(now_ns);
+        self.last_arrival_ns = self.last_arrival_ns.max(self.latest_plain_ns.get());
         self.config = config;
         let waiting_ns = match config.rate_bps {
             0 => 0,
@@ -380,10 +125,18 @@ impl DirectionState {
 
     /// How long a packet of `bytes` takes that is sent at `now_ns`, where every packet takes that long.
     pub(crate) fn steady_delay_ns(&self, now_ns: u64, bytes: u64) -> Option<u64> {
+        let at_ns = now_ns + self.config.delay_ns;
         let is_steady = self.is_plain()
-            && now_ns + self.config.delay_ns >= self.last_arrival_ns
+            && at_ns >= self.last_arrival_ns
             && bytes <= u64::from(self.config.mtu_bytes);
-        is_steady.then_some(self.config.delay_ns)
+        is_steady.then(|| {
+            self.arrives_plainly(at_ns);
+            self.config.delay_ns
+        })
+    }
+
+    fn arrives_plainly(&self, at_ns: u64) {
+        self.latest_plain_ns.set(self.latest_plain_ns.get().max(at_ns));
     }
 
     /// Payload that a TCP sender may hand over in one piece, 0 for a segment.
@@ -401,7 +154,9 @@ impl DirectionState {
         streams: impl FnOnce() -> (u64, String),
     ) -> Fate {
         if self.is_plain() {
-            return Fate::arrives((now_ns + self.config.delay_ns).max(self.last_arrival_ns));
+            let at_ns = (now_ns + self.config.delay_ns).max(self.last_arrival_ns);
+            self.arrives_plainly(at_ns);
+            return Fate::arrives(at_ns);
         }
         let Some(sent_ns) = self.enqueue(now_ns, wire_bytes) else {
             return Fate::Dropped(DropReason::QueueFull);
@@ -462,7 +217,10 @@ impl DirectionState {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::config::{GilbertElliott, LinkConfig, MTU_BYTES},
+        *,
+    };
 
     fn direction(rate_bps: u64, queue_bytes: u64) -> DirectionState {
         DirectionState::new(Direction::steady(1, rate_bps, queue_bytes))
@@ -513,6 +271,33 @@ mod tests {
         link.change(10, Direction::steady(0, 8_000_000_000, 1 << 20));
         let fast = arrival(admit(&mut link, 10, 1_000)).expect("arrives");
         assert!(fast >= slow, "{fast} is before {slow}");
+    }
+
+    #[test]
+    fn a_delay_that_goes_down_does_not_let_packets_overtake() {
+        let (long, short) = (Direction::steady(100, 0, 0), Direction::steady(1, 0, 0));
+        for later in [short, Direction { rate_bps: 8_000_000_000, ..short }] {
+            let mut link = DirectionState::new(long);
+            // What a far sender sent is taken before it is here.
+            assert_eq!(link.steady_delay_ns(70_000, 100), Some(100_000));
+            assert_eq!(arrival(admit(&mut link, 10, 100)), Some(100_010));
+            link.change(20, later);
+            assert_eq!(link.steady_delay_ns(30, 100), None);
+            assert_eq!(arrival(admit(&mut link, 30, 100)), Some(170_000));
+        }
+        let mut link = DirectionState::new(long);
+        assert_eq!(arrival(admit(&mut link, 10, 100)), Some(100_010));
+        link.change(20, short);
+        assert_eq!(link.steady_delay_ns(99_009, 100), None);
+        assert_eq!(link.steady_delay_ns(99_010, 100), Some(1_000), "nobody waits any more");
+    }
+
+    #[test]
+    fn senders_far_and_near_do_not_wait_for_each_other_while_nothing_changes() {
+        let mut link = DirectionState::new(Direction::steady(1, 0, 0));
+        assert_eq!(arrival(admit(&mut link, 90_000, 100)), Some(91_000));
+        assert_eq!(arrival(admit(&mut link, 10, 100)), Some(1_010));
+        assert_eq!(link.steady_delay_ns(20, 100), Some(1_000));
     }
 
     #[test]
