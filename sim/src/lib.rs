@@ -37,8 +37,8 @@ pub use fabric::{
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     netstat::{Netstat, Protocol, SocketRow, SocketState},
     tcp::{
-        LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,
-        listener::SimTcpListener, stream::SimTcpStream,
+        LISTEN_BACKLOG, MSS_BYTES, ORPHAN_RETRIES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,
+        TIME_WAIT, listener::SimTcpListener, stream::SimTcpStream,
     },
     udp::{MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_RECEIVE_BUFFER_BYTES, UdpCounters},
 };

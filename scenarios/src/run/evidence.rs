@@ -1,6 +1,10 @@
 //! What a run leaves for the oracles to judge: what everybody says, and what is left of the gateway.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use rehearsal_sim::clients::{
     crowd::CrowdReport, publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport,
@@ -33,6 +37,19 @@ pub struct Evidence {
     pub host: Option<HostEvidence>,
 }
 
+impl Evidence {
+    /// What is wrong with when the gateway let go of its last connection from `host`, if that was not within `due` as far as looks
+    /// at its sockets tell.
+    pub fn was_let_go(&self, host: &str, due: RangeInclusive<Duration>) -> Result<(), String> {
+        let shown = self.host.as_ref().ok_or("the gateway's host was not looked into")?;
+        match shown.let_go.get(host) {
+            None => Err(format!("{host} is held for ever, or never was; due was {due:?}")),
+            Some(within) if within.start <= *due.end() && *due.start() <= within.end => Ok(()),
+            Some(within) => Err(format!("{host} was let go within {within:?}, due was {due:?}")),
+        }
+    }
+}
+
 /// What the gateway's host shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEvidence {
@@ -47,6 +64,9 @@ pub struct HostEvidence {
     pub heap_bytes_max: i64,
     /// Longest time for which bytes lay unread at the gateway on one connection, by the name of the host they came from.
     pub unread: BTreeMap<String, Duration>,
+    /// Between which two looks, after the start of the run, the gateway let go of its last connection from a host, by the name of
+    /// that host.
+    pub let_go: BTreeMap<String, Range<Duration>>,
 }
 
 /// What is left on the gateway's host when a run rests.

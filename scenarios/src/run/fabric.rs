@@ -143,6 +143,7 @@ async fn drive(
     sleep(TIME_WAIT + REST).await;
     let after_shutdown = rest_of(&gateway_env);
     let (heap_bytes_max, unread) = (sampler.heap_bytes_max, sampler.unread(&hosts));
+    let let_go = sampler.let_go(&hosts);
     Evidence {
         plan,
         publishers,
@@ -153,7 +154,14 @@ async fn drive(
         streams_at_rest,
         streams_after_shutdown: serving.streams(),
         cut_connections,
-        host: Some(HostEvidence { at_rest, polls_at_rest, after_shutdown, heap_bytes_max, unread }),
+        host: Some(HostEvidence {
+            at_rest,
+            polls_at_rest,
+            after_shutdown,
+            heap_bytes_max,
+            unread,
+            let_go,
+        }),
     }
 }
 
