@@ -24,7 +24,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 54] = [
+pub const CATALOGUE: [Scenario; 56] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -43,7 +43,7 @@ pub const CATALOGUE: [Scenario; 54] = [
     churn::RESET_PUBLISHER,
     churn::CRASHED_PLAYERS,
     wrap::TIMESTAMPS,
-    wrap::MONTH,
+    wrap::TWO_MONTHS,
     wrap::FOUR_GIBIBYTES,
     exhaustion::DESCRIPTORS,
     exhaustion::ACCEPT_QUEUE,
@@ -64,6 +64,8 @@ pub const CATALOGUE: [Scenario; 54] = [
     lossy::TOO_NARROW,
     stall::SILENT,
     stall::DRIPPING,
+    stall::ONE_TRACK,
+    stall::TOO_OLD,
     segments::ONE_BYTE,
     segments::SHORT_IO,
     segments::BLOCKED_REPLIES,

@@ -112,6 +112,11 @@ fn tshark_finds_nothing_malformed() {
         ("live/changing-headers", &[]),
         // Its keyframes are longer than that.
         ("live/narrow-link", &LONG_MESSAGES),
+        // Lost, late and repeated packets, resets, closed windows, a packet for each byte.
+        ("lossy/presets", &[]),
+        ("close/reset", &[]),
+        ("slow/window-zero", &LONG_MESSAGES),
+        ("segments/one-byte", &[]),
     ] {
         let file_name = format!("whole-{}.pcapng", name.replace('/', "-"));
         let file = Temporary::capture(&file_name, scenario(name), "gateway");

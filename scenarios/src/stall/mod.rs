@@ -10,10 +10,16 @@
 //! | `http.head_ms`, `wait_publisher_ms` | here, by the check | here |
 //! | `http.idle_ms` | here: it lets half a head be for longer | `tests/raw/deadlines.rs` |
 //! | `live.player_stall_ms` | `slow/recovers` | `slow/window-zero`, `tests/raw/deadlines.rs` |
-//! | `live.lag_close_ms` | `slow/nearly`, `slow/recovers` | `tests/raw/deadlines.rs` |
+//! | `live.lag_close_ms` | `too-old` here | `too-old` here, `tests/raw/deadlines.rs` |
+//! | `live.flv_probe_ms` | `one-track` here | `one-track` here |
 //! | `limits.farewell_ms`, `shutdown_ms` | `tests/shutdown.rs` | `tests/shutdown.rs` |
+//!
+//! `close/vanish` and `slow/vanishes` have most of them once more, for peers that are not there any more.
 
+mod live;
 mod stages;
+
+pub use live::{ONE_TRACK, TOO_OLD};
 
 use std::time::Duration;
 
