@@ -23,13 +23,13 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
     name = "leakcheck",
     version,
     after_help = "Examples:
-  cargo leakcheck                              every scenario
+  cargo leakcheck                              every light scenario
   cargo leakcheck live/republish --cycles 20   one scenario, more often
 
 Exit codes: 0 nothing grows, 1 something does, 2 wrong usage."
 )]
 struct Arguments {
-    /// Names of scenarios; all without any
+    /// Names of scenarios; all but those that take seconds of real time without any
     scenarios: Vec<String>,
     /// Cycles of the first measurement; the second has twice as many
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]

@@ -24,10 +24,11 @@ pub struct Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 56] = [
+pub const CATALOGUE: [Scenario; 59] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
+    live::PLAIN_LINES,
     live::PLAYER_FIRST,
     live::REAL_FILE,
     live::SLOW_PLAYER,
@@ -43,7 +44,7 @@ pub const CATALOGUE: [Scenario; 56] = [
     churn::RESET_PUBLISHER,
     churn::CRASHED_PLAYERS,
     wrap::TIMESTAMPS,
-    wrap::MONTH,
+    wrap::TWO_MONTHS,
     wrap::FOUR_GIBIBYTES,
     exhaustion::DESCRIPTORS,
     exhaustion::ACCEPT_QUEUE,
@@ -64,6 +65,8 @@ pub const CATALOGUE: [Scenario; 56] = [
     lossy::TOO_NARROW,
     stall::SILENT,
     stall::DRIPPING,
+    stall::ONE_TRACK,
+    stall::TOO_OLD,
     segments::ONE_BYTE,
     segments::SHORT_IO,
     segments::BLOCKED_REPLIES,

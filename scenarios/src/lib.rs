@@ -4,6 +4,7 @@
 //! simulated world; [`oracles`] judge what clients, network and gateway show; the [`Outcome`](run::Outcome) has the
 //! verdict, the trace hash and the text of the golden file.
 
+mod base;
 pub mod catalogue;
 mod churn;
 mod clock;

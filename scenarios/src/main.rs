@@ -42,7 +42,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
   cargo rehearse diverge live/republish --seed 7              whether a run repeats itself
 
 A seed is a number or a git commit id.
-Exit codes: 0 all runs passed, 1 a run failed or two runs part, 2 wrong usage."
+Exit codes: 0 all runs passed, 1 a run failed, two runs part, or not all was printed, 2 wrong usage."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -66,8 +66,11 @@ enum Command {
         #[arg(long)]
         light: bool,
         /// What carries the bytes; turmoil and loopback run the scenarios that `list` marks "any net"
-        #[arg(long, value_enum, default_value_t = Net::Fabric, conflicts_with = "pcap")]
+        #[arg(long, value_enum, default_value_t = Net::Fabric, conflicts_with_all = ["pcap", "pcap_host"])]
         net: Net,
+        /// Print what the gateways log, with virtual time; for one scenario on the fabric
+        #[arg(long)]
+        log: bool,
     },
     /// Run one scenario and print what its clients saw, and the trace hash
     Replay {
@@ -112,12 +115,25 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
-    let done = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let has_verdict = !matches!(command, Command::List);
+    let done = match command {
         Command::List => list(&mut out),
-        Command::Run { scenarios, seed, pcap, light, net } => {
+        Command::Run { scenarios, seed, pcap, light, net, log } => {
             match select(&scenarios, light, net) {
+                Ok(selected) if log && (selected.len() > 1 || net != Net::Fabric) => {
+                    let count = selected.len();
+                    return wrong_usage(&format!(
+                        "--log prints the log of one scenario on the fabric, and {count} are to run on {net:?}"
+                    ));
+                }
                 Ok(selected) => match Pcap::create(pcap.pcap, pcap.pcap_host, &selected, seed) {
-                    Ok(pcap) => run_all(&mut out, &selected, seed, net, pcap),
+                    Ok(pcap) => {
+                        if log {
+                            log::print_with_virtual_time();
+                        }
+                        run_all(&mut out, &selected, seed, net, pcap)
+                    }
                     Err(refused) => return refused.report(),
                 },
                 Err(wrong) => return wrong_usage(&wrong),
@@ -139,8 +155,9 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        // Whoever read the output, such as `head`, has enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        // Whoever read the output, such as `head`, has enough; whether all runs passed is not known.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe && !has_verdict => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("rehearse: cannot print: {error}");
             ExitCode::FAILURE
@@ -154,19 +171,26 @@ fn wrong_usage(what: &str) -> ExitCode {
 }
 
 fn not_found(name: &str) -> String {
-    format!("no scenario is called {name}; `cargo rehearse list` shows what there is")
+    let family: Vec<_> = CATALOGUE.iter().filter(|scenario| is_named(scenario, name)).collect();
+    if family.is_empty() {
+        return format!("no scenario is called {name}; `cargo rehearse list` shows what there is");
+    }
+    let names: Vec<_> = family.iter().map(|scenario| scenario.name).collect();
+    format!("{name} is a family; name one of its scenarios: {}", names.join(", "))
+}
+
+/// Whether `name` is that of `scenario` or of its family.
+fn is_named(scenario: &Scenario, name: &str) -> bool {
+    let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The scenarios that `names` name, or all; those that `net` can run. A name that leaves nothing is an error.
 fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenario>, String> {
-    let is = |scenario: &Scenario, name: &str| {
-        let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
     let runs =
         |scenario: &Scenario| (net == Net::Fabric || scenario.parity) && !(light && scenario.heavy);
     for name in names {
-        let mut named = CATALOGUE.iter().filter(|scenario| is(scenario, name)).peekable();
+        let mut named = CATALOGUE.iter().filter(|scenario| is_named(scenario, name)).peekable();
         if named.peek().is_none() {
             return Err(not_found(name));
         }
@@ -180,8 +204,9 @@ fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenar
             ));
         }
     }
-    let wanted =
-        |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| is(scenario, name));
+    let wanted = |scenario: &&Scenario| {
+        names.is_empty() || names.iter().any(|name| is_named(scenario, name))
+    };
     Ok(CATALOGUE.iter().filter(wanted).filter(|scenario| runs(scenario)).collect())
 }
 

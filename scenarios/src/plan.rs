@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
-    LinkConfig,
+    LinkConfig, ORPHAN_RETRIES,
     clients::{publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan},
 };
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,13 @@ pub struct Outage {
 
 /// A host's clients have this long to be gone from the gateway.
 const CALM_MS: u64 = 1_000;
+/// Longest first wait of a kernel for an acknowledgment on the lines whose peers vanish: 200 ms beyond a round trip of up to
+/// 50 ms.
+const RETRANSMIT_MS: u64 = 250;
+/// The same when the peer has vanished: a kernel sends the end of a connection again and again, and waits twice as long each
+/// time, before it forgets the peer. Two minutes and a bit.
+pub(crate) const VANISHED_CALM_MS: u64 =
+    CALM_MS + RETRANSMIT_MS * ((1 << (ORPHAN_RETRIES + 1)) - 1);
 
 impl Plan {
     /// A gateway in a data centre with the default configuration, and nobody there.

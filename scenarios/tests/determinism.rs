@@ -114,6 +114,47 @@ fn wrong_usage_is_told_apart_from_a_failed_run() {
     assert_eq!(status(&["run", "live/narrow-link", "--net", "turmoil"]), Some(2));
     assert_eq!(status(&["run", "live/republish", "--net", "turmoil"]), Some(0));
     assert_eq!(status(&["list"]), Some(0));
+    let elsewhere = ["run", "live/republish", "--net", "turmoil"];
+    assert_eq!(status(&[&elsewhere[..], &["--pcap-host", "gateway"]].concat()), Some(2));
+    assert_eq!(status(&[&elsewhere[..], &["--log"]].concat()), Some(2));
+    assert_eq!(status(&["run", "live", "--log"]), Some(2));
+}
+
+#[test]
+fn the_name_of_a_family_where_one_scenario_is_wanted_names_its_scenarios() {
+    let output = command(&["replay", "segments"]).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).expect("UTF-8");
+    let expected = "segments is a family; name one of its scenarios: segments/one-byte, ";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[test]
+fn run_prints_the_log_of_one_scenario_and_comes_to_the_same() {
+    let run = |more: &[&str]| {
+        let all = [&["run", "live/republish", "--seed", "3"][..], more].concat();
+        let output = command(&all).output().expect("the command starts");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let hash = String::from_utf8(output.stdout).expect("UTF-8");
+        let hash = hash.lines().nth(1).and_then(|line| line.split_whitespace().last());
+        let hash = hash.expect("a line for the scenario").to_owned();
+        (hash, String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let (quiet, said) = (run(&[]), run(&["--log"]));
+    assert_eq!(quiet.0, said.0);
+    assert!(quiet.1.is_empty() && said.1.contains("unpublish"), "{}", said.1);
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_to_the_end_is_no_success() {
+    let run = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command starts");
+        drop(child.stdout.take());
+        child.wait().expect("it ends").code()
+    };
+    assert_eq!(run(&["run", "live/republish"]), Some(1));
+    assert_eq!(run(&["list"]), Some(0), "a list has no verdict");
 }
 
 const BREAK: &str = "DETERMINISM_BREAK";

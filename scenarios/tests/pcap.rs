@@ -30,6 +30,9 @@ const BAD: &str = "_ws.malformed or _ws.expert.severity == error or ip.checksum.
 /// tshark's own limit for an RTMP message or chunk is 32,768 bytes.
 const LONG_MESSAGES: [&str; 2] = ["-o", "rtmpt.max_packet_size:8388608"];
 
+/// Without it tshark takes what is sent again in the middle of a message for an error of reassembly.
+const OUT_OF_ORDER: [&str; 2] = ["-o", "tcp.reassemble_out_of_order:TRUE"];
+
 /// True when there is no tshark, and the test can only say so. In CI that is a failure.
 fn is_missing() -> bool {
     let runs = Command::new("tshark").arg("--version").output();
@@ -112,6 +115,10 @@ fn tshark_finds_nothing_malformed() {
         ("live/changing-headers", &[]),
         // Its keyframes are longer than that.
         ("live/narrow-link", &LONG_MESSAGES),
+        // Lost, late and repeated packets, resets, closed windows.
+        ("lossy/presets", &OUT_OF_ORDER),
+        ("close/reset", &[]),
+        ("slow/window-zero", &LONG_MESSAGES),
     ] {
         let file_name = format!("whole-{}.pcapng", name.replace('/', "-"));
         let file = Temporary::capture(&file_name, scenario(name), "gateway");

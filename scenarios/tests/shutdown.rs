@@ -18,7 +18,7 @@ use rehearsal_sim::{
         media::MediaPlan,
         publisher::{self, Leave, Notes, PublishPlan, Source},
         raw::{self, RawPlan},
-        rtmp_player::{self, PlayPlan, Stall},
+        rtmp_player::{self, PlayPlan, PlayReport, Stall},
     },
 };
 use tokio::time::{Instant, sleep_until};
@@ -44,8 +44,20 @@ fn play(stream: &str, stall: Option<Stall>) -> PlayPlan {
 fn everybody_is_told_and_nobody_holds_the_gateway_up() {
     let mut world = World::new(1);
     let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
-    let envs = ["publisher", "player", "viewer", "waiting", "stalled", "silent", "stalled viewer"]
-        .map(|name| world.add_host(name, LinkConfig::lan()));
+    let envs = [
+        "publisher",
+        "player",
+        "viewer",
+        "waiting",
+        "stalled",
+        "silent",
+        "stalled viewer",
+        "player in time",
+        "viewer in time",
+    ]
+    .map(|name| world.add_host(name, LinkConfig::lan()));
+    let farewell = Duration::from_millis(Config::default().limits.farewell_ms);
+    let due = Duration::from_secs(5) + farewell;
     let said = Arc::new(Mutex::new(Vec::new()));
     let run = world.run(Duration::from_secs(60), async {
         let origin = Instant::now();
@@ -58,7 +70,13 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
             let said = Arc::clone(&said);
             Arc::new(move |what: &str| said.lock().unwrap().push(format!("{who}: {what}")))
         };
-        let [a, b, c, d, e, f, g] = envs;
+        let [a, b, c, d, e, f, g, h, i] = envs;
+        // They take the last bytes just before that is due.
+        let until_due = Some(Stall { from_ms: 600, to_ms: due.as_millis() as u64 - 50 });
+        let playing_in_time =
+            rtmp_player::run(h, rtmp, play("live/cam", until_due), origin, notes("in time"));
+        let viewing_in_time =
+            flv_viewer::run(i, http, play("live/cam", until_due), origin, notes("viewer in time"));
         let always = Some(Stall { from_ms: 600, to_ms: 20_000 });
         let publishing =
             publisher::run(a, rtmp, publish(Leave::Silent, 400_000), origin, notes("publisher"));
@@ -82,16 +100,22 @@ fn everybody_is_told_and_nobody_holds_the_gateway_up() {
             shutdown.cancel();
         };
         let serving = async { (gateway.run().await, origin.elapsed()) };
-        let (served, _, published, _, viewed, waited, _, _, silent) = tokio::join!(
-            serving, ending, publishing, playing, viewing, waiting, stalled, stuck, silent
+        let in_time = async { tokio::join!(playing_in_time, viewing_in_time) };
+        let (served, _, published, _, viewed, waited, stalled, stuck, silent, in_time) = tokio::join!(
+            serving, ending, publishing, playing, viewing, waiting, stalled, stuck, silent, in_time
         );
-        (served, published, viewed, waited, silent.unwrap())
+        (served, published, viewed, waited, [stalled, stuck], silent.unwrap(), in_time)
     });
-    let ((ended, at), published, viewed, waited, silent) = run.unwrap();
+    let ((ended, at), published, viewed, waited, stalled, silent, in_time) = run.unwrap();
     assert_eq!(ended, Ended { cut_connections: 0 });
-    let farewell = Duration::from_millis(Config::default().limits.farewell_ms);
-    let due = Duration::from_secs(5) + farewell;
-    assert!(at > Duration::from_secs(5) && at < due + Duration::from_millis(100), "{at:?}");
+    assert!(at >= due && at < due + Duration::from_millis(100), "{at:?}");
+    let is_told = |player: &PlayReport| {
+        player.statuses.iter().any(|(_, code)| code == "NetConnection.Connect.Closed")
+            || player.end == "end of the response"
+    };
+    let [late_player, late_viewer] = &stalled;
+    let told = [&in_time.0, &in_time.1, late_player, late_viewer].map(is_told);
+    assert_eq!(told, [true, true, false, false], "two just before it is due, two too late");
     let said = said.lock().unwrap();
     for expected in [
         "publisher: NetStream.Unpublish.Success",
@@ -216,4 +240,30 @@ fn a_full_gateway_refuses_one_more_and_takes_it_when_there_is_room() {
     let (closed, refused) = run.unwrap();
     assert_eq!(closed, [false, false, true, false], "only the third is closed by the gateway");
     assert_eq!(refused, 1);
+}
+
+#[test]
+fn a_gateway_that_is_started_while_its_ports_are_taken_says_so_and_one_after_that_serves() {
+    let mut world = World::new(1);
+    let gateway_env = world.add_host("gateway", LinkConfig::datacentre());
+    let run = world.run(Duration::from_secs(60), async {
+        let start = |shutdown| Gateway::bind(gateway_env.clone(), Config::default(), shutdown);
+        let shutdown = CancellationToken::new();
+        let first = start(shutdown.clone()).await.unwrap();
+        let told = start(CancellationToken::new()).await.unwrap_err().to_string();
+        shutdown.cancel();
+        first.run().await;
+        // HTTP's port alone: what was bound before it is free again.
+        let holder = gateway_env.bind_tcp(Config::default().http.listen).await.unwrap();
+        let told_again = start(CancellationToken::new()).await.unwrap_err().to_string();
+        drop(holder);
+        start(CancellationToken::new()).await.unwrap();
+        [told, told_again]
+    });
+    let expected = [("1935", "RTMP", "rtmp.listen"), ("8080", "HTTP", "http.listen")];
+    for (told, (port, protocol, key)) in run.unwrap().into_iter().zip(expected) {
+        let begins = format!("cannot listen on 0.0.0.0:{port} for {protocol}: ");
+        let ends = format!("(change {key} or free the port)");
+        assert!(told.starts_with(&begins) && told.ends_with(&ends), "{told}");
+    }
 }

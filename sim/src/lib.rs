@@ -38,8 +38,8 @@ pub use fabric::{
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     netstat::{Netstat, Protocol, SocketRow, SocketState},
     tcp::{
-        LISTEN_BACKLOG, MSS_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, TIME_WAIT,
-        listener::SimTcpListener, stream::SimTcpStream, waits::Wait,
+        LISTEN_BACKLOG, MSS_BYTES, ORPHAN_RETRIES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,
+        TIME_WAIT, listener::SimTcpListener, stream::SimTcpStream, waits::Wait,
     },
     udp::{
         MAX_DATAGRAM_BYTES, SimUdpSocket, UDP_DATAGRAM_OVERHEAD_BYTES, UDP_RECEIVE_BUFFER_BYTES,

@@ -9,12 +9,11 @@ use rehearsal_sim::{
     },
 };
 
-use super::VANISHED_CALM_MS;
 use crate::{
     catalogue::Scenario,
     fault::Lever,
     live::{play, publish, unless},
-    plan::{Plan, Protocol},
+    plan::{Plan, Protocol, VANISHED_CALM_MS},
 };
 
 /// Publishers and players come within so much time.

@@ -7,15 +7,15 @@ use rehearsal_sim::{
     clients::{
         media::MediaPlan,
         publisher::{Leave, PublishPlan, PublishReport},
+        verify::Kind,
     },
 };
 
-use super::VANISHED_CALM_MS;
 use crate::{
     catalogue::Scenario,
     fault::Lever,
     live::{play, publish, unless},
-    plan::{Plan, Protocol},
+    plan::{Plan, Protocol, VANISHED_CALM_MS},
     run::Evidence,
 };
 
@@ -69,8 +69,9 @@ pub const SILENCE_DEADLINE: Scenario = Scenario {
             plan.terms.faulty.push("holder".to_owned());
         }
         let due_ms = last_ms + DEADLINE_MS;
+        // Longer than somebody may wait for a first frame: whether it comes is judged.
         let comes =
-            |epoch, start_ms| PublishPlan { epoch, start_ms, ..publish(3_000, media.clone()) };
+            |epoch, start_ms| PublishPlan { epoch, start_ms, ..publish(5_000, media.clone()) };
         let early_ms = due_ms - rng.range(10..=200);
         plan.publisher("early", LinkConfig::lan(), comes(2, early_ms));
         // Within the millisecond, as far as one can know: whoever asks for it first.
@@ -100,6 +101,17 @@ pub const SILENCE_DEADLINE: Scenario = Scenario {
                 && (publisher.epoch == at_once.epoch || !accepted(at_once));
             violations.extend(unless(!too_late, || {
                 format!("epoch {} was refused at {answered:?}, due {due:?}", publisher.epoch)
+            }));
+        }
+        // Who has the name is relayed as well.
+        for winner in [early, at_once, late].into_iter().filter(|p| accepted(p)) {
+            let pictures = evidence.players[0].received.iter().filter(|seen| {
+                seen.kind == Kind::Keyframe
+                    && seen.stamp.is_some_and(|stamp| stamp.epoch == winner.epoch)
+            });
+            let count = pictures.count();
+            violations.extend(unless(count >= 2, || {
+                format!("the player saw {count} keyframes of epoch {}", winner.epoch)
             }));
         }
         let accepted = [early, at_once, late].map(accepted);

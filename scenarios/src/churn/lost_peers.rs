@@ -5,13 +5,12 @@ use rehearsal_sim::{
     clients::{media::MediaPlan, publisher::PublishPlan, rtmp_player::PlayPlan},
 };
 
-use super::VANISHED_CALM_MS;
 use crate::{
     catalogue::Scenario,
     fault::Lever,
     live::{play, publish, unless},
     oracles::Violation,
-    plan::{Plan, Protocol},
+    plan::{Plan, Protocol, VANISHED_CALM_MS},
     run::Evidence,
 };
 

@@ -7,6 +7,3 @@ mod lost_peers;
 pub use competing::COMPETING_PUBLISHERS;
 pub use deadlines::SILENCE_DEADLINE;
 pub use lost_peers::{CRASHED_PLAYERS, REBOUND_PUBLISHER, RESET_PUBLISHER};
-
-/// Until nothing is left of a peer that vanished: the kernel sends the end of a connection again for so long.
-const VANISHED_CALM_MS: u64 = 120_000;

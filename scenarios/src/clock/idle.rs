@@ -10,7 +10,7 @@ use rehearsal_sim::{
 use crate::{
     catalogue::Scenario,
     live::{play, publish, unless},
-    plan::{Plan, Protocol},
+    plan::{Plan, Protocol, VANISHED_CALM_MS},
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -38,8 +38,8 @@ pub const IDLE_DAYS: Scenario = Scenario {
         let again = play(second_ms - 2_000, leave_ms);
         plan.player("viewer-again", LinkConfig::lan(), Protocol::HttpFlv, again);
         plan.terms.slack_ms = 2_000;
-        // A reset that is lost is noticed by the next ping.
-        plan.terms.calm_ms = 100_000;
+        // A reset that is lost is noticed by the next ping, which is sooner.
+        plan.terms.calm_ms = VANISHED_CALM_MS;
         plan
     },
     check: |evidence| {

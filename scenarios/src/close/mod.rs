@@ -2,8 +2,10 @@
 //! nothing, and nobody else notices.
 
 mod requests;
+mod vanish;
 
 pub use requests::PIPELINED;
+pub use vanish::VANISH;
 
 use std::time::Duration;
 
@@ -18,17 +20,16 @@ use rehearsal_sim::{
 };
 
 use crate::{
+    base,
     catalogue::Scenario,
     fault::Lever,
     live::{play, publish, unless},
-    plan::{Listener, Plan, Protocol},
+    plan::{Listener, Plan, Protocol, RawClient},
     wire::{handshake, opening, opening_until, request},
 };
 
 /// Links and tasks may take this long.
 const SOON: Duration = Duration::from_millis(20);
-/// Retransmissions to somebody who is not there any more go on for less than this.
-const GIVEN_UP_MS: u64 = 130_000;
 
 /// Stages at which a client ends, by the names of their hosts.
 fn stages() -> [(&'static str, Listener, Vec<u8>); 9] {
@@ -45,15 +46,9 @@ fn stages() -> [(&'static str, Listener, Vec<u8>); 9] {
     ]
 }
 
-/// A healthy stream of 10 s with a player and a viewer.
+/// A healthy stream of 10 s.
 fn healthy(seed: u64) -> Plan {
-    let mut rng = Rng::named(seed, "scenario/start");
-    let mut plan = Plan::empty();
-    plan.publisher("publisher", LinkConfig::lan(), publish(10_000, MediaPlan::default()));
-    plan.player("player", LinkConfig::dsl(), Protocol::Rtmp, play(rng.below(500), 16_000));
-    plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(rng.below(500), 16_000));
-    plan.terms.twin_within_ms = Some(1);
-    plan
+    base::healthy(seed, 10_000, MediaPlan::default())
 }
 
 /// Adds a client at each stage that comes and goes when `rng` says.
@@ -68,7 +63,7 @@ fn add_stages(plan: &mut Plan, rng: &mut Rng, half_close: bool) {
             pause_ms: 0,
             half_close,
             read_from_ms,
-            leave_ms: if half_close { 60_000 } else { start_ms + rng.below(4_000) },
+            leave_ms: if half_close { 60_000 } else { start_ms + rng.range(2..=4_000) },
         };
         plan.raw_client(name, LinkConfig::lan(), listener, raw);
         plan.terms.faulty.push(name.to_owned());
@@ -103,16 +98,30 @@ pub const HALF_CLOSE: Scenario = Scenario {
 /// RST, and clients that are gone with bytes unread.
 pub const RESET: Scenario = Scenario {
     name: "close/reset",
-    about: "resets and closed sockets at any stage: the name is free at once, others do not notice",
+    about: "clients are reset at any stage, with bytes unread or not: a name is free at once, others do not notice",
     parity: false,
     heavy: false,
     plan: |seed| {
         let mut plan = healthy(seed);
         let mut rng = Rng::named(seed, "scenario/close");
         add_stages(&mut plan, &mut rng, false);
-        for (name, ..) in stages() {
-            if rng.below(2) == 0 {
-                plan.fault(1_500 + rng.below(4_000), name, Lever::ResetConnections);
+        // Each is reset while it is there, from its first answer to the moment before it leaves.
+        for index in 0..plan.raw_clients.len() {
+            let RawClient { host, plan: raw, .. } = plan.raw_clients[index].clone();
+            let reset_ms = rng.range(raw.start_ms + 1..=raw.leave_ms - 1);
+            plan.fault(reset_ms, &host, Lever::ResetConnections);
+            if host == "publishing" {
+                let after = PublishPlan {
+                    stream: "live/closed".to_owned(),
+                    start_ms: reset_ms + 5 + rng.below(500),
+                    ..publish(5_000, MediaPlan::default())
+                };
+                plan.publisher("after-raw", LinkConfig::lan(), after);
+                let plays = PlayPlan {
+                    stream: "live/closed".to_owned(),
+                    ..play(reset_ms + 5 + rng.below(500), 20_000)
+                };
+                plan.player("watches-it", LinkConfig::lan(), Protocol::Rtmp, plays);
             }
         }
         // A publisher and its players of another stream; it is reset and somebody else publishes.
@@ -144,51 +153,25 @@ pub const RESET: Scenario = Scenario {
     },
     check: |evidence| {
         let plan = &evidence.plan;
-        let next = evidence.publishers.last().expect("it is in the plan");
-        let taken = unless(next.refused.is_none(), || {
-            format!("the one after the reset was refused with {:?}", next.refused)
+        let publishers = plan.publishers.iter().zip(&evidence.publishers);
+        let after =
+            publishers.filter(|(publisher, _)| matches!(&publisher.host[..], "next" | "after-raw"));
+        let refused = after.filter_map(|(publisher, report)| {
+            unless(report.refused.is_none(), || {
+                format!("{} came after a reset and was told {:?}", publisher.host, report.refused)
+            })
         });
         let reset = plan.faults.iter().find(|fault| fault.host == "reset");
         let reset_at = Duration::from_millis(reset.map_or(0, |fault| fault.at_ms));
-        let told =
-            evidence.players[2].statuses.iter().find(|(_, code)| code.ends_with("UnpublishNotify"));
+        let mut players = plan.players.iter().zip(&evidence.players);
+        let stays = players.find(|(player, _)| player.host == "stays");
+        let told = stays.and_then(|(_, stays)| {
+            stays.statuses.iter().find(|(_, code)| code.ends_with("UnpublishNotify"))
+        });
         let in_time = told.is_some_and(|(at, _)| (reset_at..reset_at + SOON).contains(at));
         let late = unless(in_time, || format!("the reset at {reset_at:?} was told by {told:?}"));
-        taken.into_iter().chain(late).collect()
+        refused.chain(late).collect()
     },
-};
-
-/// Nothing at all, for ever.
-pub const VANISH: Scenario = Scenario {
-    name: "close/vanish",
-    about: "who is cut off at any stage and never heard of again is given up when due",
-    parity: false,
-    heavy: false,
-    plan: |seed| {
-        let mut rng = Rng::named(seed, "scenario/close");
-        let mut plan = healthy(seed);
-        plan.config.rtmp.ping_ms = 5_000;
-        plan.config.rtmp.ping_timeout_ms = 5_000;
-        plan.config.live.player_stall_ms = 5_000;
-        for (name, listener, opening) in stages() {
-            let start_ms = 1_000 + rng.below(3_000);
-            let raw = RawPlan {
-                start_ms,
-                pieces: if opening.is_empty() { Vec::new() } else { vec![opening] },
-                pause_ms: 0,
-                half_close: false,
-                read_from_ms: 0,
-                leave_ms: 20_000,
-            };
-            plan.raw_client(name, LinkConfig::lan(), listener, raw);
-            // Some are gone within the handshake of TCP already.
-            plan.fault(start_ms + rng.below(4) * rng.below(700), name, Lever::BlackHole(true));
-            plan.terms.faulty.push(name.to_owned());
-        }
-        plan.terms.calm_ms = GIVEN_UP_MS;
-        plan
-    },
-    check: |_| Vec::new(),
 };
 
 /// The process ends while its kernel still has seconds of the stream to send.

@@ -6,9 +6,10 @@ use rehearsal_sim::{LinkConfig, Rng, clients::media::MediaPlan};
 
 use super::first_at;
 use crate::{
+    base,
     catalogue::Scenario,
     fault::Lever,
-    live::{play, publish, unless},
+    live::{play, unless},
     plan::{Plan, Protocol},
 };
 
@@ -16,16 +17,9 @@ const LEAVE_MS: u64 = 26_000;
 /// From the moment there are descriptors again to the first frame of who waited.
 const SERVED_WITHIN: Duration = Duration::from_millis(500);
 
-/// A publisher and two players who are there throughout, and the first free time for others.
+/// A healthy stream throughout.
 fn bystanders(seed: u64) -> Plan {
-    let mut rng = Rng::named(seed, "scenario/bystanders");
-    let mut plan = Plan::empty();
-    plan.publisher("publisher", LinkConfig::lan(), publish(20_000, MediaPlan::default()));
-    for (host, protocol) in [("player", Protocol::Rtmp), ("viewer", Protocol::HttpFlv)] {
-        plan.player(host, LinkConfig::dsl(), protocol, play(rng.below(500), LEAVE_MS));
-    }
-    plan.terms.twin_within_ms = Some(1);
-    plan
+    base::healthy(seed, LEAVE_MS - 6_000, MediaPlan::default())
 }
 
 /// No descriptors for a while, several times.

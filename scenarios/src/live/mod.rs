@@ -2,6 +2,7 @@
 
 mod crowd;
 mod one_stream;
+mod plain_lines;
 mod tracks;
 mod unusual_players;
 
@@ -9,6 +10,7 @@ pub use crowd::CROWD;
 pub use one_stream::{
     LATE_JOINER, ONE_PUBLISHER_THREE_PLAYERS, PLAYER_FIRST, REAL_FILE, REPUBLISH,
 };
+pub use plain_lines::PLAIN_LINES;
 pub use tracks::{AUDIO_ONLY, CHANGING_HEADERS, ENHANCED_RTMP, VIDEO_ONLY};
 pub use unusual_players::{NARROW_LINK, SLOW_PLAYER};
 

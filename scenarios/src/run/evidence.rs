@@ -1,6 +1,10 @@
 //! What a run leaves for the oracles to judge: what everybody says, and what is left of the gateway.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeInclusive},
+    time::Duration,
+};
 
 use rehearsal_sim::{
     Wait,
@@ -53,9 +57,23 @@ pub struct HostEvidence {
     /// When connections between it and a client's host waited until they might send again what was lost, at either end, by
     /// the name of the client's host, in the order they began.
     pub waits: BTreeMap<String, Vec<Wait>>,
+    /// Between which two looks, after the start of the run, the gateway let go of its last connection from a host, by the name of
+    /// that host.
+    pub let_go: BTreeMap<String, Range<Duration>>,
 }
 
 impl Evidence {
+    /// What is wrong with when the gateway let go of its last connection from `host`, if that was not within `due` as far as looks
+    /// at its sockets tell.
+    pub fn was_let_go(&self, host: &str, due: RangeInclusive<Duration>) -> Result<(), String> {
+        let shown = self.host.as_ref().ok_or("the gateway's host was not looked into")?;
+        match shown.let_go.get(host) {
+            None => Err(format!("{host} is held for ever, or never was; due was {due:?}")),
+            Some(within) if within.start <= *due.end() && *due.start() <= within.end => Ok(()),
+            Some(within) => Err(format!("{host} was let go within {within:?}, due was {due:?}")),
+        }
+    }
+
     /// When `allowed` has passed since `since`; the clock stands still while a connection of one of `hosts` waits until it may
     /// send again what was lost.
     pub fn due(&self, hosts: &[&str], since: Duration, allowed: Duration) -> Duration {

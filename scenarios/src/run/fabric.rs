@@ -149,6 +149,7 @@ async fn drive(
         heap_bytes_max: sampler.heap_bytes_max,
         unread: sampler.unread(&hosts),
         waits: waits_of(&gateway_env, &hosts),
+        let_go: sampler.let_go(&hosts),
     };
     Evidence {
         plan,

@@ -1,6 +1,7 @@
 //! One run of one plan: the gateway, its clients, what is left at the end, and the verdict; on the network of choice.
 
 mod cast;
+mod connections;
 mod evidence;
 mod fabric;
 mod loopback;

@@ -1,9 +1,11 @@
-//! A look at the gateway's host at regular times: what it holds on the heap, and what it leaves unread.
+//! A look at the gateway's host at regular times: what it holds on the heap, what it leaves unread, and which connections it
+//! lets go.
 
 use std::{
     collections::BTreeMap,
     future::{Future, poll_fn},
     net::{IpAddr, SocketAddrV4},
+    ops::Range,
     pin::pin,
     task::Poll,
     time::Duration,
@@ -14,6 +16,8 @@ use rehearsal_sim::{
     heap::{self, Scope},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::connections::Connections;
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_millis(250);
@@ -27,7 +31,9 @@ const SOCKETS_MAX: usize = 500;
 /// What was seen so far.
 pub(super) struct Sampler {
     env: SimEnv,
+    start: Instant,
     heap_bytes_at_start: i64,
+    connections: Connections,
     /// Connections on which bytes lie unread, and since when.
     unread: BTreeMap<(SocketAddrV4, SocketAddrV4), Instant>,
     pub(super) heap_bytes_max: i64,
@@ -40,6 +46,8 @@ impl Sampler {
     pub(super) fn new(env: &SimEnv) -> Self {
         Self {
             env: env.clone(),
+            start: Instant::now(),
+            connections: Connections::default(),
             heap_bytes_at_start: heap::usage(Scope::Gateway).live_bytes,
             unread: BTreeMap::new(),
             heap_bytes_max: 0,
@@ -76,6 +84,7 @@ impl Sampler {
         }
         let now = Instant::now();
         let netstat = self.env.netstat();
+        self.connections.look(&netstat, now.duration_since(self.start));
         let is_unread = |state| matches!(state, SocketState::Established | SocketState::CloseWait);
         let unread = netstat.rows.iter().filter(|row| row.rx_queue > 0 && is_unread(row.state));
         let before = std::mem::take(&mut self.unread);
@@ -91,8 +100,19 @@ impl Sampler {
 
     /// Longest time for which bytes lay unread, by the name of the host they came from.
     pub(super) fn unread(&self, hosts: &[SimEnv]) -> BTreeMap<String, Duration> {
-        let host = |ip: &IpAddr| hosts.iter().find(|host| host.ip() == *ip);
-        let named = self.unread_max.iter().filter_map(|(ip, most)| Some((host(ip)?, *most)));
-        named.map(|(host, most)| (host.name().to_owned(), most)).collect()
+        by_name(hosts, self.unread_max.iter().map(|(ip, most)| (ip, *most)))
     }
+
+    /// When the gateway let go of its connections, by the name of the host at their other end.
+    pub(super) fn let_go(&self, hosts: &[SimEnv]) -> BTreeMap<String, Range<Duration>> {
+        by_name(hosts, self.connections.let_go().map(|(ip, within)| (ip, within.clone())))
+    }
+}
+
+fn by_name<'a, T>(
+    hosts: &[SimEnv],
+    found: impl Iterator<Item = (&'a IpAddr, T)>,
+) -> BTreeMap<String, T> {
+    let host = |ip: &IpAddr| hosts.iter().find(|host| host.ip() == *ip);
+    found.filter_map(|(ip, what)| Some((host(ip)?.name().to_owned(), what))).collect()
 }

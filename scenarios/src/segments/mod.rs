@@ -7,6 +7,7 @@ use rehearsal_sim::{
 };
 
 use crate::{
+    base,
     catalogue::Scenario,
     fault::Lever,
     live::{play, publish, unless},
@@ -22,18 +23,12 @@ fn small_media() -> MediaPlan {
 }
 
 /// A publisher of 5 s and two subscribers from its start, one of each protocol, on links of one kind.
-fn small_stream(seed: u64, client_link: LinkConfig) -> Plan {
+fn small_stream(seed: u64, link: LinkConfig) -> Plan {
     let mut rng = Rng::named(seed, "scenario/start");
-    let mut plan = Plan::empty();
     let start_ms = 300 + rng.below(1_000);
-    plan.publisher(
-        "publisher",
-        client_link,
-        PublishPlan { start_ms, digest: seed % 2 == 1, ..publish(5_000, small_media()) },
-    );
-    plan.player("player", client_link, Protocol::Rtmp, play(rng.below(3_000), 11_000));
-    plan.player("viewer", client_link, Protocol::HttpFlv, play(rng.below(3_000), 11_000));
-    plan
+    let digest = seed % 2 == 1;
+    let publish = PublishPlan { start_ms, digest, ..publish(5_000, small_media()) };
+    base::stream(seed, [link; 3], publish)
 }
 
 /// Everybody has some hundred frames and no gap.

@@ -10,10 +10,16 @@
 //! | `http.head_ms`, `wait_publisher_ms` | here, by the check | here |
 //! | `http.idle_ms` | here: it lets half a head be for longer | `tests/raw/deadlines.rs` |
 //! | `live.player_stall_ms` | `slow/recovers` | `slow/window-zero`, `tests/raw/deadlines.rs` |
-//! | `live.lag_close_ms` | `slow/nearly`, `slow/recovers` | `tests/raw/deadlines.rs` |
+//! | `live.lag_close_ms` | `too-old` here | `too-old` here, `tests/raw/deadlines.rs` |
+//! | `live.flv_probe_ms` | `one-track` here | `one-track` here |
 //! | `limits.farewell_ms`, `shutdown_ms` | `tests/shutdown.rs` | `tests/shutdown.rs` |
+//!
+//! `close/vanish` and `slow/vanishes` have most of them once more, for peers that are not there any more.
 
+mod live;
 mod stages;
+
+pub use live::{ONE_TRACK, TOO_OLD};
 
 use std::time::Duration;
 
@@ -24,10 +30,11 @@ use rehearsal_sim::{
 };
 
 use crate::{
+    base,
     catalogue::Scenario,
-    live::{play, publish, unless},
+    live::unless,
     oracles::Violation,
-    plan::{Plan, Protocol},
+    plan::Plan,
     run::Evidence,
     stall::stages::{STAGES, Stage},
 };
@@ -74,11 +81,8 @@ fn deadlines(seed: u64) -> Config {
 /// A client at each stage, which sends so many bytes more.
 fn plan(seed: u64, drips: usize) -> Plan {
     let mut rng = Rng::named(seed, "scenario/start");
-    let mut plan = Plan::empty();
+    let mut plan = base::healthy(seed, 16_000, MediaPlan::default());
     plan.config = deadlines(seed);
-    plan.publisher("publisher", LinkConfig::lan(), publish(16_000, MediaPlan::default()));
-    plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play(rng.below(500), 22_000));
-    plan.player("viewer", LinkConfig::dsl(), Protocol::HttpFlv, play(rng.below(500), 22_000));
     for stage in &STAGES {
         let mut pieces = vec![(stage.opening)()];
         pieces.extend(stage.next.iter().take(drips).map(|byte| vec![*byte]));
@@ -93,7 +97,6 @@ fn plan(seed: u64, drips: usize) -> Plan {
         plan.raw_client(stage.name, LinkConfig::lan(), stage.listener, raw);
         plan.terms.faulty.push(stage.name.to_owned());
     }
-    plan.terms.twin_within_ms = Some(1);
     plan
 }
 

@@ -18,22 +18,25 @@ use crate::{
 
 const DAY_MS: u64 = 86_400_000;
 const FRAME_MS: u32 = 60_000;
+const MINUTES_PER_DAY: u64 = 24 * 60;
 
 fn keyframes(log: &[Logged]) -> usize {
     log.iter().filter(|seen| seen.kind == Kind::Keyframe).count()
 }
 
-/// A month of one picture a minute.
-pub const MONTH: Scenario = Scenario {
-    name: "wrap/month",
-    about: "a stream of a month passes the end of its timestamps; players stay and one comes late",
+const DAYS: u64 = 60;
+
+/// Two months of one picture a minute: longer than 32 bits count milliseconds, which are 49.7 days.
+pub const TWO_MONTHS: Scenario = Scenario {
+    name: "wrap/two-months",
+    about: "a stream of 60 days passes the end of its timestamps, and connections that of their clocks; one player comes late",
     parity: false,
     heavy: true,
     plan: |seed| {
-        let mut rng = Rng::named(seed, "scenario/month");
+        let mut rng = Rng::named(seed, "scenario/two-months");
         let mut plan = Plan::empty();
         plan.config.rtmp.publisher_silence_ms = 5 * u64::from(FRAME_MS) / 2;
-        let to_wrap_ms = rng.range(14 * DAY_MS..=16 * DAY_MS) as u32;
+        let to_wrap_ms = rng.range(14 * DAY_MS..=40 * DAY_MS) as u32;
         let media = MediaPlan {
             frame_ms: FRAME_MS,
             gop_frames: 1,
@@ -43,19 +46,20 @@ pub const MONTH: Scenario = Scenario {
             first_timestamp_ms: 0_u32.wrapping_sub(to_wrap_ms),
             ..MediaPlan::default()
         };
-        let month = PublishPlan { start_ms: 500, ..publish(30 * DAY_MS, media) };
-        plan.publisher("publisher", LinkConfig::dsl(), month);
-        let leave_ms = 30 * DAY_MS + 60_000;
+        let publish = PublishPlan { start_ms: 500, ..publish(DAYS * DAY_MS, media) };
+        plan.publisher("publisher", LinkConfig::dsl(), publish);
+        let leave_ms = DAYS * DAY_MS + 60_000;
         plan.player("player", LinkConfig::dsl(), Protocol::Rtmp, play(100, leave_ms));
         plan.player("viewer", LinkConfig::lan(), Protocol::HttpFlv, play(100, leave_ms));
         // Soon after a picture, which is sent at once: the next one is not ahead of its time then.
-        let late_ms = rng.range(14_000..=28_000) * u64::from(FRAME_MS) + 600 + rng.below(4_000);
+        let minute = rng.range(14 * MINUTES_PER_DAY..=58 * MINUTES_PER_DAY);
+        let late_ms = minute * u64::from(FRAME_MS) + 600 + rng.below(4_000);
         let late = play(late_ms, leave_ms);
         plan.player("late", LinkConfig::dsl(), Protocol::Rtmp, late);
         plan
     },
     check: |evidence| {
-        let all = (30 * DAY_MS / u64::from(FRAME_MS)) as usize;
+        let all = (DAYS * MINUTES_PER_DAY) as usize;
         let whole = |player: &PlayReport| keyframes(&player.received) == all;
         let short = |player: &PlayReport| {
             unless(whole(player), || format!("{} pictures came", keyframes(&player.received)))

@@ -3,5 +3,5 @@
 mod long;
 mod timestamps;
 
-pub use long::{FOUR_GIBIBYTES, MONTH};
+pub use long::{FOUR_GIBIBYTES, TWO_MONTHS};
 pub use timestamps::TIMESTAMPS;

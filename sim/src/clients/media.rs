@@ -117,11 +117,11 @@ impl Generated {
         generated
     }
 
-    fn item(&self, type_id: u8, at_ms: u32, payload: Vec<u8>) -> Item {
+    fn item(&self, type_id: u8, at_ms: u64, payload: Vec<u8>) -> Item {
         Item {
             type_id,
-            timestamp_ms: self.plan.first_timestamp_ms.wrapping_add(at_ms),
-            due: Duration::from_millis(at_ms.into()),
+            timestamp_ms: self.timestamp_ms(at_ms),
+            due: Duration::from_millis(at_ms),
             payload: payload.into(),
         }
     }
@@ -141,22 +141,27 @@ impl Generated {
         body.to_vec()
     }
 
-    fn stamp(&self, index: u32, timestamp_ms: u32) -> Stamp {
-        let timestamp_ms = self.plan.first_timestamp_ms.wrapping_add(timestamp_ms);
+    /// What 32 bits have of the time `at_ms` after the start.
+    fn timestamp_ms(&self, at_ms: u64) -> u32 {
+        self.plan.first_timestamp_ms.wrapping_add(at_ms as u32)
+    }
+
+    fn stamp(&self, index: u32, at_ms: u64) -> Stamp {
+        let timestamp_ms = self.timestamp_ms(at_ms);
         let (stream, epoch, config) = (self.stream, self.epoch, self.config);
         Stamp { stream, epoch, index, config, timestamp_ms }
     }
 
-    fn video_at_ms(&self) -> u32 {
-        self.video_index * self.plan.frame_ms
+    fn video_at_ms(&self) -> u64 {
+        u64::from(self.video_index) * u64::from(self.plan.frame_ms)
     }
 
-    fn audio_at_ms(&self) -> u32 {
-        (u64::from(self.audio_index) * AUDIO_SAMPLES * 1000 / AUDIO_RATE) as u32
+    fn audio_at_ms(&self) -> u64 {
+        u64::from(self.audio_index) * AUDIO_SAMPLES * 1000 / AUDIO_RATE
     }
 
     /// The decoder configuration (ISO/IEC 14496-15, 5.3.3.1) with a stamp in the place of an SPS.
-    fn video_header(&self, at_ms: u32) -> Item {
+    fn video_header(&self, at_ms: u64) -> Item {
         if self.plan.enhanced {
             let mut payload = HEVC_HEADER.to_vec();
             self.stamp(self.config, at_ms).seal(&[], &mut payload);

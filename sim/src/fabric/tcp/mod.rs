@@ -1,8 +1,8 @@
 //! TCP, as far as programs can tell it from the kernel's.
 //!
 //! Modelled: handshake with a backlog, lost SYNs and a connection timeout, refusal, MSS, send and
-//! receive buffers, the advertised window with its closing, reopening and probing, cumulative
-//! acknowledgment, reassembly, RTT by timestamps and retransmission timer (RFC 7323, RFC 6298), slow start, congestion
+//! receive buffers, the advertised window with its closing, reopening and probing, no short segments into a window that
+//! is nearly full, cumulative acknowledgment, reassembly, RTT by timestamps and retransmission timer (RFC 7323, RFC 6298), slow start, congestion
 //! avoidance, fast retransmit and recovery (RFC 5681, RFC 6582), half-close, FIN in every order, RST and
 //! what each side then gets from `read` and `write`, giving up a silent peer, TIME_WAIT, ephemeral ports.
 //!
@@ -68,6 +68,9 @@ pub const RECEIVE_BUFFER_BYTES: usize = 128 << 10;
 pub const LISTEN_BACKLOG: usize = 1_024;
 /// How long the end that closed first keeps the connection's addresses.
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
+/// How often a segment is sent again, or the peer's window probed, without an answer, for a connection that no program
+/// holds any more (Linux's `tcp_orphan_retries`): a minute and a half and more.
+pub const ORPHAN_RETRIES: u8 = 8;
 /// How long a closed socket waits for its peer's FIN (Linux's `tcp_fin_timeout`).
 const ORPHAN_WAIT: Duration = Duration::from_secs(60);
 /// A window update that nobody asked for tells of at least this much room.

@@ -122,21 +122,29 @@ impl SendQueue {
     }
 
     /// The next segment of at most `bytes_max` while no more than `flight_bytes_max` are on their way
-    /// and the peer's window has room; then the FIN, which takes room like a byte.
+    /// and the peer's window has room; then the FIN, which takes room like a byte. While something is on its way, a
+    /// window with room for less than a segment of `mss_bytes` is not filled with a part of one (RFC 9293, 3.8.6.2.1): segments
+    /// would grow ever shorter.
     pub(crate) fn next_segment(
         &mut self,
         bytes_max: usize,
+        mss_bytes: usize,
         flight_bytes_max: u64,
     ) -> Option<Outgoing> {
         let seq = self.nxt;
         if seq < self.end {
             let in_flight = (self.una + flight_bytes_max).saturating_sub(seq);
-            let room = self.window_end.saturating_sub(seq).min(in_flight) as usize;
+            let offered = self.window_end.saturating_sub(seq);
+            let room = offered.min(in_flight) as usize;
             if room == 0 {
                 return None;
             }
             let (index, start) = (self.cursor.0 as usize, self.cursor.1 as usize);
             let chunk = self.chunks.get(index).expect("unsent bytes are in a chunk");
+            let is_part = (offered as usize) < mss_bytes.min(chunk.len() - start);
+            if is_part && self.una < seq {
+                return None;
+            }
             let stop = chunk.len().min(start + bytes_max.min(room));
             let payload = chunk.slice(start..stop);
             self.cursor = match stop == chunk.len() {
@@ -220,7 +228,7 @@ mod tests {
     const MSS: usize = 1_460;
 
     fn lengths(queue: &mut SendQueue) -> Vec<usize> {
-        let next = || queue.next_segment(MSS, 1 << 20);
+        let next = || queue.next_segment(MSS, MSS, 1 << 20);
         std::iter::from_fn(next).map(|segment| segment.payload.len()).collect()
     }
 
@@ -230,9 +238,9 @@ mod tests {
         queue.on_ack(101, 2_000);
         queue.push(Bytes::from(vec![1; 10]));
         queue.push(Bytes::from(vec![2; 3_000]));
-        assert_eq!(lengths(&mut queue), [10, 1_460, 530]);
+        assert_eq!(lengths(&mut queue), [10, 1_460]);
         assert_eq!(queue.on_ack(111, 60_000), 10);
-        assert_eq!(lengths(&mut queue), [1_010]);
+        assert_eq!(lengths(&mut queue), [1_460, 80]);
         assert_eq!(queue.queued_bytes(), 3_000);
     }
 
@@ -241,11 +249,21 @@ mod tests {
         let mut queue = SendQueue::new(0);
         queue.on_ack(1, 60_000);
         queue.push(Bytes::from(vec![1; 4_000]));
-        assert_eq!(queue.next_segment(MSS, 2_000).map(|out| out.payload.len()), Some(1_460));
-        assert_eq!(queue.next_segment(MSS, 2_000).map(|out| out.payload.len()), Some(540));
-        assert!(queue.next_segment(MSS, 2_000).is_none());
+        assert_eq!(queue.next_segment(MSS, MSS, 2_000).map(|out| out.payload.len()), Some(1_460));
+        assert_eq!(queue.next_segment(MSS, MSS, 2_000).map(|out| out.payload.len()), Some(540));
+        assert!(queue.next_segment(MSS, MSS, 2_000).is_none());
         queue.on_ack(1_001, 60_000);
-        assert_eq!(queue.next_segment(MSS, 2_000).map(|out| out.payload.len()), Some(1_000));
+        assert_eq!(queue.next_segment(MSS, MSS, 2_000).map(|out| out.payload.len()), Some(1_000));
+    }
+
+    #[test]
+    fn room_for_less_than_a_segment_is_used_when_nothing_is_on_its_way() {
+        let mut queue = SendQueue::new(0);
+        queue.on_ack(1, 700);
+        queue.push(Bytes::from(vec![1; 4_000]));
+        assert_eq!(lengths(&mut queue), [700]);
+        queue.on_ack(701, 100);
+        assert_eq!(lengths(&mut queue), [100]);
     }
 
     #[test]
@@ -260,16 +278,16 @@ mod tests {
         let first = queue.first_segment(MSS).expect("is unacknowledged");
         assert_eq!((first.seq, first.payload.len()), (501, 500));
         queue.rewind();
-        assert_eq!(queue.next_segment(MSS, 1_000).map(|out| out.seq), Some(501));
+        assert_eq!(queue.next_segment(MSS, MSS, 1_000).map(|out| out.seq), Some(501));
         // The rest of the second chunk had arrived; only the third was lost.
         assert_eq!(queue.on_ack(3_001, 60_000), 2_500);
-        let next = queue.next_segment(MSS, 1_000).expect("the third");
+        let next = queue.next_segment(MSS, MSS, 1_000).expect("the third");
         assert_eq!((next.seq, &next.payload[..]), (3_001, &[3; 500][..]));
         queue.rewind();
         assert_eq!(queue.on_ack(3_501, 60_000), 500);
-        assert!(queue.next_segment(MSS, 1_000).is_none());
+        assert!(queue.next_segment(MSS, MSS, 1_000).is_none());
         queue.push(Bytes::from_static(b"more"));
-        assert_eq!(queue.next_segment(MSS, 1_000).map(|out| out.seq), Some(3_501));
+        assert_eq!(queue.next_segment(MSS, MSS, 1_000).map(|out| out.seq), Some(3_501));
     }
 
     #[test]
@@ -278,15 +296,15 @@ mod tests {
         queue.on_ack(1, 10);
         queue.push(Bytes::from_static(b"abc"));
         queue.close();
-        assert_eq!(queue.next_segment(MSS, 10).map(|segment| segment.is_fin), Some(false));
-        let fin = queue.next_segment(MSS, 10).expect("the FIN follows");
+        assert_eq!(queue.next_segment(MSS, MSS, 10).map(|segment| segment.is_fin), Some(false));
+        let fin = queue.next_segment(MSS, MSS, 10).expect("the FIN follows");
         assert_eq!((fin.seq, fin.is_fin), (4, true));
-        assert!(queue.next_segment(MSS, 10).is_none());
+        assert!(queue.next_segment(MSS, MSS, 10).is_none());
         queue.on_ack(4, 10);
         assert!(!queue.is_fin_acknowledged());
         assert_eq!(queue.first_segment(MSS).map(|again| again.is_fin), Some(true));
         queue.rewind();
-        assert_eq!(queue.next_segment(MSS, 10).map(|segment| segment.is_fin), Some(true));
+        assert_eq!(queue.next_segment(MSS, MSS, 10).map(|segment| segment.is_fin), Some(true));
         queue.on_ack(5, 10);
         assert!(queue.is_fin_acknowledged());
         assert_eq!(queue.queued_bytes(), 0);

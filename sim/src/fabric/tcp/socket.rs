@@ -12,7 +12,7 @@ use super::{
         network::Network,
         packet::{Body, Flags, Packet, Segment},
     },
-    RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, Timer,
+    ORPHAN_RETRIES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, Timer,
     acks::{Ack, Acks},
     congestion::{Advice, Congestion},
     receive::ReceiveQueue,
@@ -28,11 +28,8 @@ const SYN_RETRIES: u8 = 6;
 /// How often the answer to a SYN is sent again (Linux's `tcp_synack_retries`).
 const SYN_ANSWER_RETRIES: u8 = 5;
 /// How often a segment is sent again, or the peer's window probed, without an answer (Linux's
-/// `tcp_retries2`): a quarter of an hour.
+/// `tcp_retries2`), while a program holds the connection: a quarter of an hour.
 const RETRIES: u8 = 15;
-/// The same for a connection that no program holds any more (Linux's `tcp_orphan_retries`): a minute
-/// and a half.
-const ORPHAN_RETRIES: u8 = 8;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -150,7 +147,9 @@ impl Socket {
         let mut has_sent = false;
         while let Some(outgoing) = {
             let known = self.send.sent();
-            let next = self.send.next_segment(bytes_max, self.congestion.window_bytes());
+            let mss_bytes = self.congestion.mss_bytes() as usize;
+            let window_bytes = self.congestion.window_bytes();
+            let next = self.send.next_segment(bytes_max, mss_bytes, window_bytes);
             next.map(|outgoing| (outgoing.seq < known, outgoing))
         } {
             let (is_again, outgoing) = outgoing;
