@@ -24,6 +24,8 @@ use rehearsal_sim::{
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
+/// A bound on memory is at most so many times what is held.
+const TIMES_MAX: i64 = 5;
 const MS: Duration = Duration::from_millis(1);
 
 /// Two publishes, one that is refused, and everybody else there can be.
@@ -356,14 +358,25 @@ fn every_oracle_has_a_planted_fault() {
 /// A bound that no run comes near to would find nothing.
 #[test]
 fn the_memory_bound_is_of_the_size_of_what_is_held() {
-    for scenario in
-        CATALOGUE.iter().filter(|scenario| !scenario.heavy && scenario.name.starts_with("live/"))
-    {
-        let evidence = run::run(scenario, 1).evidence.expect("it came to its end");
-        let held_bytes = evidence.host.as_ref().unwrap().heap_bytes_max;
-        let bound_bytes = oracles::bytes_max(&evidence.plan) as i64;
-        println!("{}: {held_bytes} of {bound_bytes} bytes", scenario.name);
-        assert!(held_bytes > 50_000, "{}: {held_bytes} bytes cannot be all", scenario.name);
-        assert!(held_bytes * 30 > bound_bytes, "{}: {bound_bytes} bytes", scenario.name);
+    let mut far = Vec::new();
+    for scenario in CATALOGUE.iter().filter(|scenario| !scenario.heavy) {
+        let (mut held_bytes, mut bound_bytes) = (0, 0);
+        for seed in 1..=4 {
+            let evidence = run::run(scenario, seed).evidence.expect("it came to its end");
+            let held = evidence.host.as_ref().unwrap().heap_bytes_max;
+            let bound = oracles::bytes_max(&evidence.plan) as i64;
+            if held * bound_bytes >= held_bytes * bound {
+                (held_bytes, bound_bytes) = (held, bound);
+            }
+        }
+        println!(
+            "{:<36} {held_bytes:>9} of {bound_bytes:>9} bytes, 1/{:.1}",
+            scenario.name,
+            bound_bytes as f64 / held_bytes as f64
+        );
+        if held_bytes * TIMES_MAX < bound_bytes {
+            far.push((scenario.name, held_bytes, bound_bytes));
+        }
     }
+    assert!(far.is_empty(), "{far:#?}");
 }
