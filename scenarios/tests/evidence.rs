@@ -11,10 +11,10 @@ use rehearsal_core::{
     gateway::Ended,
 };
 use rehearsal_scenarios::{
-    catalogue::{CATALOGUE, Scenario, light},
+    catalogue::{CATALOGUE, Scenario, find, light},
     fault::Lever,
     plan::{Crowd, Listener, Plan, Protocol},
-    run::{self, Net, StandIn, Watch},
+    run::{self, Life, Net, StandIn, Watch},
 };
 use rehearsal_sim::{
     LinkConfig, SimEnv, SimTcpListener, SimTcpStream,
@@ -245,11 +245,31 @@ fn a_server_that_does_nothing_wrong_is_not_accused() {
 
 #[test]
 fn every_broken_server_is_noticed() {
+    let mut unnoticed = Vec::new();
     for (oracle, what, scenario, server) in BROKEN {
         let found = run::run_stand_in(scenario, 1, server).violations;
-        let is_told = found.iter().any(|v| v.oracle == oracle && v.what.contains(what));
-        assert!(is_told, "{oracle}: {what}: {found:#?}");
+        if !found.iter().any(|v| v.oracle == oracle && v.what.contains(what)) {
+            unnoticed.push((oracle, what, found));
+        }
     }
+    assert!(unnoticed.is_empty(), "{unnoticed:#?}");
+}
+
+/// The end of the gateway that counts is the one under load, and not that of the idle one that was started after it.
+#[test]
+fn every_life_of_the_gateway_is_looked_at() {
+    let lives = |name| {
+        let scenario = find(name).expect("is in the catalogue");
+        run::run(scenario, 1).evidence.expect("it came to its end").lives
+    };
+    let in_order =
+        |took: Duration| Life::ToldToEnd { took: Some(took), cut_connections: 0, streams: 0 };
+    let [Life::ToldToEnd { took: Some(took), .. }, idle] = lives("stop/shutdown")[..] else {
+        panic!("the first life was told to end");
+    };
+    assert!(took > Duration::ZERO, "somebody was there");
+    assert_eq!(idle, in_order(Duration::ZERO));
+    assert_eq!(lives("stop/crash"), [Life::Crashed, in_order(Duration::ZERO)]);
 }
 
 /// Servers that panic: at work, in a task of their own, and in the middle of what the world does.

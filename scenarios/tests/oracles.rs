@@ -369,11 +369,7 @@ fn the_memory_bound_is_of_the_size_of_what_is_held() {
                 (held_bytes, bound_bytes) = (held, bound);
             }
         }
-        println!(
-            "{:<36} {held_bytes:>9} of {bound_bytes:>9} bytes, 1/{:.1}",
-            scenario.name,
-            bound_bytes as f64 / held_bytes as f64
-        );
+        println!("{}: {held_bytes} of {bound_bytes} bytes", scenario.name);
         if held_bytes * TIMES_MAX < bound_bytes {
             far.push((scenario.name, held_bytes, bound_bytes));
         }
