@@ -258,18 +258,18 @@ fn every_broken_server_is_noticed() {
 /// The end of the gateway that counts is the one under load, and not that of the idle one that was started after it.
 #[test]
 fn every_life_of_the_gateway_is_looked_at() {
-    let lives = |name| {
+    let lives = |name, seed| {
         let scenario = find(name).expect("is in the catalogue");
-        run::run(scenario, 1).evidence.expect("it came to its end").lives
+        run::run(scenario, seed).evidence.expect("it came to its end").lives
     };
-    let in_order =
-        |took: Duration| Life::ToldToEnd { took: Some(took), cut_connections: 0, streams: 0 };
-    let [Life::ToldToEnd { took: Some(took), .. }, idle] = lives("stop/shutdown")[..] else {
-        panic!("the first life was told to end");
+    let idle = Life::ToldToEnd { took: Some(Duration::ZERO), cut_connections: 0, streams: 0 };
+    let took = |seed| match lives("stop/shutdown", seed)[..] {
+        [Life::ToldToEnd { took, .. }, last] if last == idle => took.expect("it ended"),
+        ref other => panic!("two lives that were told to end, the last one idle: {other:?}"),
     };
-    assert!(took > Duration::ZERO, "somebody was there");
-    assert_eq!(idle, in_order(Duration::ZERO));
-    assert_eq!(lives("stop/crash"), [Life::Crashed, in_order(Duration::ZERO)]);
+    // Who takes the farewell at once costs no time, who is far away does.
+    assert!((1..=5).map(took).any(|took| took > Duration::from_millis(1)));
+    assert_eq!(lives("stop/crash", 1), [Life::Crashed, idle]);
 }
 
 /// Servers that panic: at work, in a task of their own, and in the middle of what the world does.
