@@ -18,7 +18,12 @@ use rehearsal_scenarios::{
 };
 use rehearsal_sim::{
     LinkConfig, SimEnv, SimTcpListener, SimTcpStream,
-    clients::{raw::RawPlan, rtmp_player::PlayPlan},
+    clients::{
+        media::MediaPlan,
+        publisher::{Leave, PublishPlan, Source},
+        raw::RawPlan,
+        rtmp_player::{PlayPlan, Stall},
+    },
     heap::CountingAllocator,
     virtual_time,
 };
@@ -255,21 +260,44 @@ fn every_broken_server_is_noticed() {
     assert!(unnoticed.is_empty(), "{unnoticed:#?}");
 }
 
-/// The end of the gateway that counts is the one under load, and not that of the idle one that was started after it.
+/// The gateway is told to end while a player takes nothing, and started again.
+static UNDER_LOAD: Scenario = scenario("evidence/under-load", |_| {
+    let mut plan = Plan::empty();
+    let publish = PublishPlan {
+        stream: "live/cam".to_owned(),
+        epoch: 1,
+        start_ms: 0,
+        source: Source::Generated(MediaPlan { keyframe_bytes: 400_000, ..MediaPlan::default() }),
+        duration_ms: 20_000,
+        leave: Leave::Orderly,
+        digest: false,
+    };
+    plan.publisher("publisher", LinkConfig::lan(), publish);
+    let stream = "live/cam".to_owned();
+    let stall = Some(Stall { from_ms: 600, to_ms: 20_000 });
+    let play = PlayPlan { stream, start_ms: 500, leave_ms: 20_000, stall };
+    plan.player("stalled", LinkConfig::lan(), Protocol::Rtmp, play);
+    plan.fault(TOLD_MS, "gateway", Lever::ShutDown);
+    plan.fault(RESTART_MS, "gateway", Lever::Restart);
+    plan
+});
+
+/// The end that counts is the one under load, and not that of the idle gateway that was started after it.
 #[test]
 fn every_life_of_the_gateway_is_looked_at() {
-    let lives = |name, seed| {
-        let scenario = find(name).expect("is in the catalogue");
-        run::run(scenario, seed).evidence.expect("it came to its end").lives
-    };
+    let lives = |scenario| run::run(scenario, 1).evidence.expect("it came to its end").lives;
     let idle = Life::ToldToEnd { took: Some(Duration::ZERO), cut_connections: 0, streams: 0 };
-    let took = |seed| match lives("stop/shutdown", seed)[..] {
-        [Life::ToldToEnd { took, .. }, last] if last == idle => took.expect("it ended"),
-        ref other => panic!("two lives that were told to end, the last one idle: {other:?}"),
+    let [Life::ToldToEnd { took: Some(took), cut_connections: 0, streams: 0 }, last] =
+        lives(&UNDER_LOAD)[..]
+    else {
+        panic!("the first life was told to end, and cut nobody");
     };
-    // Who takes the farewell at once costs no time, who is far away does.
-    assert!((1..=5).map(took).any(|took| took > Duration::from_millis(1)));
-    assert_eq!(lives("stop/crash", 1), [Life::Crashed, idle]);
+    // The stalled player has so long for the last bytes.
+    let farewell = Duration::from_millis(Config::default().limits.farewell_ms);
+    assert!((farewell..farewell + Duration::from_millis(100)).contains(&took), "{took:?}");
+    assert_eq!(last, idle);
+    let crashed = find("stop/crash").expect("is in the catalogue");
+    assert_eq!(lives(crashed), [Life::Crashed, idle]);
 }
 
 /// Servers that panic: at work, in a task of their own, and in the middle of what the world does.
