@@ -40,14 +40,20 @@ pub struct Usage {
     pub live_blocks: i64,
     /// Bytes allocated and not freed, as asked for: without the header this allocator adds.
     pub live_bytes: i64,
+    /// Most that `live_bytes` ever was, or has been since [`reset_peak`].
+    pub peak_bytes: i64,
     /// Allocations ever made; a reallocation is one.
     pub allocations: u64,
+}
+
+impl Usage {
+    const NOTHING: Self = Self { live_blocks: 0, live_bytes: 0, peak_bytes: 0, allocations: 0 };
 }
 
 thread_local! {
     static CURRENT: Cell<u8> = const { Cell::new(Scope::Other as u8) };
     static USAGE: [Cell<Usage>; SCOPES] = const {
-        [const { Cell::new(Usage { live_blocks: 0, live_bytes: 0, allocations: 0 }) }; SCOPES]
+        [const { Cell::new(Usage::NOTHING) }; SCOPES]
     };
 }
 
@@ -86,6 +92,15 @@ pub fn current() -> Scope {
 /// What `scope` holds, on the calling thread. All zero unless [`is_counting`].
 pub fn usage(scope: Scope) -> Usage {
     USAGE.with(|usage| usage[scope as usize].get())
+}
+
+/// Has the peak of `scope` start anew from what it holds, on the calling thread.
+pub fn reset_peak(scope: Scope) {
+    USAGE.with(|usage| {
+        let cell = &usage[scope as usize];
+        let now = cell.get();
+        cell.set(Usage { peak_bytes: now.live_bytes, ..now });
+    });
 }
 
 /// Whether [`CountingAllocator`] is this process's global allocator.
@@ -127,6 +142,7 @@ fn charge(scope: u8, blocks: i64, bytes: i64, allocations: u64) {
         let mut now = cell.get();
         now.live_blocks += blocks;
         now.live_bytes += bytes;
+        now.peak_bytes = now.peak_bytes.max(now.live_bytes);
         now.allocations += allocations;
         cell.set(now);
     });

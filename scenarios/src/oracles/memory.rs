@@ -1,5 +1,7 @@
 //! O6 bounded memory: the gateway never held more than what its configuration allows the clients of the plan.
 
+use std::collections::BTreeMap;
+
 use rehearsal_sim::clients::{
     media::MediaPlan,
     publisher::{PublishPlan, Source},
@@ -11,14 +13,14 @@ use crate::{
 };
 
 /// What the gateway needs besides its clients, in bytes: tables that grow by doubling.
-const BASE_BYTES: u64 = 192 << 10;
+const BASE_BYTES: u64 = 64 << 10;
 /// What a connection needs besides what it carries: its task, its session, and the buffers of an HTTP request.
-const CONNECTION_BYTES: u64 = 40 << 10;
+const CONNECTION_BYTES: u64 = 32 << 10;
 /// What one of a crowd needs that keeps up: frames are in the ring for all of them, and buffers have long been grown. As
 /// `tests/memory.rs` has it.
 const CROWD_MEMBER_BYTES: u64 = 8 << 10;
 /// What a frame needs besides its payload, in the ring and in the queues.
-const FRAME_BYTES: u64 = 512;
+const FRAME_BYTES: u64 = 256;
 /// Frames that a subscriber takes at a time.
 const BATCH_FRAMES: u64 = 16;
 /// Answers are joined to runs of this length.
@@ -35,36 +37,73 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
 
 /// The most that clients of `plan` can make the gateway hold, in bytes.
 pub fn bytes_max(plan: &Plan) -> u64 {
-    let live = &plan.config.live;
-    let publishers: u64 = plan.publishers.iter().map(|p| publisher_bytes(plan, &p.plan)).sum();
     let frame_max =
         plan.publishers.iter().map(|p| frame_bytes_max(&p.plan)).max().unwrap_or_default();
     // A subscriber pins one batch, which ends with the frame that fills it.
-    let batch = (BATCH_FRAMES * frame_max).min(live.in_flight_bytes as u64 + frame_max);
-    let players = plan.players.len() as u64 * (CONNECTION_BYTES + batch);
+    let batch = (BATCH_FRAMES * frame_max).min(plan.config.live.in_flight_bytes as u64 + frame_max);
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
-    let raw_clients: u64 = plan.raw_clients.iter().map(|raw| raw_bytes(plan, raw, batch)).sum();
-    BASE_BYTES + publishers + players + crowds + raw_clients
+    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds
 }
 
-/// A ring, and a message on its way in, whose buffer grows by doubling.
-fn publisher_bytes(plan: &Plan, publish: &PublishPlan) -> u64 {
-    let frame_max = frame_bytes_max(publish);
-    let ring_max = plan.config.live.ring_bytes as u64 + frame_max;
-    CONNECTION_BYTES + 2 * frame_max + (2 * held_bytes(plan, publish)).min(2 * ring_max)
+/// Rings: a stream has one, which begins anew with each publish.
+fn rings_bytes(plan: &Plan) -> u64 {
+    let mut rings: BTreeMap<&str, u64> = BTreeMap::new();
+    for publisher in &plan.publishers {
+        let most = rings.entry(&publisher.plan.stream).or_default();
+        *most = held_bytes(plan, &publisher.plan).max(*most);
+    }
+    rings.into_values().sum()
+}
+
+/// The most that those who are there at a time need besides the rings; crowds are counted by themselves.
+fn connections_bytes(plan: &Plan, batch: u64) -> u64 {
+    let publishers = plan.publishers.iter().map(|publisher| {
+        let of = &publisher.plan;
+        // The message on its way in, in a buffer that grows by doubling.
+        let bytes = CONNECTION_BYTES + 2 * frame_bytes_max(of);
+        (of.start_ms, of.start_ms + of.duration_ms, bytes)
+    });
+    let players = plan.players.iter().map(|player| {
+        // What keeps up has its frames in the ring.
+        let is_behind = plan.may_skip(&player.host) || player.plan.stall.is_some();
+        let bytes = CONNECTION_BYTES + if is_behind { batch } else { 0 };
+        (player.plan.start_ms, player.plan.leave_ms, bytes)
+    });
+    let raw_clients = plan.raw_clients.iter();
+    let raw_clients =
+        raw_clients.map(|raw| (raw.plan.start_ms, raw.plan.leave_ms, raw_bytes(plan, raw, batch)));
+    let connections: Vec<(u64, u64, u64)> = publishers.chain(players).chain(raw_clients).collect();
+    let linger_ms = linger_ms(plan);
+    let at = |ms: u64| {
+        let is_there = |(from, to, _): &&(u64, u64, u64)| *from <= ms && ms <= to + linger_ms;
+        connections.iter().filter(is_there).map(|(.., bytes)| bytes).sum()
+    };
+    connections.iter().map(|(from, ..)| at(*from)).max().unwrap_or(0)
+}
+
+/// How long a connection may outlive what its client does.
+fn linger_ms(plan: &Plan) -> u64 {
+    let config = &plan.config;
+    let silence_ms = config.rtmp.publisher_silence_ms.max(config.live.player_stall_ms);
+    let unnoticed_ms = config.rtmp.ping_ms + config.rtmp.ping_timeout_ms;
+    let is_befallen = !plan.faults.is_empty();
+    plan.terms.slack_ms + silence_ms + if is_befallen { unnoticed_ms } else { 0 }
 }
 
 /// What of a publish is held at a time: what is younger than configured, or since the last keyframe.
 fn held_bytes(plan: &Plan, publish: &PublishPlan) -> u64 {
     let live = &plan.config.live;
+    let most = live.ring_bytes as u64 + frame_bytes_max(publish);
     match &publish.source {
-        Source::FlvFile(_) => frame_bytes_max(publish),
+        Source::FlvFile(_) => frame_bytes_max(publish).min(most),
         Source::Generated(media) => {
             let gop_ms = u64::from(media.gop_frames) * 40;
-            let span_ms = live.keep_ms.max(gop_ms.min(live.gop_ms)) + gop_ms.min(live.gop_ms);
+            let gop_ms = gop_ms.min(live.gop_ms);
+            let span_ms = live.keep_ms.max(gop_ms) + gop_ms;
             let held_ms = (span_ms + plan.terms.slack_ms).min(publish.duration_ms);
-            bytes_per_second(media) * (held_ms + 1_000) / 1_000 + media.keyframe_bytes as u64
+            let bytes = bytes_per_second(media) * (held_ms + 1_000) / 1_000;
+            (bytes + media.keyframe_bytes as u64).min(most)
         }
     }
 }
@@ -91,7 +130,7 @@ fn frame_bytes_max(publish: &PublishPlan) -> u64 {
 }
 
 /// A message of any length that is allowed, as far as it was sent, in a buffer that grows by doubling; answers until no more
-/// is read; and what a subscriber pins, which it may be as well.
+/// is read; and what a subscriber pins that does not read at once, which it may be as well.
 fn raw_bytes(plan: &Plan, raw: &RawClient, batch: u64) -> u64 {
     let sent: u64 = raw.plan.pieces.iter().map(|piece| piece.len() as u64).sum();
     let config = &plan.config;
@@ -104,5 +143,6 @@ fn raw_bytes(plan: &Plan, raw: &RawClient, batch: u64) -> u64 {
         Listener::Http => 2 * sent.min(config.http.max_head_bytes as u64),
     };
     let answers = (16 * sent).min(config.live.in_flight_bytes as u64 + RUN_BYTES);
-    CONNECTION_BYTES + unfinished + answers + batch
+    let is_behind = raw.plan.read_from_ms > raw.plan.start_ms;
+    CONNECTION_BYTES + unfinished + answers + if is_behind { batch } else { 0 }
 }

@@ -11,9 +11,10 @@
 //! | O7 non-interference | healthy clients against the twin run without the faulty ones |
 //! | O8 bounded liveness and baseline | ends in time, not before; tasks, sockets and streams at rest and after the end |
 //! | O10 timestamps | each subscriber's times against its publishers' and other subscribers', and from one publish to the next against what passed |
-//! | O13 two-way progress | how long bytes lie unread at the gateway |
-//! | O14 time hygiene | polls at rest; a run with wall-clock steps against its twin without |
+//! | O13 two-way progress | how long bytes lie unread at the gateway, and how long those it wrote do not get away |
+//! | O14 time hygiene | polls at rest and while connections idle; a run with wall-clock steps against its twin without |
 //! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
+//! | O24 no panic | nothing panics ([`panicked`]) |
 //! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
 //!
 //! What a plan's [`Terms`](crate::plan::Terms) allow for is not held against anybody: how clients on faulty hosts fare, gaps
@@ -61,7 +62,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 16] = [
+const JUDGES: [Judge; 18] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -74,17 +75,20 @@ const JUDGES: [Judge; 16] = [
     ("O8 baseline", baseline::judge),
     ("O10 timestamps", integrity::timestamps),
     ("O10 timestamps", timeline::judge),
+    ("O8 bounded liveness", baseline::ends_in_time),
     ("O13 two-way progress", progress::judge),
-    ("O14 time hygiene", baseline::idle_polls),
+    ("O14 time hygiene", baseline::polls_at_rest),
+    ("O14 time hygiene", baseline::polls_in_idle_hour),
     ("O14 time hygiene", twin::wall_clock),
     ("O24 parser robustness", raw_clients::judge),
 ];
 
 const DETERMINISM: &str = "O26 determinism";
+const NO_PANIC: &str = "O24 no panic";
 
 /// Names of all oracles, each with its number first.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    JUDGES.iter().map(|(oracle, _)| *oracle).chain([DETERMINISM])
+    JUDGES.iter().map(|(oracle, _)| *oracle).chain([NO_PANIC, DETERMINISM])
 }
 
 /// Judges a run by every oracle.
@@ -94,6 +98,11 @@ pub fn judge(evidence: &Evidence) -> Vec<Violation> {
         found.map(move |what| Violation { oracle, what }).collect::<Vec<_>>()
     };
     JUDGES.iter().flat_map(found).collect()
+}
+
+/// What panicked in a run, with its place: a peer may send what it likes, and no run is broken off.
+pub fn panicked(what: String) -> Violation {
+    Violation { oracle: NO_PANIC, what }
 }
 
 /// Judges two runs of one scenario with one seed: they are the same, event for event and poll for poll.

@@ -1,7 +1,7 @@
-//! The cast of a plan, on whatever network it plays: the gateway, its clients, and their reports.
+//! The clients of a plan, on whatever network they play, and their reports.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -9,11 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rehearsal_core::{
-    config::Config,
-    env::Env,
-    gateway::{Ended, Gateway, Shared},
-};
+use rehearsal_core::env::Env;
 use rehearsal_sim::clients::{
     crowd::{self, CrowdReport},
     flv_viewer,
@@ -21,112 +17,19 @@ use rehearsal_sim::clients::{
     raw::{self, RawReport},
     rtmp_player::{self, PlayReport},
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::Notify, time::Instant};
 
-use super::evidence::Evidence;
+use super::serving::Addresses;
 use crate::plan::{Crowd, Listener, Plan, Protocol};
 
-/// Where the gateway serves.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Addresses {
-    /// RTMP.
-    pub(super) rtmp: SocketAddr,
-    /// HTTP.
-    pub(super) http: SocketAddr,
-}
-
-impl Addresses {
-    /// Those of a gateway with `config` at `ip`.
-    pub(super) fn configured(ip: IpAddr, config: &Config) -> Self {
-        Self {
-            rtmp: SocketAddr::new(ip, config.rtmp.listen.port()),
-            http: SocketAddr::new(ip, config.http.listen.port()),
-        }
-    }
-}
-
-/// The gateway, serving in a task of its host.
-pub(super) struct Serving<E: Env> {
-    shared: Arc<Shared<E>>,
-    addresses: Addresses,
-    shutdown: CancellationToken,
-    ended: Arc<Slots<Ended>>,
-    _task: E::Task,
-}
-
-impl<E: Env> Serving<E> {
-    /// Starts the gateway on the host of `env`, where others reach it at `ip`.
-    ///
-    /// # Panics
-    /// When its ports are taken.
-    pub(super) async fn start(env: &E, ip: IpAddr, config: Config) -> Self {
-        let shutdown = CancellationToken::new();
-        let gateway = Gateway::bind(env.clone(), config, shutdown.clone())
-            .await
-            .expect("the gateway's ports are free");
-        let shared = gateway.shared();
-        let addresses = Addresses {
-            rtmp: SocketAddr::new(ip, gateway.rtmp_addr().port()),
-            http: SocketAddr::new(ip, gateway.http_addr().port()),
-        };
-        let ended = Slots::new(1);
-        let task = {
-            let ended = Arc::clone(&ended);
-            env.spawn(async move { ended.fill(0, gateway.run().await) })
-        };
-        Self { shared, addresses, shutdown, ended, _task: task }
-    }
-
-    /// Where it serves.
-    pub(super) fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// Streams in its registry.
-    pub(super) fn streams(&self) -> usize {
-        self.shared.live.len()
-    }
-
-    /// Tells it to end in order.
-    pub(super) fn shut_down(&self) {
-        self.shutdown.cancel();
-    }
-
-    /// Its host has crashed: it has ended, and cut nobody that could tell.
-    pub(super) fn crashed(&self) {
-        self.ended.fill_if_empty(0, || Ended { cut_connections: 0 });
-    }
-
-    /// Has it shut down, and waits until it has.
-    pub(super) async fn end(&self) -> Ended {
-        self.shut_down();
-        self.ended.all().await[0]
-    }
-
-    /// Waits for every report of `clients`, ends the gateway, and gives what there is to judge where nobody looks into
-    /// hosts.
-    pub(super) async fn see_out(self, clients: &Clients, plan: Plan) -> Evidence {
-        let (publishers, players, raw_clients) = clients.reports().await;
-        sleep(Duration::from_millis(plan.terms.calm_ms)).await;
-        let streams_at_rest = self.streams();
-        let cut_connections = self.end().await.cut_connections;
-        Evidence {
-            plan,
-            publishers,
-            players,
-            raw_clients,
-            crowds: Vec::new(),
-            twin: None,
-            streams_at_rest,
-            streams_after_shutdown: self.streams(),
-            cut_connections,
-            host: None,
-        }
-    }
+/// One client, by its index in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Publisher(usize),
+    Player(usize),
+    RawClient(usize),
+    /// One of a crowd, by the crowd's index and its own.
+    OfCrowd(usize, usize),
 }
 
 /// The clients of a plan, and what they reported.
@@ -150,116 +53,128 @@ impl Clients {
         }
     }
 
-    /// What the publisher at `index` of the plan does from its start to its report; times count from `origin`.
-    pub(super) fn publisher<E: Env>(
-        &self,
-        index: usize,
-        env: E,
-        gateway: Addresses,
-        origin: Instant,
-        notes: Notes,
-    ) -> impl Future<Output = ()> + Send + use<E> {
-        let reports = Arc::clone(&self.publishers);
-        let plan = self.plan.publishers[index].plan.clone();
-        let run = publisher::run(env, gateway.rtmp, plan, origin, notes);
-        async move { reports.fill(index, run.await) }
-    }
-
-    /// What the subscriber at `index` of the plan does from its start to its report; times count from `origin`.
-    pub(super) fn player<E: Env>(
-        &self,
-        index: usize,
-        env: E,
-        gateway: Addresses,
-        origin: Instant,
-        notes: Notes,
-    ) -> impl Future<Output = ()> + Send + use<E> {
-        let reports = Arc::clone(&self.players);
-        let player = &self.plan.players[index];
-        let (plan, protocol) = (player.plan.clone(), player.protocol);
-        async move {
-            let report = match protocol {
-                Protocol::Rtmp => rtmp_player::run(env, gateway.rtmp, plan, origin, notes).await,
-                Protocol::HttpFlv => flv_viewer::run(env, gateway.http, plan, origin, notes).await,
-            };
-            reports.fill(index, report);
-        }
-    }
-
-    /// What the raw client at `index` of the plan does from its start to its report; times count from `origin`.
-    pub(super) fn raw_client<E: Env>(
-        &self,
-        index: usize,
-        env: E,
-        gateway: Addresses,
-        origin: Instant,
-    ) -> impl Future<Output = ()> + Send + use<E> {
-        let reports = Arc::clone(&self.raw_clients);
-        let raw = &self.plan.raw_clients[index];
-        let (plan, listener) = (raw.plan.clone(), raw.listener);
-        async move {
-            let address = match listener {
-                Listener::Rtmp => gateway.rtmp,
-                Listener::Http => gateway.http,
-            };
-            let report = raw::run(env, address, plan, origin).await;
-            reports.fill(index, report.map_err(|error| error.kind().to_string()));
-        }
-    }
-
-    /// What the member `member` of the crowd at `index` of the plan does from its start to its report.
-    pub(super) fn of_crowd<E: Env>(
-        &self,
-        (index, member): (usize, usize),
-        env: E,
-        gateway: Addresses,
-        origin: Instant,
-    ) -> impl Future<Output = ()> + Send + use<E> {
-        let reports = Arc::clone(&self.crowds[index]);
-        let Crowd { protocol, every_us, ref plan, .. } = self.plan.crowds[index];
-        let mut plan = plan.clone();
-        plan.start_ms += member as u64 * every_us / 1_000;
-        let over_http = protocol == Protocol::HttpFlv;
-        let address = if over_http { gateway.http } else { gateway.rtmp };
-        async move {
-            let report = crowd::run(env, address, over_http, plan, origin).await;
-            reports.fill(member, report);
-        }
-    }
-
-    /// Waits for the report of each of a crowd.
-    pub(super) async fn crowd_reports(&self) -> Vec<Vec<CrowdReport>> {
-        let mut all = Vec::new();
-        for crowd in &self.crowds {
-            all.push(crowd.all().await);
+    /// Everybody, each with the name of its host, in the order in which they are started.
+    pub(super) fn all(&self) -> Vec<(&str, Role)> {
+        let Plan { publishers, players, raw_clients, crowds, .. } = &self.plan;
+        let mut all: Vec<(&str, Role)> = Vec::new();
+        all.extend(
+            publishers.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Publisher(index))),
+        );
+        all.extend(players.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Player(index))));
+        all.extend(
+            raw_clients.iter().zip(0..).map(|(r, index)| (&r.host[..], Role::RawClient(index))),
+        );
+        for (crowd, index) in crowds.iter().zip(0..) {
+            all.extend(
+                (0..crowd.count).map(|member| (&crowd.host[..], Role::OfCrowd(index, member))),
+            );
         }
         all
     }
 
-    /// Waits for every report: publishers', players' and raw clients', in the order of the plan.
+    /// What the one in `role` does on the host of `env`, from its start to its report; times count from `origin`.
+    pub(super) fn play<E: Env>(
+        &self,
+        role: Role,
+        env: E,
+        gateway: Addresses,
+        origin: Instant,
+        notes: Notes,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match role {
+            Role::Publisher(index) => {
+                let reports = Arc::clone(&self.publishers);
+                let plan = self.plan.publishers[index].plan.clone();
+                let publishing = publisher::run(env, gateway.rtmp, plan, origin, notes);
+                Box::pin(async move { reports.fill(index, publishing.await) })
+            }
+            Role::Player(index) => {
+                let reports = Arc::clone(&self.players);
+                let player = &self.plan.players[index];
+                let (plan, protocol) = (player.plan.clone(), player.protocol);
+                Box::pin(async move {
+                    let Addresses { rtmp, http } = gateway;
+                    let report = match protocol {
+                        Protocol::Rtmp => rtmp_player::run(env, rtmp, plan, origin, notes).await,
+                        Protocol::HttpFlv => flv_viewer::run(env, http, plan, origin, notes).await,
+                    };
+                    reports.fill(index, report);
+                })
+            }
+            Role::RawClient(index) => {
+                let reports = Arc::clone(&self.raw_clients);
+                let raw = &self.plan.raw_clients[index];
+                let address = match raw.listener {
+                    Listener::Rtmp => gateway.rtmp,
+                    Listener::Http => gateway.http,
+                };
+                let speaking = raw::run(env, address, raw.plan.clone(), origin);
+                Box::pin(async move {
+                    let report = speaking.await;
+                    reports.fill(index, report.map_err(|error| error.kind().to_string()));
+                })
+            }
+            Role::OfCrowd(index, member) => {
+                let reports = Arc::clone(&self.crowds[index]);
+                let Crowd { protocol, every_us, ref plan, .. } = self.plan.crowds[index];
+                let mut plan = plan.clone();
+                plan.start_ms += member as u64 * every_us / 1_000;
+                let over_http = protocol == Protocol::HttpFlv;
+                let address = if over_http { gateway.http } else { gateway.rtmp };
+                let playing = crowd::run(env, address, over_http, plan, origin);
+                Box::pin(async move { reports.fill(member, playing.await) })
+            }
+        }
+    }
+
+    /// Waits for every report.
     pub(super) async fn reports(&self) -> Reports {
         let publishers = self.publishers.all().await;
-        (publishers, self.players.all().await, self.raw_clients.all().await)
+        let (players, raw_clients) = (self.players.all().await, self.raw_clients.all().await);
+        let mut crowds = Vec::new();
+        for crowd in &self.crowds {
+            crowds.push(crowd.all().await);
+        }
+        Reports { publishers, players, raw_clients, crowds }
     }
 
     /// What the clients of the host called `name` would have reported, who are gone with it.
     pub(super) fn report_crash(&self, name: &str, at: Duration) {
-        for (index, _) in self.plan.publishers.iter().enumerate().filter(|(_, p)| p.host == name) {
-            let plan = &self.plan.publishers[index].plan;
-            self.publishers.fill_if_empty(index, || PublishReport::crashed(plan));
-        }
-        for (index, _) in self.plan.players.iter().enumerate().filter(|(_, p)| p.host == name) {
-            let plan = &self.plan.players[index].plan;
-            self.players.fill_if_empty(index, || PlayReport::crashed(plan, at));
-        }
-        for (index, _) in self.plan.raw_clients.iter().enumerate().filter(|(_, r)| r.host == name) {
-            self.raw_clients.fill_if_empty(index, || Err("crashed".to_owned()));
+        for (_, role) in self.all().into_iter().filter(|(host, _)| *host == name) {
+            match role {
+                Role::Publisher(index) => {
+                    let plan = &self.plan.publishers[index].plan;
+                    self.publishers.fill_if_empty(index, || PublishReport::crashed(plan));
+                }
+                Role::Player(index) => {
+                    let plan = &self.plan.players[index].plan;
+                    self.players.fill_if_empty(index, || PlayReport::crashed(plan, at));
+                }
+                Role::RawClient(index) => {
+                    self.raw_clients.fill_if_empty(index, || Err("crashed".to_owned()));
+                }
+                Role::OfCrowd(index, member) => {
+                    let gone = || CrowdReport {
+                        frames: 0,
+                        gaps: 0,
+                        violations: Vec::new(),
+                        last: None,
+                        end: "crashed".to_owned(),
+                    };
+                    self.crowds[index].fill_if_empty(member, gone);
+                }
+            }
         }
     }
 }
 
-/// What all clients said.
-pub(super) type Reports = (Vec<PublishReport>, Vec<PlayReport>, Vec<Result<RawReport, String>>);
+/// What all clients said, each kind in the order of the plan.
+pub(super) struct Reports {
+    pub(super) publishers: Vec<PublishReport>,
+    pub(super) players: Vec<PlayReport>,
+    pub(super) raw_clients: Vec<Result<RawReport, String>>,
+    pub(super) crowds: Vec<Vec<CrowdReport>>,
+}
 
 /// Results of tasks, collected until all are there.
 struct Slots<T> {

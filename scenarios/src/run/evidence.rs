@@ -32,12 +32,26 @@ pub struct Evidence {
     pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.
     pub streams_at_rest: usize,
-    /// Streams in the gateway's registry after it has shut down.
-    pub streams_after_shutdown: usize,
-    /// Connections that the shutdown had to cut.
-    pub cut_connections: usize,
+    /// The gateway's lives, one after the other: it begins another with each restart.
+    pub lives: Vec<Life>,
     /// What its host shows of the gateway; only the fabric looks into hosts.
     pub host: Option<HostEvidence>,
+}
+
+/// How the gateway ended, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// With its host.
+    Crashed,
+    /// It was told to.
+    ToldToEnd {
+        /// From then until it had ended; `None` when it never did.
+        took: Option<Duration>,
+        /// Connections that it had to cut.
+        cut_connections: usize,
+        /// Streams that are still in its registry.
+        streams: usize,
+    },
 }
 
 /// What the gateway's host shows.
@@ -47,9 +61,11 @@ pub struct HostEvidence {
     pub at_rest: Rest,
     /// Polls of the gateway's tasks in a second of rest.
     pub polls_at_rest: u64,
+    /// Polls of the gateway's tasks in the plan's [`idle_hour`](super::idle_hour), if it has one.
+    pub polls_in_idle_hour: Option<u64>,
     /// After the gateway has shut down.
     pub after_shutdown: Rest,
-    /// Most the gateway held on the heap above what it held when it began to serve, in bytes; 0 unless the
+    /// Most the gateway ever held on the heap above what it held when it began to serve, in bytes; 0 unless the
     /// process counts ([`heap::is_counting`](rehearsal_sim::heap::is_counting)).
     pub heap_bytes_max: i64,
     /// Longest time for which bytes lay unread at the gateway on one connection, by the name of the host they came from.
@@ -60,6 +76,9 @@ pub struct HostEvidence {
     /// Between which two looks, after the start of the run, the gateway let go of its last connection from a host, by the name of
     /// that host.
     pub let_go: BTreeMap<String, Range<Duration>>,
+    /// Longest time for which none of the bytes that the gateway had written on one connection were acknowledged, although the
+    /// peer's window had room and no packet was lost; by the name of the host they were for.
+    pub unsent: BTreeMap<String, Duration>,
 }
 
 impl Evidence {

@@ -1,28 +1,37 @@
 //! A plan in a simulated world: the fabric's hosts and links, virtual time, and a look into the gateway's host when the
 //! run rests.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rehearsal_core::env::Env;
-use rehearsal_sim::{
-    LinkConfig, SimEnv, SocketState, TIME_WAIT, Wait, World, clients::publisher::Notes, heap::Scope,
-};
-use tokio::time::{Instant, sleep, sleep_until};
+use rehearsal_sim::{LinkConfig, SimEnv, World, clients::publisher::Notes, heap::Scope};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
-    LIMIT_BEYOND_PLAN, REST, Ran, TraceSummary, Watch,
-    cast::{Clients, Serving},
-    evidence::{Evidence, HostEvidence, Rest},
+    LIMIT_BEYOND_PLAN, PANICKED, Ran, Shown, TraceSummary, Watch,
+    cast::Clients,
+    evidence::Evidence,
+    panics::caught,
     sampler::Sampler,
+    serving::{Serving, StandIn},
 };
 use crate::{
     fault::{Fault, Lever},
     plan::{ASSETS, Plan},
 };
 
-/// Carries out `plan` in a world with `seed`, which it gives back as it is then; as a twin, without what faulty hosts
-/// do.
-pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, is_twin: bool) -> (World, Ran) {
+/// How a plan is carried out, besides what it says.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Staging {
+    /// Without what faulty hosts do.
+    pub(super) is_twin: bool,
+    /// What serves in the gateway's place.
+    pub(super) stand_in: Option<StandIn<SimEnv>>,
+}
+
+/// Carries out `plan` in a world with `seed`, which it gives back as it is then; after a panic in the middle of something
+/// nobody can look at it any more.
+pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) -> (World, Ran) {
     let mut world = World::new(seed);
     let gateway = world.add_host("gateway", plan.gateway_link);
     gateway.set_heap_scope(Scope::Gateway);
@@ -44,27 +53,34 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, is_twin: bool) -> 
         world.take_netstat_at(at);
     }
     if let Some(name) = &watch.capture_at {
-        host(&world, name).start_capture();
+        host(world.hosts(), name).start_capture();
     }
     let faults = plan.faults.clone();
-    let cast = if is_twin { plan.without_faulty() } else { plan };
-    let evidence = world.run(limit, drive(gateway, world.hosts().to_vec(), cast, faults));
-    let capture = watch.capture_at.as_ref().and_then(|name| host(&world, name).take_capture());
-    let ran = Ran {
-        evidence: evidence.map_err(|error| error.to_string()),
+    let cast = if staging.is_twin { plan.without_faulty() } else { plan };
+    let driving = drive(gateway, world.hosts().to_vec(), cast, faults, staging.stand_in);
+    let evidence = match caught(|| world.run(limit, driving)) {
+        Some(evidence) => evidence.map_err(|error| error.to_string()),
+        None => Err(PANICKED.to_owned()),
+    };
+    let shown = caught(|| shown(&world, watch)).unwrap_or_default();
+    (world, Ran { evidence, shown })
+}
+
+fn shown(world: &World, watch: &Watch) -> Shown {
+    let capture_at = watch.capture_at.as_ref();
+    Shown {
         time: world.now(),
         notes: world.trace(|trace| trace.notes().to_vec()),
         trace: Some(
             world.trace(|trace| TraceSummary { hash: trace.hash(), events: trace.events() }),
         ),
-        capture,
+        capture: capture_at.and_then(|name| host(world.hosts(), name).take_capture()),
         netstat: world.netstat(),
-    };
-    (world, ran)
+    }
 }
 
-fn host<'w>(world: &'w World, name: &str) -> &'w SimEnv {
-    let found = world.hosts().iter().find(|host| host.name() == name);
+fn host<'h>(hosts: &'h [SimEnv], name: &str) -> &'h SimEnv {
+    let found = hosts.iter().find(|host| host.name() == name);
     found.unwrap_or_else(|| panic!("no host is called {name}"))
 }
 
@@ -88,81 +104,31 @@ fn notes_of(env: &SimEnv) -> Notes {
 /// Has everybody in `plan` play. `faults` are those of the plan and of the plan it is the twin of: a twin wakes when the
 /// others are due, and does nothing, so that the runs differ by nothing else.
 async fn drive(
-    gateway_env: SimEnv,
+    env: SimEnv,
     hosts: Vec<SimEnv>,
     plan: Plan,
     faults: Vec<Fault>,
+    stand_in: Option<StandIn<SimEnv>>,
 ) -> Evidence {
     let origin = Instant::now();
-    let serving = Serving::start(&gateway_env, gateway_env.ip(), plan.config.clone()).await;
+    let serving = Serving::start(&env, env.ip(), plan.config.clone(), stand_in).await;
     let addresses = serving.addresses();
     let clients = Clients::new(&plan);
-    let host =
-        |name: &str| hosts.iter().find(|host| host.name() == name).expect("was added").clone();
     let mut tasks = Vec::new();
-    for (index, publisher) in plan.publishers.iter().enumerate() {
-        let env = host(&publisher.host);
-        let notes = notes_of(&env);
-        let publish = clients.publisher(index, env.clone(), addresses, origin, notes);
-        tasks.push(env.spawn(publish));
+    for (name, role) in clients.all() {
+        let env = host(&hosts, name);
+        let playing = clients.play(role, env.clone(), addresses, origin, notes_of(env));
+        tasks.push(env.spawn(playing));
     }
-    for (index, player) in plan.players.iter().enumerate() {
-        let env = host(&player.host);
-        let notes = notes_of(&env);
-        let play = clients.player(index, env.clone(), addresses, origin, notes);
-        tasks.push(env.spawn(play));
-    }
-    for (index, raw) in plan.raw_clients.iter().enumerate() {
-        let env = host(&raw.host);
-        tasks.push(env.spawn(clients.raw_client(index, env.clone(), addresses, origin)));
-    }
-    for (index, crowd) in plan.crowds.iter().enumerate() {
-        let env = host(&crowd.host);
-        for member in 0..crowd.count {
-            let member = (index, member);
-            tasks.push(env.spawn(clients.of_crowd(member, env.clone(), addresses, origin)));
-        }
-    }
-    let mut sampler = Sampler::new(&gateway_env);
-    let mut stage = Stage { env: gateway_env.clone(), hosts, serving, plan };
+    let mut sampler = Sampler::new(&env, &hosts, &plan);
+    let mut stage = Stage { env, hosts, serving, stand_in, before: Vec::new(), plan };
     let reports = {
         let faults = stage.faults(faults, &clients, origin);
         tokio::join!(sampler.watch_until(clients.reports()), faults).0
     };
-    let crowds = clients.crowd_reports().await;
     drop(tasks);
-
-    let (publishers, players, raw_clients) = reports;
-    let Stage { serving, plan, hosts, .. } = stage;
-    sleep(Duration::from_millis(plan.terms.calm_ms)).await;
-    let (at_rest, streams_at_rest) = (rest_of(&gateway_env), serving.streams());
-    let polls = gateway_env.polls();
-    sleep(Duration::from_secs(1)).await;
-    let polls_at_rest = gateway_env.polls() - polls;
-    let cut_connections = serving.end().await.cut_connections;
-    sleep(TIME_WAIT + REST).await;
-    let after_shutdown = rest_of(&gateway_env);
-    let host = HostEvidence {
-        at_rest,
-        polls_at_rest,
-        after_shutdown,
-        heap_bytes_max: sampler.heap_bytes_max,
-        unread: sampler.unread(&hosts),
-        waits: waits_of(&gateway_env, &hosts),
-        let_go: sampler.let_go(&hosts),
-    };
-    Evidence {
-        plan,
-        publishers,
-        players,
-        raw_clients,
-        crowds,
-        twin: None,
-        streams_at_rest,
-        streams_after_shutdown: serving.streams(),
-        cut_connections,
-        host: Some(host),
-    }
+    let Stage { serving, before, plan, .. } = stage;
+    serving.see_out(before, plan, reports, Some(sampler)).await
 }
 
 /// The gateway on its host while faults befall it and others.
@@ -170,6 +136,9 @@ struct Stage {
     env: SimEnv,
     hosts: Vec<SimEnv>,
     serving: Serving<SimEnv>,
+    stand_in: Option<StandIn<SimEnv>>,
+    /// Its lives before this one.
+    before: Vec<Serving<SimEnv>>,
     plan: Plan,
 }
 
@@ -182,8 +151,7 @@ impl Stage {
             if !self.plan.faults.contains(&fault) {
                 continue;
             }
-            let host = self.hosts.iter().find(|host| host.name() == fault.host);
-            let host = host.unwrap_or_else(|| panic!("no host is called {}", fault.host));
+            let host = host(&self.hosts, &fault.host);
             fault.lever.pull(host, &self.hosts);
             let is_gateway = host.name() == self.env.name();
             match fault.lever {
@@ -192,34 +160,11 @@ impl Stage {
                 Lever::ShutDown if is_gateway => self.serving.shut_down(),
                 Lever::Restart if is_gateway => {
                     let (ip, config) = (self.env.ip(), self.plan.config.clone());
-                    self.serving = Serving::start(&self.env, ip, config).await;
+                    let next = Serving::start(&self.env, ip, config, self.stand_in).await;
+                    self.before.push(std::mem::replace(&mut self.serving, next));
                 }
                 _ => {}
             }
         }
-    }
-}
-
-/// When connections between `gateway` and each other of `hosts` waited for what was lost.
-fn waits_of(gateway: &SimEnv, hosts: &[SimEnv]) -> BTreeMap<String, Vec<Wait>> {
-    let at_gateway = gateway.waits();
-    let clients = hosts.iter().filter(|host| host.name() != gateway.name());
-    let waits = clients.map(|host| {
-        let its = at_gateway.iter().filter(|wait| *wait.remote.ip() == host.ip()).copied();
-        let mut waits: Vec<Wait> = its.chain(host.waits()).collect();
-        waits.sort_by_key(|wait| wait.from);
-        (host.name().to_owned(), waits)
-    });
-    waits.filter(|(_, waits)| !waits.is_empty()).collect()
-}
-
-fn rest_of(gateway: &SimEnv) -> Rest {
-    let netstat = gateway.netstat();
-    let resting = |state: SocketState| matches!(state, SocketState::Listen | SocketState::TimeWait);
-    let sockets = netstat.rows.iter().filter(|row| !resting(row.state));
-    Rest {
-        tasks: gateway.task_count(),
-        sockets: sockets.map(|row| format!("{:?} from {:?}", row.state, row.remote)).collect(),
-        time_wait: netstat.count(SocketState::TimeWait),
     }
 }

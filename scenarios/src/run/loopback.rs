@@ -21,9 +21,8 @@ use tokio::{
 };
 
 use super::{
-    Ran,
-    cast::{Clients, Serving},
-    notebook::Notebook,
+    PANICKED, Ran, Shown, assert_portable, cast::Clients, notebook::Notebook, panics::Panics,
+    serving::Serving,
 };
 use crate::plan::{ASSETS, Plan};
 
@@ -31,14 +30,23 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Time a run may take beyond its plan: nobody waits for more than a client's patience of 60 s.
 const LIMIT_BEYOND_PLAN: Duration = Duration::from_secs(90);
 
-/// Carries out `plans`, all at a time.
-pub(super) fn carry_out(plans: Vec<Plan>) -> Vec<Ran> {
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+/// Carries out `plans`, all at a time, and notes what panics.
+///
+/// # Panics
+/// When a plan has what only the fabric can do.
+pub(super) fn carry_out(plans: Vec<Plan>, panics: &Panics) -> Vec<Ran> {
+    plans.iter().for_each(assert_portable);
+    let panics = panics.clone();
+    let runtime = runtime::Builder::new_multi_thread()
+        .on_thread_start(move || panics.note_on_this_thread())
+        .enable_all()
+        .build();
     let runtime = runtime.expect("the system gives threads");
     let running: Vec<_> =
         plans.into_iter().map(|plan| runtime.spawn(carry_out_one(plan))).collect();
     let ran = running.into_iter().map(|run| runtime.block_on(run));
-    ran.map(|ran| ran.expect("a run that could begin ends")).collect()
+    let broken_off = || Ran { evidence: Err(PANICKED.to_owned()), shown: Shown::default() };
+    ran.map(|ran| ran.unwrap_or_else(|_| broken_off())).collect()
 }
 
 async fn carry_out_one(mut plan: Plan) -> Ran {
@@ -54,29 +62,20 @@ async fn carry_out_one(mut plan: Plan) -> Ran {
     let notebook = Notebook::default();
     let origin = Instant::now();
     let run = async {
-        let gateway = Serving::start(&Os, LOCALHOST, plan.config.clone()).await;
-        let (clients, addresses) = (Clients::new(&plan), gateway.addresses());
+        let serving = Serving::start(&Os, LOCALHOST, plan.config.clone(), None).await;
+        let (clients, addresses) = (Clients::new(&plan), serving.addresses());
         let mut tasks = Vec::new();
-        for (index, publisher) in plan.publishers.iter().enumerate() {
-            let notes = notebook.of(&publisher.host, origin);
-            tasks.push(Os.spawn(clients.publisher(index, Os, addresses, origin, notes)));
+        for (host, role) in clients.all() {
+            let notes = notebook.of(host, origin);
+            tasks.push(Os.spawn(clients.play(role, Os, addresses, origin, notes)));
         }
-        for (index, player) in plan.players.iter().enumerate() {
-            let notes = notebook.of(&player.host, origin);
-            tasks.push(Os.spawn(clients.player(index, Os, addresses, origin, notes)));
-        }
-        gateway.see_out(&clients, plan).await
+        let reports = clients.reports().await;
+        serving.see_out(Vec::new(), plan, reports, None).await
     };
-    let evidence = timeout(limit, run)
-        .await
-        .map_err(|_| format!("not done after {limit:?}; a task that panicked has told so above"));
+    let evidence = timeout(limit, run).await.map_err(|_| format!("not done after {limit:?}"));
     Ran {
         evidence,
-        time: origin.elapsed(),
-        notes: notebook.take(),
-        trace: None,
-        capture: None,
-        netstat: None,
+        shown: Shown { time: origin.elapsed(), notes: notebook.take(), ..Shown::default() },
     }
 }
 

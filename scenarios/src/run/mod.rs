@@ -4,16 +4,19 @@ mod cast;
 mod connections;
 mod evidence;
 mod fabric;
+mod idle;
 mod loopback;
 mod notebook;
+mod panics;
 mod sampler;
+mod serving;
 mod turmoil;
 
 use std::{ops::Range, time::Duration};
 
 use clap::ValueEnum;
 use rehearsal_sim::{
-    CaptureFile, Netstat,
+    CaptureFile, Netstat, SimEnv,
     clients::{
         publisher::Source,
         raw::RawReport,
@@ -22,7 +25,15 @@ use rehearsal_sim::{
     trace::{Note, Trace},
 };
 
-pub use self::evidence::{Evidence, HostEvidence, Rest};
+pub use self::{
+    evidence::{Evidence, HostEvidence, Life, Rest},
+    idle::{IdleHour, idle_hour},
+    serving::StandIn,
+};
+use self::{
+    fabric::Staging,
+    panics::{Panics, caught},
+};
 use crate::{
     catalogue::Scenario,
     oracles::{self, Violation},
@@ -33,6 +44,8 @@ use crate::{
 const LIMIT_BEYOND_PLAN: Duration = Duration::from_secs(600);
 /// After the last client has gone, everything of it must be gone within this.
 const REST: Duration = Duration::from_secs(1);
+/// Why a run has no evidence that a panic broke off.
+const PANICKED: &str = "a panic broke the run off";
 
 /// What carries a run's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,6 +111,12 @@ pub struct Outcome {
 struct Ran {
     /// Or why it did not come to its end.
     evidence: Result<Evidence, String>,
+    shown: Shown,
+}
+
+/// What a run shows besides its evidence.
+#[derive(Default)]
+struct Shown {
     time: Duration,
     notes: Vec<Note>,
     trace: Option<TraceSummary>,
@@ -106,9 +125,6 @@ struct Ran {
 }
 
 /// Runs `scenario` with `seed` in the simulated world.
-///
-/// # Panics
-/// When a task of the gateway or of a client panics.
 pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
     run_on(Net::Fabric, scenario, seed, &Watch::default())
 }
@@ -116,33 +132,46 @@ pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
 /// Runs `scenario` with `seed` on the fabric for its trace, which has the events that `watch` keeps.
 ///
 /// # Panics
-/// As [`run_on`].
+/// When a panic has broken the run off in the middle of an event.
 pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace {
-    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch, false);
+    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch, Staging::default());
     world.trace(|trace| trace.clone())
 }
 
 /// Runs `scenario` with `seed` on `net`, and on the fabric looks on.
 ///
-/// # Panics
-/// When a task of the gateway or of a client panics on the fabric; elsewhere that is a run that does not come to its end.
-/// When the system refuses the loopback threads, sockets or files, and when no host has the name [`Watch::capture_at`].
+/// Whatever panics (the gateway, a client, a plan that cannot be carried out on `net`, an oracle) is a violation.
 pub fn run_on(net: Net, scenario: &'static Scenario, seed: u64, watch: &Watch) -> Outcome {
-    let plan = (scenario.plan)(seed);
-    let ran = match net {
-        Net::Fabric => on_fabric(seed, plan, watch),
-        Net::Turmoil => turmoil::carry_out(seed, plan),
-        Net::Loopback => loopback::carry_out(vec![plan]).remove(0),
-    };
-    judge(scenario, seed, net, ran)
+    let panics = Panics::default();
+    let _noting = panics.note_here();
+    let ran = caught(|| {
+        let plan = (scenario.plan)(seed);
+        match net {
+            Net::Fabric => on_fabric(seed, plan, watch),
+            Net::Turmoil => turmoil::carry_out(seed, plan),
+            Net::Loopback => loopback::carry_out(vec![plan], &panics).remove(0),
+        }
+    });
+    judge(scenario, seed, net, ran, &panics)
+}
+
+/// Runs `scenario` with `seed` on the fabric with something else in the gateway's place, which need not be any good.
+pub fn run_stand_in(scenario: &'static Scenario, seed: u64, stand_in: StandIn<SimEnv>) -> Outcome {
+    let panics = Panics::default();
+    let _noting = panics.note_here();
+    let staging = Staging { stand_in: Some(stand_in), ..Staging::default() };
+    let ran =
+        caught(|| fabric::carry_out(seed, (scenario.plan)(seed), &Watch::default(), staging).1);
+    judge(scenario, seed, Net::Fabric, ran, &panics)
 }
 
 /// Carries out `plan` on the fabric, and once more without faulty hosts if it asks for that.
 fn on_fabric(seed: u64, plan: Plan, watch: &Watch) -> Ran {
     let twin = plan.terms.twin_within_ms.is_some().then(|| plan.clone());
-    let mut ran = fabric::carry_out(seed, plan, watch, false).1;
+    let mut ran = fabric::carry_out(seed, plan, watch, Staging::default()).1;
     if let (Some(twin), Ok(evidence)) = (twin, &mut ran.evidence) {
-        match fabric::carry_out(seed, twin, &Watch::default(), true).1.evidence {
+        let staging = Staging { is_twin: true, ..Staging::default() };
+        match fabric::carry_out(seed, twin, &Watch::default(), staging).1.evidence {
             Ok(twin) => evidence.twin = Some(Box::new(twin)),
             Err(stuck) => ran.evidence = Err(format!("without faulty hosts: {stuck}")),
         }
@@ -150,44 +179,89 @@ fn on_fabric(seed: u64, plan: Plan, watch: &Watch) -> Ran {
     ran
 }
 
-/// Runs `scenarios` with `seed` on the loopback, all at a time: it takes as long as the longest plan.
+/// What turmoil and the loopback would leave out, and nobody would notice.
 ///
 /// # Panics
-/// As [`run_on`].
-pub fn run_on_loopback(scenarios: &[&'static Scenario], seed: u64) -> Vec<Outcome> {
-    let plans = scenarios.iter().map(|scenario| (scenario.plan)(seed)).collect();
-    let ran = scenarios.iter().zip(loopback::carry_out(plans));
-    ran.map(|(scenario, ran)| judge(scenario, seed, Net::Loopback, ran)).collect()
+/// When `plan` has faults or crowds.
+fn assert_portable(plan: &Plan) {
+    assert!(plan.faults.is_empty(), "only the fabric has levers, and this plan has faults");
+    assert!(plan.crowds.is_empty(), "only the fabric has room for a crowd, and this plan has one");
 }
 
-fn judge(scenario: &'static Scenario, seed: u64, net: Net, ran: Ran) -> Outcome {
-    let (violations, frames_delivered, clients) = match &ran.evidence {
-        Ok(evidence) => {
-            let mut violations = oracles::judge(evidence);
-            violations.extend((scenario.check)(evidence));
-            let players = evidence.players.iter().map(|player| player.received.len() as u64);
-            let crowds = evidence.crowds.iter().flatten().map(|member| member.frames);
-            let frames = players.chain(crowds).sum();
-            (violations, frames, summaries(evidence))
-        }
-        Err(stuck) => {
-            let stuck = Violation { oracle: "O8 bounded liveness", what: stuck.clone() };
-            (vec![stuck], 0, Vec::new())
-        }
-    };
+/// Runs `scenarios` with `seed` on the loopback, all at a time: it takes as long as the longest plan. A panic is held against
+/// each of them.
+pub fn run_on_loopback(scenarios: &[&'static Scenario], seed: u64) -> Vec<Outcome> {
+    let panics = Panics::default();
+    let _noting = panics.note_here();
+    let ran = caught(|| {
+        let plans = scenarios.iter().map(|scenario| (scenario.plan)(seed)).collect();
+        loopback::carry_out(plans, &panics)
+    });
+    let mut ran = ran.unwrap_or_default().into_iter();
+    let panicked = panics.take();
+    let judged = scenarios.iter().map(|scenario| {
+        panics.add(&panicked);
+        judge(scenario, seed, Net::Loopback, ran.next(), &panics)
+    });
+    judged.collect()
+}
+
+/// What is made of a run.
+#[derive(Default)]
+struct Verdict {
+    violations: Vec<Violation>,
+    frames_delivered: u64,
+    clients: Vec<String>,
+}
+
+fn judge(
+    scenario: &'static Scenario,
+    seed: u64,
+    net: Net,
+    ran: Option<Ran>,
+    panics: &Panics,
+) -> Outcome {
+    let ran = ran.unwrap_or(Ran { evidence: Err(PANICKED.to_owned()), shown: Shown::default() });
+    let Ran { evidence, shown } = ran;
+    let mut verdict = caught(|| verdict(scenario, &evidence)).unwrap_or_default();
+    let panicked = panics.take();
+    if !panicked.is_empty() && evidence.is_err() {
+        // That it did not come to its end follows from it.
+        verdict.violations.clear();
+    }
+    verdict.violations.extend(panicked.into_iter().map(oracles::panicked));
+    let Verdict { violations, frames_delivered, clients } = verdict;
+    let Shown { time, notes, trace, capture, netstat } = shown;
     Outcome {
         scenario: scenario.name,
         seed,
         net,
         violations,
-        trace: ran.trace,
-        virtual_time: ran.time,
+        trace,
+        virtual_time: time,
         frames_delivered,
-        notes: ran.notes,
+        notes,
         clients,
-        evidence: ran.evidence.ok(),
-        capture: ran.capture,
-        netstat: ran.netstat,
+        evidence: evidence.ok(),
+        capture,
+        netstat,
+    }
+}
+
+fn verdict(scenario: &Scenario, evidence: &Result<Evidence, String>) -> Verdict {
+    match evidence {
+        Ok(evidence) => {
+            let mut violations = oracles::judge(evidence);
+            violations.extend((scenario.check)(evidence));
+            let players = evidence.players.iter().map(|player| player.received.len() as u64);
+            let crowds = evidence.crowds.iter().flatten().map(|member| member.frames);
+            let frames_delivered = players.chain(crowds).sum();
+            Verdict { violations, frames_delivered, clients: summaries(evidence) }
+        }
+        Err(stuck) => {
+            let stuck = Violation { oracle: "O8 bounded liveness", what: stuck.clone() };
+            Verdict { violations: vec![stuck], ..Verdict::default() }
+        }
     }
 }
 

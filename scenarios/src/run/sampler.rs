@@ -1,23 +1,28 @@
-//! A look at the gateway's host at regular times: what it holds on the heap, what it leaves unread, and which connections it
-//! lets go.
+//! A look at the gateway's host at regular times: what it leaves unread, what does not get away, which connections it lets go,
+//! and what it does while nothing happens; and, when a run rests, what is left.
 
 use std::{
     collections::BTreeMap,
     future::{Future, poll_fn},
     net::{IpAddr, SocketAddrV4},
-    ops::Range,
     pin::pin,
     task::Poll,
     time::Duration,
 };
 
 use rehearsal_sim::{
-    SimEnv, SocketState,
+    SimEnv, SocketRow, SocketState, TIME_WAIT, Wait,
     heap::{self, Scope},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::connections::Connections;
+use super::{
+    REST,
+    connections::Connections,
+    evidence::{HostEvidence, Rest},
+    idle::{IdleHour, idle_hour},
+};
+use crate::plan::Plan;
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_millis(250);
@@ -28,30 +33,54 @@ const SHORT_RUN: Duration = Duration::from_secs(3_600);
 /// Sockets of a host beyond which the look at each of them is left out: it would cost more than the run.
 const SOCKETS_MAX: usize = 500;
 
+/// A connection, by its addresses.
+type Connection = (SocketAddrV4, SocketAddrV4);
+
+/// Bytes that were written and that the peer could take.
+#[derive(Clone, Copy)]
+struct Unsent {
+    /// First sequence number that is not acknowledged.
+    unacknowledged: u64,
+    /// Packets lost on the links so far.
+    lost_packets: u64,
+    since: Instant,
+}
+
 /// What was seen so far.
 pub(super) struct Sampler {
     env: SimEnv,
+    hosts: BTreeMap<IpAddr, SimEnv>,
     start: Instant,
+    idle_hour: Option<IdleHour>,
+    /// Polls of the gateway's tasks when the idle hour began, and when it was over.
+    idle_polls: (Option<u64>, Option<u64>),
     heap_bytes_at_start: i64,
     connections: Connections,
     /// Connections on which bytes lie unread, and since when.
-    unread: BTreeMap<(SocketAddrV4, SocketAddrV4), Instant>,
-    pub(super) heap_bytes_max: i64,
+    unread: BTreeMap<Connection, Instant>,
+    unsent: BTreeMap<Connection, Unsent>,
     /// Longest time for which bytes lay unread, by the address they came from.
     unread_max: BTreeMap<IpAddr, Duration>,
+    /// Longest time for which bytes did not get away, by the address they were for.
+    unsent_max: BTreeMap<IpAddr, Duration>,
 }
 
 impl Sampler {
-    /// Nothing seen yet of the host of `env`, which serves already.
-    pub(super) fn new(env: &SimEnv) -> Self {
+    /// Nothing seen yet of the host of `env`, which serves already; `hosts` are those of `plan`, which begins now.
+    pub(super) fn new(env: &SimEnv, hosts: &[SimEnv], plan: &Plan) -> Self {
+        heap::reset_peak(Scope::Gateway);
         Self {
             env: env.clone(),
+            hosts: hosts.iter().map(|host| (host.ip(), host.clone())).collect(),
             start: Instant::now(),
             connections: Connections::default(),
+            idle_hour: idle_hour(plan),
+            idle_polls: (None, None),
             heap_bytes_at_start: heap::usage(Scope::Gateway).live_bytes,
             unread: BTreeMap::new(),
-            heap_bytes_max: 0,
+            unsent: BTreeMap::new(),
             unread_max: BTreeMap::new(),
+            unsent_max: BTreeMap::new(),
         }
     }
 
@@ -60,14 +89,13 @@ impl Sampler {
         let mut done = pin!(done);
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let start = Instant::now();
         poll_fn(|cx| {
             if let Poll::Ready(output) = done.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
             while ticks.poll_tick(cx).is_ready() {
                 self.look();
-                if start.elapsed() > SHORT_RUN {
+                if self.start.elapsed() > SHORT_RUN {
                     ticks.reset_after(SELDOM);
                 }
             }
@@ -77,42 +105,107 @@ impl Sampler {
     }
 
     fn look(&mut self) {
-        let held_bytes = heap::usage(Scope::Gateway).live_bytes - self.heap_bytes_at_start;
-        self.heap_bytes_max = self.heap_bytes_max.max(held_bytes);
+        self.look_at_polls();
         if self.env.socket_count() > SOCKETS_MAX {
             return;
         }
         let now = Instant::now();
         let netstat = self.env.netstat();
         self.connections.look(&netstat, now.duration_since(self.start));
-        let is_unread = |state| matches!(state, SocketState::Established | SocketState::CloseWait);
-        let unread = netstat.rows.iter().filter(|row| row.rx_queue > 0 && is_unread(row.state));
-        let before = std::mem::take(&mut self.unread);
-        for row in unread {
+        let (unread, unsent) = (std::mem::take(&mut self.unread), std::mem::take(&mut self.unsent));
+        for row in netstat.rows {
             let Some(remote) = row.remote else { continue };
-            let key = (row.local, remote);
-            let since = *before.get(&key).unwrap_or(&now);
-            self.unread.insert(key, since);
-            let most = self.unread_max.entry(IpAddr::V4(*remote.ip())).or_default();
-            *most = now.duration_since(since).max(*most);
+            let (connection, ip) = ((row.local, remote), IpAddr::V4(*remote.ip()));
+            if row.rx_queue > 0
+                && matches!(row.state, SocketState::Established | SocketState::CloseWait)
+            {
+                let since = *unread.get(&connection).unwrap_or(&now);
+                self.unread.insert(connection, since);
+                let most = self.unread_max.entry(ip).or_default();
+                *most = now.duration_since(since).max(*most);
+            }
+            if row.tx_queue > 0 && row.window_free > 0 {
+                let waiting = self.unsent(&row, ip, unsent.get(&connection).copied(), now);
+                self.unsent.insert(connection, waiting);
+                let most = self.unsent_max.entry(ip).or_default();
+                *most = now.duration_since(waiting.since).max(*most);
+            }
         }
     }
 
-    /// Longest time for which bytes lay unread, by the name of the host they came from.
-    pub(super) fn unread(&self, hosts: &[SimEnv]) -> BTreeMap<String, Duration> {
-        by_name(hosts, self.unread_max.iter().map(|(ip, most)| (ip, *most)))
+    /// How long the bytes of `row` have been waiting: since `before`, unless some were acknowledged or a packet was lost.
+    fn unsent(&self, row: &SocketRow, ip: IpAddr, before: Option<Unsent>, now: Instant) -> Unsent {
+        let lost_at_peer = self.hosts.get(&ip).map_or(0, SimEnv::link_dropped_packets);
+        let lost_packets = lost_at_peer + self.env.link_dropped_packets();
+        let unacknowledged = row.unacknowledged;
+        let is_stuck = |before: &Unsent| {
+            before.unacknowledged == unacknowledged && before.lost_packets == lost_packets
+        };
+        before.filter(is_stuck).unwrap_or(Unsent { unacknowledged, lost_packets, since: now })
     }
 
-    /// When the gateway let go of its connections, by the name of the host at their other end.
-    pub(super) fn let_go(&self, hosts: &[SimEnv]) -> BTreeMap<String, Range<Duration>> {
-        by_name(hosts, self.connections.let_go().map(|(ip, within)| (ip, within.clone())))
+    fn look_at_polls(&mut self) {
+        let Some(hour) = self.idle_hour else { return };
+        let (elapsed, polls) = (self.start.elapsed(), self.env.polls());
+        if elapsed >= hour.from {
+            self.idle_polls.0.get_or_insert(polls);
+        }
+        if elapsed >= hour.to {
+            self.idle_polls.1.get_or_insert(polls);
+        }
     }
-}
 
-fn by_name<'a, T>(
-    hosts: &[SimEnv],
-    found: impl Iterator<Item = (&'a IpAddr, T)>,
-) -> BTreeMap<String, T> {
-    let host = |ip: &IpAddr| hosts.iter().find(|host| host.ip() == *ip);
-    found.filter_map(|(ip, what)| Some((host(ip)?.name().to_owned(), what))).collect()
+    /// Notes what was seen until now, what is left when the last client has gone, and, a second later, what was polled meanwhile.
+    pub(super) async fn at_rest(&self, host: &mut HostEvidence) {
+        host.heap_bytes_max = heap::usage(Scope::Gateway).peak_bytes - self.heap_bytes_at_start;
+        (host.unread, host.unsent) =
+            (self.by_name(self.unread_max.iter()), self.by_name(self.unsent_max.iter()));
+        host.let_go = self.by_name(self.connections.let_go());
+        host.waits = self.waits();
+        host.polls_in_idle_hour =
+            self.idle_polls.1.zip(self.idle_polls.0).map(|(to, from)| to - from);
+        host.at_rest = self.rest();
+        let polls = self.env.polls();
+        sleep(Duration::from_secs(1)).await;
+        host.polls_at_rest = self.env.polls() - polls;
+    }
+
+    /// Notes what is left when the gateway has ended and every socket has had its time.
+    pub(super) async fn after_shutdown(&self, host: &mut HostEvidence) {
+        sleep(TIME_WAIT + REST).await;
+        host.after_shutdown = self.rest();
+    }
+
+    fn by_name<'a, T: Clone + 'a>(
+        &self,
+        by_address: impl Iterator<Item = (&'a IpAddr, &'a T)>,
+    ) -> BTreeMap<String, T> {
+        let named = by_address.filter_map(|(ip, what)| Some((self.hosts.get(ip)?, what)));
+        named.map(|(host, what)| (host.name().to_owned(), what.clone())).collect()
+    }
+
+    /// When connections between the gateway and each other host waited for what was lost.
+    fn waits(&self) -> BTreeMap<String, Vec<Wait>> {
+        let at_gateway = self.env.waits();
+        let clients = self.hosts.values().filter(|host| host.name() != self.env.name());
+        let waits = clients.map(|host| {
+            let its = at_gateway.iter().filter(|wait| *wait.remote.ip() == host.ip()).copied();
+            let mut waits: Vec<Wait> = its.chain(host.waits()).collect();
+            waits.sort_by_key(|wait| wait.from);
+            (host.name().to_owned(), waits)
+        });
+        waits.filter(|(_, waits)| !waits.is_empty()).collect()
+    }
+
+    fn rest(&self) -> Rest {
+        let netstat = self.env.netstat();
+        let is_resting =
+            |state: SocketState| matches!(state, SocketState::Listen | SocketState::TimeWait);
+        let sockets = netstat.rows.iter().filter(|row| !is_resting(row.state));
+        Rest {
+            tasks: self.env.task_count(),
+            sockets: sockets.map(|row| format!("{:?} from {:?}", row.state, row.remote)).collect(),
+            time_wait: netstat.count(SocketState::TimeWait),
+        }
+    }
 }

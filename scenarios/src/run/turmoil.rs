@@ -10,9 +10,10 @@ use rehearsal_sim::turmoil_env::TurmoilEnv;
 use tokio::time::Instant;
 
 use super::{
-    LIMIT_BEYOND_PLAN, Ran,
-    cast::{Addresses, Clients, Serving},
+    LIMIT_BEYOND_PLAN, Ran, Shown, assert_portable,
+    cast::Clients,
     notebook::Notebook,
+    serving::{Addresses, Serving},
 };
 use crate::plan::{ASSETS, Plan};
 
@@ -23,7 +24,11 @@ const LATENCY_MAX: Duration = Duration::from_millis(20);
 const TCP_CAPACITY: usize = 256;
 
 /// Carries out `plan`; `seed` draws latencies and whose turn is when.
+///
+/// # Panics
+/// When the plan has what only the fabric can do.
 pub(super) fn carry_out(seed: u64, plan: Plan) -> Ran {
+    assert_portable(&plan);
     let mut sim = turmoil::Builder::new()
         .rng_seed(seed)
         // Dates come from `TurmoilEnv::wall_clock`; turmoil's own begin at the real one.
@@ -40,26 +45,13 @@ pub(super) fn carry_out(seed: u64, plan: Plan) -> Ran {
     let addresses = Addresses::configured(gateway.ip(), &plan.config);
 
     // A host that nobody speaks to any more still answers: only the gateway's end ends the run.
-    for (index, publisher) in plan.publishers.iter().enumerate() {
-        let (clients, notebook) = (Arc::clone(&clients), notebook.clone());
-        let env = client(&sim, seed, &publisher.host);
-        sim.host(publisher.host.as_str(), move || {
+    for (host, role) in clients.all() {
+        let (playing, notebook) = (Arc::clone(&clients), notebook.clone());
+        let env = client(&sim, seed, host);
+        sim.host(host, move || {
             let (origin, env) = (Instant::now(), env.clone());
             let notes = notebook.of(env.name(), origin);
-            let publishing = clients.publisher(index, env, addresses, origin, notes);
-            async move {
-                publishing.await;
-                pending().await
-            }
-        });
-    }
-    for (index, player) in plan.players.iter().enumerate() {
-        let (clients, notebook) = (Arc::clone(&clients), notebook.clone());
-        let env = client(&sim, seed, &player.host);
-        sim.host(player.host.as_str(), move || {
-            let (origin, env) = (Instant::now(), env.clone());
-            let notes = notebook.of(env.name(), origin);
-            let playing = clients.player(index, env, addresses, origin, notes);
+            let playing = playing.play(role, env, addresses, origin, notes);
             async move {
                 playing.await;
                 pending().await
@@ -70,8 +62,9 @@ pub(super) fn carry_out(seed: u64, plan: Plan) -> Ran {
     {
         let found = Arc::clone(&found);
         sim.client("gateway", async move {
-            let serving = Serving::start(&gateway, gateway.ip(), plan.config.clone()).await;
-            let evidence = serving.see_out(&clients, plan).await;
+            let serving = Serving::start(&gateway, gateway.ip(), plan.config.clone(), None).await;
+            let reports = clients.reports().await;
+            let evidence = serving.see_out(Vec::new(), plan, reports, None).await;
             *found.lock().expect("no panic under the lock") = Some(evidence);
             Ok(())
         });
@@ -83,11 +76,7 @@ pub(super) fn carry_out(seed: u64, plan: Plan) -> Ran {
             Ok(()) => Ok(evidence.expect("the gateway's end ends the run")),
             Err(error) => Err(error.to_string()),
         },
-        time: sim.elapsed(),
-        notes: notebook.take(),
-        trace: None,
-        capture: None,
-        netstat: None,
+        shown: Shown { time: sim.elapsed(), notes: notebook.take(), ..Shown::default() },
     }
 }
 

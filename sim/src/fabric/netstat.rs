@@ -77,6 +77,10 @@ pub struct SocketRow {
     pub rx_queue: usize,
     /// Bytes that are not acknowledged.
     pub tx_queue: usize,
+    /// First sequence number that is not acknowledged; 0 without a connection.
+    pub unacknowledged: u64,
+    /// Bytes that the peer's window has room for, beyond what is on its way.
+    pub window_free: usize,
 }
 
 /// Every socket of a host, by protocol and address.
@@ -96,6 +100,8 @@ impl Netstat {
             state: SocketState::Listen,
             rx_queue: listener.queue.len(),
             tx_queue: 0,
+            unacknowledged: 0,
+            window_free: 0,
         });
         let connections = fabric.tcp.sockets.iter().filter(|(_, socket)| socket.host == host);
         let connections = connections.map(|(_, socket)| SocketRow {
@@ -105,6 +111,8 @@ impl Netstat {
             state: socket.state,
             rx_queue: socket.receive.queued_bytes(),
             tx_queue: socket.unacknowledged_bytes(fabric.net.now_ns),
+            unacknowledged: socket.unacknowledged(fabric.net.now_ns),
+            window_free: socket.send.window_free_bytes(),
         });
         let udp = fabric.udp.sockets.iter().filter(|(_, socket)| socket.host == host);
         let udp = udp.map(|(_, socket)| SocketRow {
@@ -114,6 +122,8 @@ impl Netstat {
             state: SocketState::Bound,
             rx_queue: socket.queued_bytes,
             tx_queue: 0,
+            unacknowledged: 0,
+            window_free: 0,
         });
         let mut rows: Vec<_> = listeners.chain(connections).chain(udp).collect();
         rows.sort();

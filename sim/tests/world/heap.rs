@@ -31,6 +31,29 @@ fn a_free_is_credited_to_the_scope_that_allocated() {
 }
 
 #[test]
+fn a_peak_stays_until_it_is_reset() {
+    let block = |bytes: usize| {
+        let _scope = heap::enter(Scope::Gateway);
+        vec![0_u8; bytes]
+    };
+    heap::reset_peak(Scope::Gateway);
+    let before = heap::usage(Scope::Gateway);
+    assert_eq!(before.peak_bytes, before.live_bytes);
+    let stays = block(1_000);
+    drop(block(50_000));
+    let mut grows = block(10);
+    grows.reserve_exact(3_000);
+    drop(grows);
+    let after = heap::usage(Scope::Gateway);
+    assert_eq!(after.live_bytes, before.live_bytes + 1_000);
+    assert_eq!(after.peak_bytes, before.live_bytes + 51_000);
+    heap::reset_peak(Scope::Gateway);
+    assert_eq!(heap::usage(Scope::Gateway).peak_bytes, after.live_bytes);
+    drop(stays);
+    assert_eq!(heap::usage(Scope::Gateway).peak_bytes, after.live_bytes);
+}
+
+#[test]
 fn growing_keeps_content_owner_and_alignment() {
     let before = heap::usage(Scope::Gateway);
     for align in [1, 8, 16, 64, 4_096] {

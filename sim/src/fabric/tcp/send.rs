@@ -96,6 +96,11 @@ impl SendQueue {
         self.has_unsent() && self.window_end <= self.nxt
     }
 
+    /// Bytes that the peer's window has room for, beyond what is on its way.
+    pub(crate) fn window_free_bytes(&self) -> usize {
+        self.window_end.saturating_sub(self.nxt) as usize
+    }
+
     /// The edge of the peer's window.
     pub(crate) fn window_end(&self) -> u64 {
         self.window_end

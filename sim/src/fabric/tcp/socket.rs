@@ -322,9 +322,13 @@ impl Socket {
 
     /// Bytes written and not acknowledged by now.
     pub(crate) fn unacknowledged_bytes(&self, now_ns: u64) -> usize {
-        let arrived = self.acks.arrived(now_ns).unwrap_or(0);
-        let newly_acked = arrived.saturating_sub(self.send.una()) as usize;
+        let newly_acked = (self.unacknowledged(now_ns) - self.send.una()) as usize;
         self.send.queued_bytes().saturating_sub(newly_acked)
+    }
+
+    /// First sequence number that is not acknowledged by now.
+    pub(crate) fn unacknowledged(&self, now_ns: u64) -> u64 {
+        self.send.una().max(self.acks.arrived(now_ns).unwrap_or(0))
     }
 
     /// Sends the acknowledgment that this socket owes, which reaches the peer at `at_ns` without an event.
