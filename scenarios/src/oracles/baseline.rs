@@ -8,7 +8,7 @@ use crate::run::{Evidence, Life, Rest, idle_hour};
 /// Polls of the gateway's tasks in a second in which nothing happens.
 const POLLS_AT_REST_MAX: u64 = 10;
 /// Polls that a ping and its answer may cost.
-const POLLS_PER_PING_MAX: u64 = 6;
+const POLLS_PER_PING_MAX: u64 = 4;
 /// Beyond its deadline, an end that takes as long as it may is late by what a tick is late.
 const TICK: Duration = Duration::from_millis(2);
 
