@@ -324,8 +324,13 @@ fn replay(
         print_netstat(out, at_ms, &outcome)?;
     }
     let is_written = capture::write(pcap, outcome.capture.take());
-    let trace = outcome.trace.expect("a run on the fabric has a trace");
-    writeln!(out, "\ntrace hash {:016x} over {} events", trace.hash, trace.events)?;
+    match outcome.trace {
+        Some(trace) => {
+            writeln!(out, "\ntrace hash {:016x} over {} events", trace.hash, trace.events)?;
+        }
+        // A panic inside the simulation leaves nothing that could be trusted.
+        None => writeln!(out, "\nno trace: the world broke with the run")?,
+    }
     match outcome.violations.len() {
         0 if is_written => {
             writeln!(out, "pass")?;

@@ -55,6 +55,8 @@ mod tests {
             state,
             rx_queue: 0,
             tx_queue: 0,
+            unacknowledged: 0,
+            window_free: 0,
         };
         Netstat { rows: rows.iter().map(row).collect() }
     }
