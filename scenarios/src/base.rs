@@ -46,11 +46,12 @@ pub(crate) fn bytes_per_second(media: &MediaPlan) -> u64 {
     video + audio_bytes_per_second(media)
 }
 
-/// How long `media` takes at most to fill a socket that sends nothing, in milliseconds: between keyframes it grows slowest.
+/// How long `media` takes at most to fill a socket that sends nothing, in milliseconds: between keyframes it grows slowest, and by
+/// whole pictures.
 pub(crate) fn fills_socket_ms(media: &MediaPlan) -> u64 {
     let (_, inter) = picture_bytes(media);
     let slowest = inter * 1_000 / u64::from(media.frame_ms) + audio_bytes_per_second(media);
-    SEND_BUFFER_BYTES as u64 * 1_000 / slowest
+    SEND_BUFFER_BYTES as u64 * 1_000 / slowest + u64::from(media.frame_ms)
 }
 
 /// A keyframe and another picture, with their heads.

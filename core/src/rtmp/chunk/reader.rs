@@ -15,8 +15,11 @@ use super::{
 
 /// Longest header: 3 bytes basic, 11 message, 4 extended timestamp.
 const HEADER_BYTES_MAX: usize = 18;
-/// Bytes reserved for a message before any of it has arrived.
+/// Bytes reserved for a message when its first arrive.
 const FIRST_RESERVE_BYTES: usize = 64 * 1024;
+/// The same while other messages are unfinished: a peer that begins one on each chunk stream shall not have them all reserved
+/// for.
+const FURTHER_RESERVE_BYTES: usize = 4 * 1024;
 
 /// What a peer may make the reader hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +169,8 @@ impl ChunkReader {
                 Some((index, left)) => {
                     let stream = &mut self.streams[index];
                     let taken = input.len().min(left as usize);
-                    append(&mut stream.body, &input[..taken], stream.length as usize);
+                    let is_alone = self.pending_bytes as usize == stream.body.len();
+                    append(&mut stream.body, &input[..taken], stream.length as usize, is_alone);
                     *input = &input[taken..];
                     self.pending_bytes += taken as u32;
                     let left = left - taken as u32;
@@ -358,11 +362,12 @@ impl ChunkReader {
 }
 
 /// Appends to a message of `length` bytes, growing so that the finished body has no spare capacity and an
-/// announced length alone reserves little.
-fn append(body: &mut Vec<u8>, piece: &[u8], length: usize) {
+/// announced length alone reserves little; less while others are unfinished.
+fn append(body: &mut Vec<u8>, piece: &[u8], length: usize, is_alone: bool) {
     let needed = body.len() + piece.len();
     if body.capacity() < needed {
-        let target = needed.max(body.capacity() * 2).max(FIRST_RESERVE_BYTES).min(length);
+        let first = if is_alone { FIRST_RESERVE_BYTES } else { FURTHER_RESERVE_BYTES };
+        let target = needed.max(body.capacity() * 2).max(first).min(length);
         body.reserve_exact(target - body.len());
     }
     body.extend_from_slice(piece);

@@ -231,3 +231,23 @@ fn an_announced_length_reserves_little() {
     assert!(reader.handle_input(&mut input).unwrap().is_none());
     assert!(reader.streams[0].body.capacity() <= FIRST_RESERVE_BYTES);
 }
+
+#[test]
+fn messages_begun_on_every_chunk_stream_reserve_little_together() {
+    let limits = ChunkLimits { chunk_streams: 64, ..LIMITS };
+    let mut reader = ChunkReader::new(limits);
+    for id in 2..66 {
+        // The header and the first byte of a chunk, the rest of which would come after those of others: a chunk of one byte.
+        let set = [0x02, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+        if id == 2 {
+            assert_eq!(reader.handle_input(&mut &set[..]), Ok(None));
+            continue;
+        }
+        let basic = if id < 64 { vec![id as u8] } else { vec![0, id as u8 - 64] };
+        let begun = [&basic[..], &[0, 0, 0, 0x00, 0xff, 0, 8, 1, 0, 0, 0, 7]].concat();
+        assert_eq!(reader.handle_input(&mut &begun[..]), Ok(None));
+    }
+    let reserved: usize = reader.streams.iter().map(|stream| stream.body.capacity()).sum();
+    assert!(reader.streams.len() > 60, "{}", reader.streams.len());
+    assert!(reserved <= FIRST_RESERVE_BYTES + 63 * FURTHER_RESERVE_BYTES, "{reserved}");
+}
