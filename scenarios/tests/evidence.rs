@@ -30,7 +30,7 @@ use rehearsal_sim::{
 use tokio::{
     io::{AsyncWriteExt, copy, sink},
     task::yield_now,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -114,10 +114,13 @@ macro_rules! server {
     };
 }
 
-/// Reads everything and answers nothing.
+/// Reads everything and answers nothing, for as long as half a request may take.
 const POLITE: StandIn<SimEnv> = server!(|env, stream, told| {
     let mut stream = stream;
-    let _ = told.run_until_cancelled(copy(&mut stream, &mut sink())).await;
+    let head_ms = Config::default().http.head_ms;
+    let mut nowhere = sink();
+    let reading = timeout(Duration::from_millis(head_ms), copy(&mut stream, &mut nowhere));
+    let _ = told.run_until_cancelled(reading).await;
 }; then NOBODY_CUT);
 
 /// Oracle, what it says, in which run, and of what.

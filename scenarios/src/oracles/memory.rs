@@ -23,11 +23,8 @@ const CROWD_MEMBER_BYTES: u64 = 8 << 10;
 const FRAME_BYTES: u64 = 256;
 /// Frames that a subscriber takes at a time.
 const BATCH_FRAMES: u64 = 16;
-/// What is reserved for a message when its first bytes come, and for others that are begun beside it.
+/// What is reserved for a message when its first bytes come. Others that are begun beside it have much less.
 const FIRST_RESERVE_BYTES: u64 = 64 << 10;
-const FURTHER_RESERVE_BYTES: u64 = 4 << 10;
-/// Chunk streams that a client may use.
-const CHUNK_STREAMS: u64 = 64;
 /// Answers are joined to runs of this length.
 const RUN_BYTES: u64 = 64 << 10;
 
@@ -142,9 +139,9 @@ fn raw_bytes(plan: &Plan, raw: &RawClient, batch: u64) -> u64 {
     let unfinished = match raw.listener {
         Listener::Rtmp => {
             let message_max = u64::from(config.rtmp.max_message_bytes);
-            // What it publishes is held, too; and a message that is begun has some room, on each chunk stream.
-            let begun = FIRST_RESERVE_BYTES + CHUNK_STREAMS * FURTHER_RESERVE_BYTES;
-            2 * sent.min(message_max) + 2 * sent.min(config.live.ring_bytes as u64) + begun
+            // What it publishes is held, too.
+            let held = 2 * sent.min(config.live.ring_bytes as u64);
+            2 * sent.min(message_max) + held + FIRST_RESERVE_BYTES
         }
         Listener::Http => 2 * sent.min(config.http.max_head_bytes as u64),
     };

@@ -19,7 +19,7 @@ const HEADER_BYTES_MAX: usize = 18;
 const FIRST_RESERVE_BYTES: usize = 64 * 1024;
 /// The same while other messages are unfinished: a peer that begins one on each chunk stream shall not have them all reserved
 /// for.
-const FURTHER_RESERVE_BYTES: usize = 4 * 1024;
+const FURTHER_RESERVE_BYTES: usize = 512;
 
 /// What a peer may make the reader hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
