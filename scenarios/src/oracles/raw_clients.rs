@@ -95,7 +95,12 @@ fn differ(one: &(&RawClient, &RawReport), other: &(&RawClient, &RawReport)) -> O
         }
         Listener::Http => {
             let [one, other] = received.map(|received| answers::of_http(received));
-            (one.0 == other.0, !one.0.is_stream && !one.1 && !other.1)
+            let is_same = match (one.1, other.1) {
+                (false, false) | (true, true) => one.0 == other.0,
+                (true, false) => one.0.is_before(&other.0),
+                (false, true) => other.0.is_before(&one.0),
+            };
+            (is_same, !one.0.is_stream && !one.1 && !other.1)
         }
     };
     if !is_same {

@@ -65,6 +65,13 @@ pub(super) struct HttpAnswers {
     pub(super) is_stream: bool,
 }
 
+impl HttpAnswers {
+    /// Whether `other` begins with these answers.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        other.text.starts_with(&self.text)
+    }
+}
+
 /// The header of a live response.
 const STREAM: &[u8] = b"content-type: video/x-flv\r\n";
 /// How a head is refused that makes no sense or is too long; the connection ends with it.
@@ -77,7 +84,7 @@ const REFUSALS: [&[u8]; 3] = [
 /// Reads what came over HTTP, and whether the last head was refused.
 ///
 /// That is no part of the answers: hyper looks into a head that comes in pieces only once it is whole, too long or
-/// late, and into one that comes at once at once.
+/// late, and into one that comes at once at once. One that is a little too long may so be answered in pieces.
 pub(super) fn of_http(received: &[u8]) -> (HttpAnswers, bool) {
     let after = |text: &[u8], from: usize| {
         let found = received[from..].windows(text.len()).position(|bytes| bytes == text);
