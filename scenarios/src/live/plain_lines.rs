@@ -31,8 +31,8 @@ pub const PLAIN_LINES: Scenario = Scenario {
         plan.gateway_link = LinkConfig::ideal();
         // What a cut held back comes through a window that grows by a segment each round trip, of up to 80 ms.
         plan.terms.slack_ms = 40 * 80;
-        plan.config.live.keep_ms = 5_000;
-        plan.config.live.lag_resync_ms = 5_000;
+        plan.config.live.keep_ms = 12_000;
+        plan.config.live.lag_resync_ms = 10_000;
         let mut line = || LinkConfig::ideal().with_delay_ms(rng.below(40));
         let media = || MediaPlan { keyframe_bytes: 90_000, ..MediaPlan::default() };
         for (epoch, start_ms) in [(1, 0), (2, 12_000)] {

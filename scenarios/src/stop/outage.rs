@@ -136,7 +136,8 @@ pub const SHUTDOWN: Scenario = Scenario {
             let is_good = !plan.may_skip(&player.host) && player.plan.stall.is_none();
             is_good && is_there(&player.host, player.plan.start_ms, player.plan.leave_ms)
         });
-        for (player, report) in players {
+        // Who is refused had no connection yet: the answer to its SYN was lost, and it waited to ask again.
+        for (player, report) in players.filter(|(_, report)| report.end != "connection refused") {
             let in_order = match player.protocol {
                 Protocol::Rtmp => "closed by the server",
                 Protocol::HttpFlv => "end of the response",
