@@ -132,12 +132,15 @@ impl<'w> Driver<'w> {
         &mut self,
         mut main: Pin<&mut impl Future<Output = T>>,
     ) -> Result<Option<T>, Halt> {
+        // Whose task the guard believes to be polled, since this began; steps of that host's clock it hears of by itself.
+        let mut told = None;
         while let Some(runnable) = self.shared.executor.next() {
             self.owes_turn = true;
             self.polls += 1;
             let last = match runnable {
                 Runnable::Main(waker) => {
                     guard::set_host(None, 0);
+                    told = None;
                     let _scope = heap::enter(self.main_scope);
                     let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
                     if let Poll::Ready(output) = polled
@@ -150,7 +153,10 @@ impl<'w> Driver<'w> {
                 }
                 Runnable::Task(turn) => {
                     let host = turn.host();
-                    guard::set_host(Some(host), self.shared.wall_clock_step_ms(host));
+                    if told != Some(host) {
+                        guard::set_host(Some(host), self.shared.wall_clock_step_ms(host));
+                        told = Some(host);
+                    }
                     turn.poll(&self.shared.executor);
                     Some(host)
                 }
