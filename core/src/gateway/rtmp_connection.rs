@@ -12,7 +12,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
     sync::futures::OwnedNotified,
     time::{Instant, Sleep, timeout},
 };
@@ -315,11 +315,16 @@ impl<E: Env> Connection<E> {
             End::Shutdown | End::Session(_) => self.session.poll_output(),
             End::ClosedByPeer | End::Read(_) | End::Delivery(_) => return,
         };
+        // Who was never sent anything has nothing on its way, and does not hold up a shutdown.
+        let has_nothing = matches!(end, End::Shutdown) && self.delivery.written_bytes() == 0;
         self.delivery.push_bytes(&farewell);
         let within = Duration::from_millis(self.shared.config.limits.farewell_ms);
         let parting = async {
             poll_fn(|cx| self.delivery.poll_flush(cx, &mut self.socket)).await?;
-            close_in_stages(&mut self.socket).await
+            match has_nothing {
+                true => self.socket.shutdown().await,
+                false => close_in_stages(&mut self.socket).await,
+            }
         };
         // A peer that stays, or that resets it, has had its time.
         let _ = timeout(within, parting).await;

@@ -10,8 +10,6 @@ use crate::{
 };
 
 const SOON: Duration = Duration::from_secs(2);
-/// `limits.farewell_ms` as it is without a configuration.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 #[test]
 fn sigterm_ends_publisher_and_players_in_order() {
@@ -62,8 +60,7 @@ fn sigterm_ends_those_who_wait_and_those_who_are_silent() {
     gateway.wait_for_log("play", "live/never", 1);
 
     gateway.process.terminate();
-    // Who neither speaks nor closes has the time of a farewell.
-    let ended = gateway.process.wait(FAREWELL + SOON);
+    let ended = gateway.process.wait(SOON);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let head = viewer.read_head();
     assert_eq!(head.status, "HTTP/1.1 503 Service Unavailable");

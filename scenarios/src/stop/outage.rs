@@ -7,6 +7,7 @@ use rehearsal_sim::{
     clients::{
         media::MediaPlan,
         publisher::{Leave, PublishPlan},
+        rtmp_player::PlayReport,
         verify::Kind,
     },
 };
@@ -136,8 +137,11 @@ pub const SHUTDOWN: Scenario = Scenario {
             let is_good = !plan.may_skip(&player.host) && player.plan.stall.is_none();
             is_good && is_there(&player.host, player.plan.start_ms, player.plan.leave_ms)
         });
-        // Who is refused had no connection yet: the answer to its SYN was lost, and it waited to ask again.
-        for (player, report) in players.filter(|(_, report)| report.end != "connection refused") {
+        // Who is refused once the gateway has ended had no connection yet: the answer to its SYN was lost, and the end of its
+        // wait never came.
+        let was_refused =
+            |report: &PlayReport| report.end == "connection refused" && report.ended_at >= from;
+        for (player, report) in players.filter(|(_, report)| !was_refused(report)) {
             let in_order = match player.protocol {
                 Protocol::Rtmp => "closed by the server",
                 Protocol::HttpFlv => "end of the response",
