@@ -24,7 +24,7 @@ use std::{
 use tokio::time::{Instant, Sleep, advance, sleep_until};
 
 use crate::{
-    executor::{HostId, Runnable},
+    executor::HostId,
     guard::{self, Breach},
     heap::{self, Scope},
     world::{POLLS_PER_INSTANT_MAX, Shared},
@@ -132,43 +132,45 @@ impl<'w> Driver<'w> {
         &mut self,
         mut main: Pin<&mut impl Future<Output = T>>,
     ) -> Result<Option<T>, Halt> {
+        let shared = self.shared;
         // Whose task the guard believes to be polled, since this began; steps of that host's clock it hears of by itself.
         let mut told = None;
-        while let Some(runnable) = self.shared.executor.next() {
-            self.owes_turn = true;
-            self.polls += 1;
-            let last = match runnable {
-                Runnable::Main(waker) => {
-                    guard::set_host(None, 0);
-                    told = None;
-                    let _scope = heap::enter(self.main_scope);
-                    let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
-                    if let Poll::Ready(output) = polled
-                        && guard::breach().is_none()
-                    {
-                        self.record_polls();
-                        return Ok(Some(output));
-                    }
-                    None
-                }
-                Runnable::Task(turn) => {
-                    let host = turn.host();
-                    if told != Some(host) {
-                        guard::set_host(Some(host), self.shared.wall_clock_step_ms(host));
-                        told = Some(host);
-                    }
-                    turn.poll(&self.shared.executor);
-                    Some(host)
+        loop {
+            let before = |host| {
+                if told != Some(host) {
+                    guard::set_host(Some(host), shared.wall_clock_step_ms(host));
+                    told = Some(host);
                 }
             };
-            if let Some(breach) = guard::breach() {
-                return Err(Halt::RealWorld { breach, last });
+            let after = |host| self.check_poll(Some(host));
+            let Some(waker) = shared.executor.poll_tasks(before, after)? else { return Ok(None) };
+            guard::set_host(None, 0);
+            told = None;
+            let polled = {
+                let _scope = heap::enter(self.main_scope);
+                main.as_mut().poll(&mut Context::from_waker(&waker))
+            };
+            if let Poll::Ready(output) = polled
+                && guard::breach().is_none()
+            {
+                self.record_polls();
+                return Ok(Some(output));
             }
-            if self.polls > POLLS_PER_INSTANT_MAX {
-                return Err(Halt::TooManyPolls { last });
-            }
+            self.check_poll(None)?;
         }
-        Ok(None)
+    }
+
+    /// Counts a poll, and looks at what it has done; `last` is whose it was, `None` the main future's.
+    fn check_poll(&mut self, last: Option<HostId>) -> Result<(), Halt> {
+        self.owes_turn = true;
+        self.polls += 1;
+        if let Some(breach) = guard::breach() {
+            return Err(Halt::RealWorld { breach, last });
+        }
+        if self.polls > POLLS_PER_INSTANT_MAX {
+            return Err(Halt::TooManyPolls { last });
+        }
+        Ok(())
     }
 
     fn record_polls(&self) {

@@ -1,8 +1,8 @@
 //! Every task of every host, and the seeded choice of which runs next.
 //!
 //! A task is a future in one slab. Waking it puts it, once, into the ready set; the next to run is
-//! drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) asks for one
-//! runnable at a time and polls it, with no lock held: a poll may spawn, wake and end tasks, its
+//! drawn from that set by the stream "order/tasks". The driver ([`crate::drive`]) has tasks polled
+//! until it is needed itself. Nothing is borrowed during a poll: it may spawn, wake and end tasks, its
 //! own included. What is polled and in which order goes into a running hash.
 //!
 //! Time and the network are not here.
@@ -15,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use futures_task::{ArcWake, waker_ref};
@@ -123,48 +123,21 @@ impl ArcWake for TaskWaker {
     }
 }
 
-/// What the executor chose to run next.
-pub(crate) enum Runnable {
-    /// The run's main future, to be polled with this waker.
-    Main(Waker),
-    /// A task; [`TaskTurn::poll`] runs it.
-    Task(TaskTurn),
-}
-
 /// A task taken out of the slab for one poll.
-pub(crate) struct TaskTurn {
+struct Turn {
     key: Key,
     host: HostId,
     scope: Scope,
     parts: Parts,
 }
 
-impl TaskTurn {
-    pub(crate) fn host(&self) -> HostId {
-        self.host
-    }
-
-    /// Polls the task once and puts it back, or drops it when it is done or was ended meanwhile.
-    pub(crate) fn poll(self, executor: &Executor) {
-        let _scope = heap::enter(self.scope);
-        let Parts { mut future, waker } = self.parts;
-        let outcome = future.as_mut().poll(&mut Context::from_waker(&waker_ref(&waker)));
-        let left_over = match outcome {
-            Poll::Ready(()) => {
-                executor.inner().remove(self.key);
-                Some((future, waker))
-            }
-            Poll::Pending => match executor.inner().tasks.get_mut(self.key) {
-                Some(task) => {
-                    task.parts = Some(Parts { future, waker });
-                    None
-                }
-                None => Some((future, waker)),
-            },
-        };
-        // Nothing is borrowed any more: what the future owns may spawn, wake and end tasks as it goes.
-        drop(left_over);
-    }
+/// Whose turn it is.
+enum Drawn {
+    /// The run's main future, which is to be polled with this waker.
+    Main(Waker),
+    Task(Turn),
+    /// Nobody's.
+    Nobody,
 }
 
 impl Executor {
@@ -270,42 +243,51 @@ impl Executor {
         self.inner().driver = Some(waker.clone());
     }
 
-    /// Draws the next of the ready tasks. Tasks that ended after they were woken are skipped.
-    pub(crate) fn next(self: &Arc<Self>) -> Option<Runnable> {
-        let mut guard = self.inner();
-        let inner = &mut *guard;
-        loop {
-            let drawn = match inner.ready.len() {
-                0 => {
-                    self.is_idle.store(true, Ordering::Relaxed);
-                    return None;
+    /// Polls ready tasks, in the order in which they are drawn, until none is left or it is the main future's turn,
+    /// for which its waker is returned. Hosts are told of to `before` a poll, and `after` it.
+    ///
+    /// # Errors
+    /// That of `after`, after which no task is polled.
+    pub(crate) fn poll_tasks<E>(
+        &self,
+        mut before: impl FnMut(HostId),
+        mut after: impl FnMut(HostId) -> Result<(), E>,
+    ) -> Result<Option<Waker>, E> {
+        let mut inner = self.inner();
+        let result = loop {
+            let Turn { key, host, scope, mut parts } = match inner.draw() {
+                Drawn::Task(turn) => turn,
+                Drawn::Main(waker) => break Ok(Some(waker)),
+                Drawn::Nobody => break Ok(None),
+            };
+            drop(inner);
+            before(host);
+            let is_over = {
+                let _scope = heap::enter(scope);
+                let Parts { future, waker } = &mut parts;
+                future.as_mut().poll(&mut Context::from_waker(&waker_ref(waker))).is_ready()
+            };
+            inner = self.inner();
+            // A task is put back unless it is done, or was ended meanwhile.
+            match inner.tasks.get_mut(key) {
+                Some(task) if !is_over => task.parts = Some(parts),
+                task => {
+                    if task.is_some() {
+                        inner.remove(key);
+                    }
+                    drop(inner);
+                    // What the future owns may spawn, wake and end tasks as it goes.
+                    let _scope = heap::enter(scope);
+                    drop(parts);
+                    inner = self.inner();
                 }
-                1 => 0,
-                several => inner.draw(several),
-            };
-            let ready = inner.ready.swap_remove(drawn);
-            self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
-            let Some(key) = ready else {
-                let main = inner.main.clone().expect("a run has a main future");
-                main.is_ready.store(false, Ordering::Relaxed);
-                inner.mix(u32::MAX, 0);
-                return Some(Runnable::Main(futures_task::waker(main)));
-            };
-            let Some(task) = inner.tasks.get_mut(key) else { continue };
-            let tasks = &mut inner.hosts[task.host.0 as usize];
-            if let Some(frozen) = &mut tasks.frozen {
-                // It stays woken, so that nobody wakes it again.
-                frozen.push(key);
-                continue;
             }
-            tasks.polls += 1;
-            let parts = task.parts.take().expect("one task is polled at a time");
-            parts.waker.is_ready.store(false, Ordering::Relaxed);
-            let (host, scope) = (task.host, tasks.scope);
-            inner.mix(host.0, parts.waker.sequence);
-            inner.prefetch();
-            return Some(Runnable::Task(TaskTurn { key, host, scope, parts }));
-        }
+            if let Err(error) = after(host) {
+                break Err(error);
+            }
+        };
+        self.is_idle.store(inner.ready.is_empty(), Ordering::Relaxed);
+        result
     }
 
     /// Hash over every poll so far: which task of which host, in their order.
@@ -395,8 +377,41 @@ impl Inner {
         Some(task)
     }
 
+    /// Draws the next of the ready tasks. Tasks that ended after they were woken are skipped.
+    #[inline(always)] // a turn is copied otherwise, for every poll
+    fn draw(&mut self) -> Drawn {
+        loop {
+            let drawn = match self.ready.len() {
+                0 => return Drawn::Nobody,
+                1 => 0,
+                several => self.draw_below(several),
+            };
+            let Some(key) = self.ready.swap_remove(drawn) else {
+                let main = self.main.clone().expect("a run has a main future");
+                main.is_ready.store(false, Ordering::Relaxed);
+                self.mix(u32::MAX, 0);
+                return Drawn::Main(futures_task::waker(main));
+            };
+            let Some(task) = self.tasks.get_mut(key) else { continue };
+            let host = task.host;
+            let tasks = &mut self.hosts[host.0 as usize];
+            if let Some(frozen) = &mut tasks.frozen {
+                // It stays woken, so that nobody wakes it again.
+                frozen.push(key);
+                continue;
+            }
+            tasks.polls += 1;
+            let scope = tasks.scope;
+            let parts = task.parts.take().expect("one task is polled at a time");
+            parts.waker.is_ready.store(false, Ordering::Relaxed);
+            self.mix(host.0, parts.waker.sequence);
+            self.prefetch();
+            return Drawn::Task(Turn { key, host, scope, parts });
+        }
+    }
+
     /// A number below `n`.
-    fn draw(&mut self, n: usize) -> usize {
+    fn draw_below(&mut self, n: usize) -> usize {
         let drawn = scale(self.draws[0], n);
         self.draws = [self.draws[1], self.order.next_u64()];
         drawn

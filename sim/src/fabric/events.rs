@@ -128,6 +128,7 @@ impl EventQueue {
         self.taking.map(|(at_ns, _)| at_ns).or_else(first)
     }
 
+    #[inline(always)] // an event is copied twice otherwise
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
         let first = || self.heap.pop().map(|Reverse((at_ns, _, index))| (at_ns, index));
         let (at_ns, taken) = self.taking.or_else(first)?;

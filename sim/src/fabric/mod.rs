@@ -16,7 +16,7 @@ pub(crate) mod udp;
 
 use std::{
     collections::BTreeMap,
-    io,
+    io, mem,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
 };
 
@@ -113,7 +113,7 @@ impl Fabric {
 
     /// Moves on to the next event and has it happen.
     pub(crate) fn step(&mut self) {
-        let Some((at_ns, event)) = self.net.events.pop() else { return };
+        let Some((at_ns, mut event)) = self.net.events.pop() else { return };
         if let Some(Event::Deliver { packet: Packet { body: Body::Tcp(segment), .. }, .. }) =
             self.net.events.coming()
         {
@@ -122,21 +122,26 @@ impl Fabric {
         assert!(at_ns >= self.net.now_ns, "time does not go back");
         self.leave_instant(at_ns);
         self.net.now_ns = at_ns;
-        match event {
-            Event::Downlink { host, packet } => self.net.descend(at_ns, host, packet),
-            Event::Deliver { host, packet } => self.deliver(host, packet),
-            Event::AckArrives { socket } => self.tcp.on_acks(&mut self.net, socket),
-            Event::TcpTimer { socket } => self.tcp.on_timer(&mut self.net, socket),
+        match &mut event {
+            Event::Deliver { host, packet } => self.deliver(*host, packet),
+            Event::AckArrives { socket } => self.tcp.on_acks(&mut self.net, *socket),
+            Event::TcpTimer { socket } => self.tcp.on_timer(&mut self.net, *socket),
+            Event::Downlink { .. } => {
+                if let Event::Downlink { host, packet } = event {
+                    self.net.descend(at_ns, host, packet);
+                }
+            }
         }
     }
 
-    fn deliver(&mut self, host: HostId, packet: Packet) {
+    /// A packet reaches `host`; what it carries is taken out of it.
+    fn deliver(&mut self, host: HostId, packet: &mut Packet) {
         if self.net.is_down(host) {
-            return self.net.drop_packet(host, &packet, DropReason::BlackHole);
+            return self.net.drop_packet(host, packet, DropReason::BlackHole);
         }
-        self.net.captures.delivered(self.net.now_ns, host, &packet);
-        let Some(to) = self.net.inside(host, &packet) else { return };
-        let Packet { from, body, .. } = packet;
+        self.net.captures.delivered(self.net.now_ns, host, packet);
+        let Some(to) = self.net.inside(host, packet) else { return };
+        let &mut Packet { from, ref mut body, .. } = packet;
         match body {
             Body::Tcp(segment) => {
                 let event = TraceEvent::SegmentDelivered {
@@ -149,7 +154,10 @@ impl Fabric {
                 self.net.trace.record(self.net.now_ns, &event);
                 self.tcp.deliver(&mut self.net, host, (from, to), segment);
             }
-            Body::Udp(datagram) => self.udp.deliver(&mut self.net, host, (from, to), datagram),
+            Body::Udp(datagram) => {
+                let datagram = mem::take(datagram);
+                self.udp.deliver(&mut self.net, host, (from, to), datagram);
+            }
         }
     }
 }

@@ -152,6 +152,7 @@ pub enum TraceEvent {
 impl TraceEvent {
     /// Chains in the event: a tag and the fields in order. Every recorded hash depends on these words; tags are
     /// never used again for something else.
+    #[inline(always)] // as `Trace::record`, which calls this
     pub(super) fn chain(&self, chain: &mut Chain) {
         match self {
             Self::SegmentSent { from, to, flags, seq, bytes } => {

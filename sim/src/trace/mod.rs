@@ -179,8 +179,14 @@ impl Trace {
         self.keep = Keep::Window(window);
     }
 
+    /// Records what happens at `at_ns`. Most callers know which event it is: inlined, nothing has to look that up. Three
+    /// events a message made that a seventh of a run's time.
+    #[inline(always)]
     pub(crate) fn record(&mut self, at_ns: u64, event: &TraceEvent) {
-        self.keep(at_ns, event);
+        let bytes = mem::take(&mut self.bytes);
+        if !matches!(self.keep, Keep::Last(0)) {
+            self.keep(at_ns, event, bytes);
+        }
         let mut chain = Chain::from(self.hash);
         chain.word(at_ns);
         event.chain(&mut chain);
@@ -195,10 +201,9 @@ impl Trace {
         }
     }
 
-    fn keep(&mut self, at_ns: u64, event: &TraceEvent) {
-        let bytes = mem::take(&mut self.bytes);
+    #[cold]
+    fn keep(&mut self, at_ns: u64, event: &TraceEvent, bytes: u64) {
         match &self.keep {
-            Keep::Last(0) => return,
             Keep::Last(events_max) if self.kept.len() == *events_max => {
                 self.kept.pop_front();
             }

@@ -221,7 +221,7 @@ impl Tcp {
         net: &mut Network,
         host: HostId,
         (from, to): (SocketAddrV4, SocketAddrV4),
-        segment: Segment,
+        segment: &mut Segment,
     ) {
         let is_syn = segment.flags == Flags::SYN;
         if let Some(key) = self.find(host, (to, from), segment.receiver) {
@@ -229,7 +229,7 @@ impl Tcp {
             let before = socket.state;
             // A new connection between the same addresses ends the wait of the old one; a SYN of the old
             // one that comes late does not (RFC 6191).
-            if !(is_syn && before == State::TimeWait && socket.is_news(&segment)) {
+            if !(is_syn && before == State::TimeWait && socket.is_news(segment)) {
                 let has_fin = segment.flags.has(Flags::FIN);
                 socket.take_acks(net);
                 socket.on_segment(net, segment);
@@ -252,13 +252,13 @@ impl Tcp {
             if let Some(listener) = listener {
                 // Without room the SYN is dropped, and the client sends it again.
                 if self.has_room(listener) {
-                    self.answer(net, host, listener, (to, from), &segment);
+                    self.answer(net, host, listener, (to, from), segment);
                 }
                 return;
             }
         }
         if !segment.flags.has(Flags::RST) {
-            refuse(net, host, (to, from), &segment);
+            refuse(net, host, (to, from), segment);
         }
     }
 

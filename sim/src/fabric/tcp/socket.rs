@@ -3,7 +3,7 @@
 //! A socket sends into the network but knows no other socket; what follows from a change of state
 //! for the host's tables is done by [`super::Tcp`].
 
-use std::{io, net::SocketAddrV4, task::Waker};
+use std::{io, mem, net::SocketAddrV4, task::Waker};
 
 use bytes::Bytes;
 
@@ -239,10 +239,10 @@ impl Socket {
         segment.sent_ns > self.echo_ns
     }
 
-    /// Takes in a segment of this connection.
-    pub(crate) fn on_segment(&mut self, net: &mut Network, segment: Segment) {
+    /// Takes in a segment of this connection, and its payload out of it.
+    pub(crate) fn on_segment(&mut self, net: &mut Network, segment: &mut Segment) {
         if self.state == State::SynSent {
-            return self.on_syn_answer(net, &segment);
+            return self.on_syn_answer(net, segment);
         }
         let (nxt, edge) = (self.receive.nxt(), self.receive.edge());
         if segment.flags.has(Flags::RST) {
@@ -285,7 +285,7 @@ impl Socket {
         let is_next = segment.seq == nxt && !segment.flags.has(Flags::FIN);
         let has_to_ack = segment.sequence_len() > 0 || is_old;
         let is_pure = segment.sequence_len() == 0;
-        let Segment { ack, window_bytes, echo_ns, .. } = segment;
+        let Segment { ack, window_bytes, echo_ns, .. } = *segment;
         self.on_ack(net, Ack { at_ns: net.now_ns, ack, window_bytes, echo_ns }, is_pure);
         self.on_payload(net, segment);
         if self.state != State::Closed && !self.transmit(net) && has_to_ack {
@@ -487,7 +487,7 @@ impl Socket {
 
     /// The peer answers; `at_ns` is when.
     fn is_answered(&mut self, net: &mut Network, at_ns: u64) {
-        if std::mem::take(&mut self.unanswered) > 0 {
+        if mem::take(&mut self.unanswered) > 0 {
             net.waits.acknowledged((self.host, self.local, self.remote), at_ns);
         }
     }
@@ -499,7 +499,7 @@ impl Socket {
         self.fail(io::ErrorKind::TimedOut);
     }
 
-    fn on_payload(&mut self, net: &mut Network, segment: Segment) {
+    fn on_payload(&mut self, net: &mut Network, segment: &mut Segment) {
         let end = segment.seq + segment.payload.len() as u64;
         if !segment.payload.is_empty() {
             if self.is_orphan && end > self.receive.nxt() {
@@ -507,7 +507,7 @@ impl Socket {
                 self.send_reset(net);
                 return;
             }
-            if self.receive.accept(segment.seq, segment.payload) {
+            if self.receive.accept(segment.seq, mem::take(&mut segment.payload)) {
                 wake(&mut self.reader);
             }
         }
