@@ -21,7 +21,6 @@ mod env;
 mod executor;
 mod fabric;
 mod guard;
-pub mod heap;
 mod levers;
 mod prefetch;
 mod rng;
@@ -46,6 +45,8 @@ pub use fabric::{
         UdpCounters,
     },
 };
+pub use rehearsal_heap as heap;
+
 pub use guard::{Breach, STANDS as GUARD_STANDS};
 pub use rng::Rng;
 pub use world::{POLLS_PER_INSTANT_MAX, RunError, World, virtual_time};
