@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,31 +17,40 @@ use rehearsal_core::{
     },
 };
 use rehearsal_sim::clients::raw::RawPlan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::world::{
     HTTP, RTMP, Seen, assert_unharmed, cut, handshake, link, opening, publisher_bytes, raw_media,
     run, send,
 };
 
-/// What the gateway logs in this process, whatever test runs.
-fn logged() -> &'static Mutex<String> {
-    static LOGGED: OnceLock<Mutex<String>> = OnceLock::new();
-    LOGGED.get_or_init(|| {
-        struct Lines;
-        impl io::Write for Lines {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let text = String::from_utf8_lossy(bytes);
-                logged().lock().expect("no panic under the lock").push_str(&text);
-                Ok(bytes.len())
-            }
+/// Where log lines go.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
 
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        tracing_subscriber::fmt().with_ansi(false).with_writer(|| Lines).without_time().init();
-        Mutex::default()
-    })
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic under the lock").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs raw clients, and gives what the gateway logs meanwhile. Other threads' worlds log elsewhere: a buffer for all would
+/// grow on the account of whoever's line makes it.
+fn run_logged(raw_clients: Vec<(u16, RawPlan)>) -> (Seen, String) {
+    let log = Lines::default();
+    let lines = tracing_subscriber::fmt().with_ansi(false).without_time();
+    let writer = log.clone();
+    let subscriber = lines.with_writer(move || writer.clone()).finish();
+    let seen = {
+        let _logging = subscriber.set_default();
+        run(raw_clients)
+    };
+    let log = log.0.lock().expect("no panic under the lock").clone();
+    (seen, String::from_utf8(log).expect("text"))
 }
 
 /// Bytes of an HTTP client, more or less.
@@ -147,9 +156,8 @@ proptest! {
         lengths in prop::collection::vec(1..2_000usize, 1..10),
         half_close in any::<bool>(),
     ) {
-        logged();
         let shaken = [handshake(), shaken].concat();
-        let seen = run(vec![
+        let (seen, _) = run_logged(vec![
             (RTMP, send(cut(&rtmp, &lengths), half_close)),
             (RTMP, send(cut(&shaken, &lengths), half_close)),
             (HTTP, send(cut(&http, &lengths), half_close)),
@@ -164,14 +172,13 @@ proptest! {
         as_publisher in any::<bool>(),
         lengths in prop::collection::vec(1..2_000usize, 1..10),
     ) {
-        logged();
         let mut link = link();
         for (message, chunk_stream_id) in &messages {
             link.send_message(*chunk_stream_id, message);
         }
         let opening = opening(if as_publisher { "publish" } else { "play" }, "raw");
         let bytes = [opening, link.poll_output()].concat();
-        let seen = run(vec![(RTMP, send(cut(&bytes, &lengths), true))]);
+        let (seen, _) = run_logged(vec![(RTMP, send(cut(&bytes, &lengths), true))]);
         assert_unharmed(&seen);
     }
 
@@ -182,25 +189,23 @@ proptest! {
         lengths in prop::collection::vec(1..9_000usize, 1..10),
         half_close in any::<bool>(),
     ) {
-        logged();
         let mut bytes = publisher_bytes();
         for (at, value) in mutations {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
         bytes.truncate(length.index(bytes.len()) + 1);
-        assert_unharmed(&run(vec![(RTMP, send(cut(&bytes, &lengths), half_close))]));
+        assert_unharmed(&run_logged(vec![(RTMP, send(cut(&bytes, &lengths), half_close))]).0);
     }
 
     #[test]
     fn requests_are_answered_alike_in_every_segmentation(
         lengths in prop::collection::vec(1..60usize, 1..10),
     ) {
-        logged();
         let requests = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS /live/raw.flv HTTP/1.1\r\nHost: x\r\n\r\n\
             POST /live/raw.flv HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
         let answers = |pieces| {
-            let seen = run(vec![(HTTP, send(pieces, false))]);
+            let (seen, _) = run_logged(vec![(HTTP, send(pieces, false))]);
             assert_unharmed(&seen);
             let text = String::from_utf8(seen.raw[0].received.clone()).expect("text");
             text.lines().filter(|line| !line.starts_with("date:")).collect::<Vec<_>>().join("\n")
@@ -214,13 +219,12 @@ proptest! {
     fn a_publisher_is_received_alike_in_every_segmentation(
         lengths in prop::collection::vec(1..9_000usize, 1..10),
     ) {
-        logged();
         let frames = |seen: &Seen| -> Vec<_> {
             seen.player.received.iter().map(|frame| (frame.hash, frame.timestamp_ms)).collect()
         };
         let bytes = publisher_bytes();
-        let whole = run(vec![(RTMP, send(vec![bytes.clone()], true))]);
-        let pieces = run(vec![(RTMP, send(cut(&bytes, &lengths), true))]);
+        let (whole, _) = run_logged(vec![(RTMP, send(vec![bytes.clone()], true))]);
+        let (pieces, _) = run_logged(vec![(RTMP, send(cut(&bytes, &lengths), true))]);
         assert_unharmed(&pieces);
         prop_assert!(whole.player.violations.is_empty());
         prop_assert_eq!(frames(&whole).len(), raw_media().count());
@@ -237,9 +241,8 @@ fn the_reason_of_every_end_is_logged() {
         (HTTP, b"\x03\0\0\0\0\0\0\r\n\r\n", "invalid HTTP"),
     ];
     for (port, bytes, reason) in reasons {
-        logged().lock().unwrap().clear();
-        assert_unharmed(&run(vec![(port, send(vec![bytes.to_vec()], false))]));
-        let log = logged().lock().unwrap().clone();
+        let (seen, log) = run_logged(vec![(port, send(vec![bytes.to_vec()], false))]);
+        assert_unharmed(&seen);
         assert!(log.contains(reason), "{reason:?} is not in {log}");
     }
 }
