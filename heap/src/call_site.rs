@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, ffi::c_void, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sites::{self, Amount, Held};
 
@@ -24,7 +24,7 @@ const NOISE: [&str; 8] = [
 ];
 
 /// A call on the stack of an allocation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frame {
     /// The function's name, without the hash of its crate.
     pub function: String,
@@ -51,7 +51,7 @@ impl fmt::Display for Frame {
 }
 
 /// Where blocks are allocated.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CallSite {
     /// The calls of one's own code, the innermost first.
     pub own: Vec<Frame>,

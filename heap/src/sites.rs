@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::scope::{self, Scope};
 
@@ -37,7 +37,7 @@ thread_local! {
 }
 
 /// Blocks and bytes; the difference of two may be below zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Amount {
     /// Blocks.
     pub blocks: i64,

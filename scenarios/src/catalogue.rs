@@ -23,6 +23,14 @@ pub struct Scenario {
     pub check: fn(&Evidence) -> Vec<Violation>,
 }
 
+impl Scenario {
+    /// Whether `name` is that of the scenario or of its family.
+    pub fn is_named(&self, name: &str) -> bool {
+        let rest = self.name.strip_prefix(name.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 /// All scenarios, in the order they are listed and run.
 pub const CATALOGUE: [Scenario; 59] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,

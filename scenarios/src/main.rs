@@ -171,7 +171,7 @@ fn wrong_usage(what: &str) -> ExitCode {
 }
 
 fn not_found(name: &str) -> String {
-    let family: Vec<_> = CATALOGUE.iter().filter(|scenario| is_named(scenario, name)).collect();
+    let family: Vec<_> = CATALOGUE.iter().filter(|scenario| scenario.is_named(name)).collect();
     if family.is_empty() {
         return format!("no scenario is called {name}; `cargo rehearse list` shows what there is");
     }
@@ -179,18 +179,12 @@ fn not_found(name: &str) -> String {
     format!("{name} is a family; name one of its scenarios: {}", names.join(", "))
 }
 
-/// Whether `name` is that of `scenario` or of its family.
-fn is_named(scenario: &Scenario, name: &str) -> bool {
-    let rest = scenario.name.strip_prefix(name.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// The scenarios that `names` name, or all; those that `net` can run. A name that leaves nothing is an error.
 fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenario>, String> {
     let runs =
         |scenario: &Scenario| (net == Net::Fabric || scenario.parity) && !(light && scenario.heavy);
     for name in names {
-        let mut named = CATALOGUE.iter().filter(|scenario| is_named(scenario, name)).peekable();
+        let mut named = CATALOGUE.iter().filter(|scenario| scenario.is_named(name)).peekable();
         if named.peek().is_none() {
             return Err(not_found(name));
         }
@@ -204,9 +198,8 @@ fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenar
             ));
         }
     }
-    let wanted = |scenario: &&Scenario| {
-        names.is_empty() || names.iter().any(|name| is_named(scenario, name))
-    };
+    let wanted =
+        |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| scenario.is_named(name));
     Ok(CATALOGUE.iter().filter(wanted).filter(|scenario| runs(scenario)).collect())
 }
 
