@@ -10,8 +10,12 @@ use std::{
 
 use rehearsal_core::env::{Env, UdpSocket};
 use rehearsal_scenarios::{catalogue::light, oracles, run};
-use rehearsal_sim::{LinkConfig, Rng, World};
+use rehearsal_sim::{LinkConfig, Rng, World, heap::CountingAllocator};
 use tokio::time::sleep;
+
+/// For the oracles of memory.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The command, to be run in a process of its own.
 fn command(arguments: &[&str]) -> Command {

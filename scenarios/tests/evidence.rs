@@ -3,7 +3,14 @@
 //!
 //! `oracles.rs` breaks evidence that is there; this shows that it is gathered.
 
-use std::{future::pending, hint::black_box, mem, pin::Pin, time::Duration};
+use std::{
+    future::pending,
+    hint::black_box,
+    mem,
+    pin::Pin,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
 
 use rehearsal_core::{
     config::Config,
@@ -14,7 +21,7 @@ use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find, light},
     fault::Lever,
     plan::{Crowd, Listener, Plan, Protocol},
-    run::{self, Life, Net, StandIn, Watch},
+    run::{self, Held, Life, Net, StandIn, Watch},
 };
 use rehearsal_sim::{
     LinkConfig, SimEnv, SimTcpListener, SimTcpStream,
@@ -126,7 +133,7 @@ const POLITE: StandIn<SimEnv> = server!(|env, stream, told| {
 /// Oracle, what it says, in which run, and of what.
 type Broken = (&'static str, &'static str, &'static Scenario, StandIn<SimEnv>);
 
-const BROKEN: [Broken; 12] = [
+const BROKEN: [Broken; 16] = [
     (
         "O13 two-way progress",
         "bytes of visitor lay unread for 3",
@@ -242,7 +249,76 @@ const BROKEN: [Broken; 12] = [
         &VISIT,
         server!(|env, stream, told| { drop(stream) }; then pending().await),
     ),
+    (
+        "O9 resource conservation",
+        "a run leaves 1 blocks (100 bytes)",
+        &VISIT,
+        server!(|env, stream, told| { drop(stream) }; then {
+            mem::forget(block());
+            NOBODY_CUT
+        }),
+    ),
+    (
+        "O9 resource conservation",
+        "a run leaves 1 blocks (100 bytes)",
+        &VISIT,
+        // Something can still be reached, but not by anybody who would give it back.
+        server!(|env, stream, told| {
+            drop(stream);
+            KEPT.lock().expect("no panic under the lock").push(block());
+        }; then NOBODY_CUT),
+    ),
+    (
+        "O9 resource conservation",
+        "a run leaves 2 blocks (200 bytes)",
+        &RESTART,
+        server!(|env, stream, told| { drop(stream) }; then {
+            mem::forget(block());
+            NOBODY_CUT
+        }),
+    ),
+    (
+        "O9 resource conservation",
+        "at rest the gateway holds 1 blocks (100 bytes) more",
+        &VISIT,
+        server!(|env, stream, told| {
+            drop(stream);
+            let _of_the_visitor = block();
+            told.cancelled().await;
+        }; then NOBODY_CUT),
+    ),
 ];
+
+fn block() -> Box<[u8]> {
+    black_box(vec![1; 100].into_boxed_slice())
+}
+
+static KEPT: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+static MADE_ONCE: OnceLock<Box<[u8]>> = OnceLock::new();
+
+/// Makes for its first visitor what is there for all that follow, in this process.
+const LAZY: StandIn<SimEnv> = server!(|env, stream, told| {
+    let mut stream = stream;
+    let head_ms = Config::default().http.head_ms;
+    MADE_ONCE.get_or_init(block);
+    let mut nowhere = sink();
+    let reading = timeout(Duration::from_millis(head_ms), copy(&mut stream, &mut nowhere));
+    let _ = told.run_until_cancelled(reading).await;
+}; then NOBODY_CUT);
+
+#[test]
+fn what_is_made_once_and_for_all_is_no_leak() {
+    assert_eq!(run::run_stand_in(&VISIT, 1, LAZY).violations, []);
+    assert!(MADE_ONCE.get().is_some());
+}
+
+#[test]
+fn nothing_is_left_on_the_heap_when_the_gateway_has_been_crashed_and_restarted() {
+    let crashed = find("stop/crash").expect("is in the catalogue");
+    let evidence = run::run(crashed, 1).evidence.expect("it came to its end");
+    assert_eq!(evidence.kept(), [Held::default(); 2]);
+    assert!(evidence.host.is_some_and(|host| host.heap_bytes_max > 0), "somebody counts");
+}
 
 #[test]
 fn a_server_that_does_nothing_wrong_is_not_accused() {

@@ -11,7 +11,7 @@ use rehearsal_scenarios::{
     fault::Lever,
     oracles::{self, Violation},
     plan::{Listener, Plan, Protocol},
-    run::{self, Evidence, Life, TraceSummary},
+    run::{self, Evidence, Held, Life, TraceSummary},
     wire::{cut, handshake, opening},
 };
 use rehearsal_sim::{
@@ -337,6 +337,21 @@ const PLANTED: &[Planted] = &[
     ("O8 bounded liveness", "an earlier life never ends", &EVERYBODY, |seen| {
         seen.lives.insert(0, Life::ToldToEnd { took: None, cut_connections: 0, streams: 0 });
     }),
+    ("O9 resource conservation", "a run leaves a block", &EVERYBODY, |seen| {
+        seen.left_on_heap = Held { blocks: 1, bytes: 24 };
+    }),
+    ("O9 resource conservation", "a block grows from run to run", &EVERYBODY, |seen| {
+        seen.left_on_heap.bytes = 1;
+    }),
+    ("O9 resource conservation", "a run without faulty hosts leaves a block", &EVERYBODY, |seen| {
+        seen.twin.as_mut().unwrap().left_on_heap.blocks = 1;
+    }),
+    ("O9 resource conservation", "a gateway at rest keeps a block", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().kept_at_rest.blocks = 1;
+    }),
+    ("O9 resource conservation", "a table is as large at rest as it was", &EVERYBODY, |seen| {
+        seen.host.as_mut().unwrap().kept_at_rest.bytes = 64;
+    }),
     ("O10 timestamps", "a subscriber says so", &EVERYBODY, |seen| {
         seen.players[PLAYER].violations.push(breach(Promise::Timestamps));
     }),
@@ -499,7 +514,8 @@ fn every_oracle_has_a_planted_fault() {
         .chain(["O24 no panic", "O26 determinism"])
         .collect();
     assert_eq!(oracles::names().collect::<BTreeSet<_>>(), planted);
-    let wanted = [1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 24, 26].map(|number| format!("O{number} "));
+    let wanted =
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 24, 26].map(|number| format!("O{number} "));
     for number in wanted {
         assert!(planted.iter().any(|name| name.starts_with(&number)), "{number}");
     }

@@ -14,6 +14,11 @@ use rehearsal_scenarios::{
     catalogue::{self, Scenario},
     run::{self, Net, Watch},
 };
+use rehearsal_sim::heap::CountingAllocator;
+
+/// For the oracles of memory.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SEED: u64 = 1;
 /// tshark verifies checksums only when told to.

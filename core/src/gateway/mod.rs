@@ -112,6 +112,7 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Gateway<E: Env> {
     shared: Arc<Shared<E>>,
+    connections: TaskSet<E>,
     rtmp: E::TcpListener,
     http: E::TcpListener,
 }
@@ -138,8 +139,9 @@ impl<E: Env> Gateway<E> {
         let http = bind("HTTP", "http.listen", config.http.listen).await?;
         let live = Registry::new(config.live_limits());
         let counters = Counters::default();
+        let connections = TaskSet::new(env.clone());
         let shared = Arc::new(Shared { env, config, live, shutdown, counters });
-        Ok(Self { shared, rtmp, http })
+        Ok(Self { shared, connections, rtmp, http })
     }
 
     /// Where RTMP is served.
@@ -159,8 +161,7 @@ impl<E: Env> Gateway<E> {
 
     /// Serves until the shutdown is over.
     pub async fn run(self) -> Ended {
-        let Self { shared, rtmp, http } = self;
-        let connections = TaskSet::new(shared.env.clone());
+        let Self { shared, connections, rtmp, http } = self;
         info!(rtmp = %rtmp.local_addr(), http = %http.local_addr(), "listening");
         tokio::join!(
             accept(&shared, &connections, rtmp, rtmp_connection::serve),

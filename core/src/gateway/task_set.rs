@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -10,14 +11,12 @@ use tokio::sync::Notify;
 
 use crate::env::Env;
 
-#[derive(Debug)]
 struct Tasks<T> {
     next: u64,
     /// `None` between the reservation of a place and the spawn.
     running: BTreeMap<u64, Option<T>>,
 }
 
-#[derive(Debug)]
 struct Inner<T> {
     tasks: Mutex<Tasks<T>>,
     idle: Notify,
@@ -30,7 +29,6 @@ impl<T> Inner<T> {
 }
 
 /// Tasks that end with it.
-#[derive(Debug)]
 pub(super) struct TaskSet<E: Env> {
     env: E,
     inner: Arc<Inner<E::Task>>,
@@ -85,6 +83,12 @@ impl<E: Env> TaskSet<E> {
     }
 }
 
+impl<E: Env> fmt::Debug for TaskSet<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskSet").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
 impl<E: Env> Drop for TaskSet<E> {
     fn drop(&mut self) {
         // Ending a task drops its future, which takes the lock to leave the set.
@@ -104,7 +108,12 @@ impl<T> Drop for Leave<T> {
         let (task, idle) = {
             let mut tasks = self.inner.tasks();
             let task = tasks.running.remove(&self.id);
-            (task, tasks.running.is_empty())
+            let idle = tasks.running.is_empty();
+            if idle {
+                // An empty map keeps a node; at rest the gateway holds nothing of those who were there.
+                tasks.running = BTreeMap::new();
+            }
+            (task, idle)
         };
         drop(task);
         if idle {

@@ -217,7 +217,7 @@ impl Registry {
         entry.published = false;
         entry.stream.end_epoch();
         if entry.subscribers == 0 {
-            entries.remove(name);
+            forget(&mut entries, name);
         }
     }
 
@@ -227,7 +227,15 @@ impl Registry {
         let entry = entries.get_mut(name).expect("a subscriber's stream is registered");
         entry.subscribers -= 1;
         if entry.subscribers == 0 && !entry.published {
-            entries.remove(name);
+            forget(&mut entries, name);
         }
+    }
+}
+
+/// Takes `name` out. The last one takes along the node that an empty map would keep.
+fn forget(entries: &mut BTreeMap<Arc<str>, Entry>, name: &str) {
+    entries.remove(name);
+    if entries.is_empty() {
+        *entries = BTreeMap::new();
     }
 }

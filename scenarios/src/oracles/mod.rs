@@ -10,6 +10,7 @@
 //! | O6 bounded memory | the gateway's heap against what configuration and plan allow |
 //! | O7 non-interference | healthy clients against the twin run without the faulty ones |
 //! | O8 bounded liveness and baseline | ends in time, not before; tasks, sockets and streams at rest and after the end |
+//! | O9 resource conservation | the gateway's heap at rest against that when it began to serve, and once the run is gone against that before |
 //! | O10 timestamps | each subscriber's times against its publishers' and other subscribers', and from one publish to the next against what passed |
 //! | O13 two-way progress | how long bytes lie unread at the gateway, and how long those it wrote do not get away |
 //! | O14 time hygiene | polls at rest and while connections idle; a run with wall-clock steps against its twin without |
@@ -23,6 +24,7 @@
 //! restart or after it was told to end, is not judged by how it ends.
 
 mod baseline;
+mod conservation;
 mod epochs;
 mod integrity;
 mod liveness;
@@ -62,7 +64,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 18] = [
+const JUDGES: [Judge; 19] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -73,6 +75,7 @@ const JUDGES: [Judge; 18] = [
     ("O8 bounded liveness", liveness::judge),
     ("O8 bounded liveness", publishing::ends),
     ("O8 baseline", baseline::judge),
+    ("O9 resource conservation", conservation::judge),
     ("O10 timestamps", integrity::timestamps),
     ("O10 timestamps", timeline::judge),
     ("O8 bounded liveness", baseline::ends_in_time),

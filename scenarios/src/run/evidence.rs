@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     ops::{Range, RangeInclusive},
     time::Duration,
 };
@@ -36,6 +37,24 @@ pub struct Evidence {
     pub lives: Vec<Life>,
     /// What its host shows of the gateway; only the fabric looks into hosts.
     pub host: Option<HostEvidence>,
+    /// What the gateway had on the heap and has not given back, now that its world is gone; nothing unless the process counts, or
+    /// elsewhere than on the fabric.
+    pub left_on_heap: Held,
+}
+
+/// Blocks of the gateway's on the heap, or how many more they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many.
+    pub blocks: i64,
+    /// Bytes in them.
+    pub bytes: i64,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} blocks ({} bytes)", self.blocks, self.bytes)
+    }
 }
 
 /// How the gateway ended, once.
@@ -68,6 +87,9 @@ pub struct HostEvidence {
     /// Most the gateway ever held on the heap above what it held when it began to serve, in bytes; 0 unless the
     /// process counts ([`heap::is_counting`](rehearsal_sim::heap::is_counting)).
     pub heap_bytes_max: i64,
+    /// What it held on the heap a while after the last client went, beyond what it held when it began to serve; nothing unless
+    /// the process counts.
+    pub kept_at_rest: Held,
     /// Longest time for which bytes lay unread at the gateway on one connection, by the name of the host they came from.
     pub unread: BTreeMap<String, Duration>,
     /// When connections between it and a client's host waited until they might send again what was lost, at either end, by
@@ -82,6 +104,12 @@ pub struct HostEvidence {
 }
 
 impl Evidence {
+    /// What the run has left on the heap, and what the gateway kept there while it rested.
+    pub fn kept(&self) -> [Held; 2] {
+        let at_rest = self.host.as_ref().map(|host| host.kept_at_rest).unwrap_or_default();
+        [self.left_on_heap, at_rest]
+    }
+
     /// What is wrong with when the gateway let go of its last connection from `host`, if that was not within `due` as far as looks
     /// at its sockets tell.
     pub fn was_let_go(&self, host: &str, due: RangeInclusive<Duration>) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 mod cast;
 mod connections;
+mod conservation;
 mod evidence;
 mod fabric;
 mod idle;
@@ -26,7 +27,7 @@ use rehearsal_sim::{
 };
 
 pub use self::{
-    evidence::{Evidence, HostEvidence, Life, Rest},
+    evidence::{Evidence, Held, HostEvidence, Life, Rest},
     idle::{IdleHour, idle_hour},
     serving::StandIn,
 };
@@ -147,7 +148,7 @@ pub fn run_on(net: Net, scenario: &'static Scenario, seed: u64, watch: &Watch) -
     let ran = caught(|| {
         let plan = (scenario.plan)(seed);
         match net {
-            Net::Fabric => on_fabric(seed, plan, watch),
+            Net::Fabric => on_fabric(seed, &plan, watch),
             Net::Turmoil => turmoil::carry_out(seed, plan),
             Net::Loopback => loopback::carry_out(vec![plan], &panics).remove(0),
         }
@@ -160,18 +161,24 @@ pub fn run_stand_in(scenario: &'static Scenario, seed: u64, stand_in: StandIn<Si
     let panics = Panics::default();
     let _noting = panics.note_here();
     let staging = Staging { stand_in: Some(stand_in), ..Staging::default() };
-    let ran =
-        caught(|| fabric::carry_out(seed, (scenario.plan)(seed), &Watch::default(), staging).1);
+    let ran = caught(|| {
+        let plan = (scenario.plan)(seed);
+        conservation::measured(|| {
+            fabric::carry_out(seed, plan.clone(), &Watch::default(), staging).1
+        })
+    });
     judge(scenario, seed, Net::Fabric, ran, &panics)
 }
 
 /// Carries out `plan` on the fabric, and once more without faulty hosts if it asks for that.
-fn on_fabric(seed: u64, plan: Plan, watch: &Watch) -> Ran {
-    let twin = plan.terms.twin_within_ms.is_some().then(|| plan.clone());
-    let mut ran = fabric::carry_out(seed, plan, watch, Staging::default()).1;
-    if let (Some(twin), Ok(evidence)) = (twin, &mut ran.evidence) {
+fn on_fabric(seed: u64, plan: &Plan, watch: &Watch) -> Ran {
+    let carry_out = |watch: &Watch, staging| {
+        conservation::measured(|| fabric::carry_out(seed, plan.clone(), watch, staging).1)
+    };
+    let mut ran = carry_out(watch, Staging::default());
+    if let (Some(_), Ok(evidence)) = (plan.terms.twin_within_ms, &mut ran.evidence) {
         let staging = Staging { is_twin: true, ..Staging::default() };
-        match fabric::carry_out(seed, twin, &Watch::default(), staging).1.evidence {
+        match carry_out(&Watch::default(), staging).evidence {
             Ok(twin) => evidence.twin = Some(Box::new(twin)),
             Err(stuck) => ran.evidence = Err(format!("without faulty hosts: {stuck}")),
         }

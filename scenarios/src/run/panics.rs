@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, Once},
 };
 
+use rehearsal_sim::heap::{self, Scope};
+
 thread_local! {
     /// Where panics of this thread are noted, if anywhere.
     static NOTED_IN: RefCell<Option<Panics>> = const { RefCell::new(None) };
@@ -39,6 +41,8 @@ impl Panics {
         HOOK.call_once(|| {
             let tell = panic::take_hook();
             panic::set_hook(Box::new(move |info| {
+                // The list of panics and what is printed outlive whoever panics.
+                let _scope = heap::enter(Scope::Other);
                 note(info);
                 tell(info);
             }));

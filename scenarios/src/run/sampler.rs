@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     REST,
     connections::Connections,
-    evidence::{HostEvidence, Rest},
+    evidence::{Held, HostEvidence, Rest},
     idle::{IdleHour, idle_hour},
 };
 use crate::plan::Plan;
@@ -54,7 +54,8 @@ pub(super) struct Sampler {
     idle_hour: Option<IdleHour>,
     /// Polls of the gateway's tasks when the idle hour began, and when it was over.
     idle_polls: (Option<u64>, Option<u64>),
-    heap_bytes_at_start: i64,
+    /// What the gateway held when it began to serve.
+    at_start: Held,
     connections: Connections,
     /// Connections on which bytes lie unread, and since when.
     unread: BTreeMap<Connection, Instant>,
@@ -76,7 +77,7 @@ impl Sampler {
             connections: Connections::default(),
             idle_hour: idle_hour(plan),
             idle_polls: (None, None),
-            heap_bytes_at_start: heap::usage(Scope::Gateway).live_bytes,
+            at_start: Held::now(),
             unread: BTreeMap::new(),
             unsent: BTreeMap::new(),
             unread_max: BTreeMap::new(),
@@ -157,7 +158,8 @@ impl Sampler {
 
     /// Notes what was seen until now, what is left when the last client has gone, and, a second later, what was polled meanwhile.
     pub(super) async fn at_rest(&self, host: &mut HostEvidence) {
-        host.heap_bytes_max = heap::usage(Scope::Gateway).peak_bytes - self.heap_bytes_at_start;
+        host.heap_bytes_max = heap::usage(Scope::Gateway).peak_bytes - self.at_start.bytes;
+        host.kept_at_rest = Held::since(self.at_start);
         (host.unread, host.unsent) =
             (self.by_name(self.unread_max.iter()), self.by_name(self.unsent_max.iter()));
         host.let_go = self.by_name(self.connections.let_go());

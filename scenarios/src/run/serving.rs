@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cast::Reports,
-    evidence::{Evidence, HostEvidence, Life},
+    conservation::on_gateways_account,
+    evidence::{Evidence, Held, HostEvidence, Life},
     sampler::Sampler,
 };
 use crate::plan::Plan;
@@ -69,6 +70,8 @@ impl End {
 pub(super) struct Serving<E: Env> {
     /// `None` of a stand-in, which has no registry.
     shared: Option<Arc<Shared<E>>>,
+    /// Streams in its registry when that was let go of.
+    streams_left: usize,
     addresses: Addresses,
     shutdown: CancellationToken,
     told_at: Option<Instant>,
@@ -90,9 +93,8 @@ impl<E: Env> Serving<E> {
     ) -> Self {
         let shutdown = CancellationToken::new();
         let Some(stand_in) = stand_in else {
-            let gateway = Gateway::bind(env.clone(), config, shutdown.clone())
-                .await
-                .expect("the gateway's ports are free");
+            let binding = Gateway::bind(env.clone(), config, shutdown.clone());
+            let gateway = on_gateways_account(binding).await.expect("the gateway's ports are free");
             let addresses = Addresses {
                 rtmp: SocketAddr::new(ip, gateway.rtmp_addr().port()),
                 http: SocketAddr::new(ip, gateway.http_addr().port()),
@@ -119,7 +121,16 @@ impl<E: Env> Serving<E> {
                 end.is(serving.await);
             })
         };
-        Self { shared, addresses, shutdown, told_at: None, has_crashed: false, end, _task: task }
+        Self {
+            shared,
+            streams_left: 0,
+            addresses,
+            shutdown,
+            told_at: None,
+            has_crashed: false,
+            end,
+            _task: task,
+        }
     }
 
     /// Where it serves.
@@ -129,7 +140,7 @@ impl<E: Env> Serving<E> {
 
     /// Streams in its registry.
     fn streams(&self) -> usize {
-        self.shared.as_ref().map_or(0, |shared| shared.live.len())
+        self.shared.as_ref().map_or(self.streams_left, |shared| shared.live.len())
     }
 
     /// Tells it to end in order.
@@ -141,6 +152,14 @@ impl<E: Env> Serving<E> {
     /// Its host has crashed: if it had not ended before, it has now, and cut nobody that could tell.
     pub(super) fn crashed(&mut self) {
         self.has_crashed |= self.end.is(Ended { cut_connections: 0 });
+    }
+
+    /// Lets go of what nothing but this run holds any more, if it has ended.
+    fn let_go(&mut self) {
+        if self.end.ended.get().is_some() {
+            self.streams_left = self.streams();
+            self.shared = None;
+        }
     }
 
     /// Has it shut down, and waits until it has.
@@ -169,13 +188,14 @@ impl<E: Env> Serving<E> {
     /// gives what there is to judge. `before` are its earlier lives; `sampler` looks into its host, where somebody does.
     pub(super) async fn see_out(
         mut self,
-        before: Vec<Self>,
+        mut before: Vec<Self>,
         plan: Plan,
         reports: Reports,
         sampler: Option<Sampler>,
     ) -> Evidence {
         sleep(Duration::from_millis(plan.terms.calm_ms)).await;
         let mut host = HostEvidence::default();
+        before.iter_mut().for_each(Self::let_go);
         let streams_at_rest = self.streams();
         if let Some(sampler) = &sampler {
             sampler.at_rest(&mut host).await;
@@ -195,6 +215,7 @@ impl<E: Env> Serving<E> {
             streams_at_rest,
             lives: before.iter().chain([&self]).map(Self::life).collect(),
             host: sampler.map(|_| host),
+            left_on_heap: Held::default(),
         }
     }
 }

@@ -101,6 +101,26 @@ fn a_hosts_tasks_pay_for_themselves_and_the_simulation_for_its_sockets() {
 }
 
 #[test]
+fn who_ends_tasks_does_not_pay_for_the_simulations_tables() {
+    let (world, _client, server) = pair(1);
+    server.set_heap_scope(Scope::Gateway);
+    let before = heap::usage(Scope::Gateway);
+    let outcome = world.run(LIMIT, async {
+        let env = server.clone();
+        let task = server.spawn(async move {
+            let tasks: Vec<_> = (0..100).map(|_| env.spawn(pending())).collect();
+            drop(tasks);
+            pending::<()>().await;
+        });
+        wait_ms(1).await;
+        assert_eq!(gained(Scope::Gateway, before).0, 1, "its own future and nothing else");
+        drop(task);
+        assert_eq!(gained(Scope::Gateway, before), (0, 0));
+    });
+    assert_eq!(outcome, Ok(()));
+}
+
+#[test]
 fn a_world_gives_everything_back() {
     let visit = || {
         let (world, client, server) = pair(1);

@@ -1,0 +1,35 @@
+//! O9 resource conservation: a gateway that has served holds no more at rest than when it began to, and a run leaves nothing of
+//! it behind.
+
+use std::iter::once;
+
+use crate::run::{Evidence, Held};
+
+/// What a gateway may hold at rest beyond what it held when it began to serve: its tables give back what they do not need.
+const KEPT_MAX: Held = Held { blocks: 0, bytes: 0 };
+/// What a run may leave, which then nobody can give back any more.
+const LEFT_MAX: Held = Held { blocks: 0, bytes: 0 };
+
+/// Nothing to say where nobody counts.
+pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
+    let runs = once(evidence).chain(evidence.twin.as_deref());
+    let found = runs.flat_map(|run| {
+        let [left, kept] = run.kept();
+        [
+            is_beyond(left, LEFT_MAX).then(|| {
+                format!(
+                    "a run leaves {left} of the gateway's on the heap; `cargo leakcheck` with the name of the scenario \
+                     tells who allocated them"
+                )
+            }),
+            is_beyond(kept, KEPT_MAX).then(|| {
+                format!("at rest the gateway holds {kept} more than when it began to serve")
+            }),
+        ]
+    });
+    found.flatten().collect()
+}
+
+fn is_beyond(held: Held, most: Held) -> bool {
+    held.blocks > most.blocks || held.bytes > most.bytes
+}
