@@ -23,6 +23,9 @@ const NOISE: [&str; 8] = [
     "_Unwind_",
 ];
 
+/// What polls tasks, in a simulation and in tokio: who called that says nothing of the task.
+const POLLS_TASKS: [&str; 2] = ["rehearsal_sim::drive::", "tokio::runtime::"];
+
 /// A call on the stack of an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Frame {
@@ -55,12 +58,17 @@ impl fmt::Display for Frame {
 pub struct CallSite {
     /// The calls of one's own code, the innermost first.
     pub own: Vec<Frame>,
-    /// All calls, the innermost first.
+    /// All calls from the innermost to the outermost of one's own code; without such a call to that which polls the task.
     pub stack: Vec<Frame>,
 }
 
 impl CallSite {
-    fn new(stack: Vec<Frame>, own: &[&str]) -> Self {
+    fn new(mut stack: Vec<Frame>, own: &[&str]) -> Self {
+        let outermost = stack.iter().rposition(|frame| frame.is_in(own));
+        let polls = || stack.iter().position(|frame| frame.is_in(&POLLS_TASKS));
+        if let Some(count) = outermost.map(|index| index + 1).or_else(polls) {
+            stack.truncate(count);
+        }
         Self { own: stack.iter().filter(|frame| frame.is_in(own)).cloned().collect(), stack }
     }
 

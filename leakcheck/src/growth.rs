@@ -1,80 +1,88 @@
-//! How the heap grows with the number of cycles.
+//! What a series of looks at something means: whether it grows with the cycles, was added once, or rests.
+//!
+//! After a calibration there are phases of cycles, each twice as long as the one before, with a look after each. What is
+//! made once, in whichever cycle, is missing from the later phases. What grows with the cycles is in all of them, and
+//! also what keeps a buffer that doubles when it is full: a phase that doubles the number of cycles so far has
+//! one such step at least.
 
-use rehearsal_sim::heap::{self, Scope};
+use std::ops::Sub;
 
-/// Cycles before anything is measured: lazily made statics and buffers that grow once.
-const WARM_UP_CYCLES: u32 = 2;
-const SCOPES: [Scope; 4] = [Scope::Other, Scope::Sim, Scope::Gateway, Scope::Client];
+use rehearsal_heap::Amount;
+use serde::{Deserialize, Serialize};
 
-/// Blocks and bytes on the heap, all scopes together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Heap {
-    blocks: i64,
-    bytes: i64,
-}
+/// Phases that are measured in any case.
+pub(crate) const PHASES: u32 = 2;
 
-impl Heap {
-    fn now() -> Self {
-        let mut heap = Self { blocks: 0, bytes: 0 };
-        for scope in SCOPES {
-            let usage = heap::usage(scope);
-            heap.blocks += usage.live_blocks;
-            heap.bytes += usage.live_bytes;
-        }
-        heap
-    }
+/// Looks at one thing: at the calibration, and after each phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Series<T>(pub(crate) Vec<T>);
 
-    fn since(self, before: Self) -> Self {
-        Self { blocks: self.blocks - before.blocks, bytes: self.bytes - before.bytes }
-    }
-}
-
-/// What N cycles and then 2N cycles have added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Growth {
-    cycles: u32,
-    first: Heap,
-    second: Heap,
-}
-
-/// What the growth means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a series means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// Nothing was added.
     AtRest,
-    /// Something was added, but not by the later cycles.
+    /// Something was added, but not by every phase.
     AddedOnce,
-    /// The later cycles added too: a leak.
+    /// The last phases added again and again: a leak.
     Growing,
 }
 
-impl Growth {
-    /// Warms `cycle` up, then measures `cycles` of it and twice as many.
-    pub(crate) fn measure(cycles: u32, mut cycle: impl FnMut()) -> Self {
-        let mut repeat = |times: u32| {
-            let before = Heap::now();
-            (0..times).for_each(|_| cycle());
-            Heap::now().since(before)
-        };
-        repeat(WARM_UP_CYCLES);
-        Self { cycles, first: repeat(cycles), second: repeat(2 * cycles) }
+/// Something that can grow.
+pub(crate) trait Quantity: Copy + Sub<Output = Self> {
+    /// Whether this difference is growth.
+    fn is_growth(self) -> bool;
+}
+
+impl Quantity for Amount {
+    fn is_growth(self) -> bool {
+        self.blocks > 0 || self.bytes > 0
+    }
+}
+
+impl Quantity for i64 {
+    fn is_growth(self) -> bool {
+        self > 0
+    }
+}
+
+impl<T: Quantity> Series<T> {
+    /// What each phase has added.
+    fn steps(&self) -> impl DoubleEndedIterator<Item = T> {
+        self.0.windows(2).map(|pair| pair[1] - pair[0])
     }
 
+    /// What is there at the end.
+    pub(crate) fn last(&self) -> T {
+        *self.0.last().expect("there is a calibration")
+    }
+
+    /// What the phases have added together.
+    pub(crate) fn added(&self) -> T {
+        self.last() - self.0[0]
+    }
+
+    /// What the last phase has added.
+    pub(crate) fn last_step(&self) -> T {
+        self.steps().next_back().expect("there are phases")
+    }
+
+    /// Whether the last phase has added something: then another phase has to tell what that means.
+    pub(crate) fn is_open(&self) -> bool {
+        self.last_step().is_growth()
+    }
+
+    /// What the series means, when no more phases follow.
     pub(crate) fn verdict(&self) -> Verdict {
-        let none = Heap { blocks: 0, bytes: 0 };
-        match (self.first, self.second) {
-            (_, second) if second.blocks > 0 || second.bytes > 0 => Verdict::Growing,
-            (first, _) if first != none => Verdict::AddedOnce,
-            _ => Verdict::AtRest,
+        let phases = self.0.len() as u32 - 1;
+        let mut last = self.steps().rev().take(PHASES as usize);
+        if phases > PHASES && last.all(Quantity::is_growth) {
+            return Verdict::Growing;
         }
-    }
-
-    pub(crate) fn blocks_per_cycle(&self) -> f64 {
-        self.second.blocks as f64 / f64::from(2 * self.cycles)
-    }
-
-    pub(crate) fn bytes_per_cycle(&self) -> f64 {
-        self.second.bytes as f64 / f64::from(2 * self.cycles)
+        match self.steps().any(Quantity::is_growth) {
+            true => Verdict::AddedOnce,
+            false => Verdict::AtRest,
+        }
     }
 }
 
@@ -82,30 +90,50 @@ impl Growth {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_block_a_cycle_is_growing() {
-        let mut kept = Vec::with_capacity(100);
-        let growth = Growth::measure(3, || kept.push(Box::new(7_u64)));
-        assert_eq!(growth.verdict(), Verdict::Growing);
-        assert_eq!((growth.blocks_per_cycle(), growth.bytes_per_cycle()), (1.0, 8.0));
+    /// What is seen of something that is `held` after so many cycles.
+    fn looks(held: impl Fn(u32) -> i64) -> Series<i64> {
+        // Four cycles to warm up, then 4, 8 and, if they are needed, 16.
+        let mut series = Series([4, 8, 16].map(&held).to_vec());
+        if series.is_open() {
+            series.0.push(held(32));
+        }
+        series
     }
 
     #[test]
-    fn what_is_given_back_is_at_rest() {
-        let growth = Growth::measure(3, || drop(vec![1, 2, 3]));
-        assert_eq!(growth.verdict(), Verdict::AtRest);
+    fn what_each_cycle_adds_is_growing() {
+        let series = looks(i64::from);
+        assert_eq!(series.verdict(), Verdict::Growing);
+        assert_eq!((series.last_step(), series.added(), series.last()), (16, 28, 32));
     }
 
     #[test]
-    fn what_the_third_cycle_adds_is_added_once() {
-        let (mut cycle, mut kept) = (0, None);
-        let growth = Growth::measure(3, || {
-            cycle += 1;
-            if cycle == WARM_UP_CYCLES + 2 {
-                kept = Some(Box::new(7_u64));
-            }
-        });
-        assert!(kept.is_some());
-        assert_eq!(growth.verdict(), Verdict::AddedOnce);
+    fn a_buffer_that_doubles_is_growing() {
+        for element in [1, 3, 5, 24] {
+            let series = looks(|cycles| i64::from((cycles * element).next_power_of_two()));
+            assert_eq!(series.verdict(), Verdict::Growing, "{element}");
+        }
+    }
+
+    #[test]
+    fn what_stays_the_same_or_goes_is_at_rest() {
+        assert_eq!(looks(|_| 7).verdict(), Verdict::AtRest);
+        assert_eq!(looks(|cycles| -i64::from(cycles)).verdict(), Verdict::AtRest);
+    }
+
+    #[test]
+    fn what_one_cycle_adds_is_added_once_whenever_that_is() {
+        for when in [5, 9, 16] {
+            let series = looks(|cycles| i64::from(cycles >= when));
+            assert_eq!(series.verdict(), Verdict::AddedOnce, "{when}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_grow_without_bytes_and_bytes_without_blocks_both_count() {
+        for (blocks, bytes) in [(1_i64, 0_i64), (0, 1)] {
+            let at = |times| Amount { blocks: blocks * times, bytes: bytes * times };
+            assert_eq!(Series([1, 2, 4, 8].map(at).to_vec()).verdict(), Verdict::Growing);
+        }
     }
 }

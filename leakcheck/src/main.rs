@@ -1,73 +1,182 @@
-//! The `leakcheck` command: runs each scenario again and again and reports what stays on the heap.
+//! The `leakcheck` command: repeats scenarios and reports what stays, by the line that allocated it.
 //!
-//! A run that has been warmed up must leave nothing: after N more cycles and after 2N, the heap is as it was. What grows
-//! in proportion to the cycles is a leak and fails; what was added once is shown and passes. Blocks are counted, call
-//! sites are not named yet.
+//! Each scenario is measured in a process of its own: cycles until the heap at rest stays the same, a calibration, and phases
+//! of more and more cycles ([`growth`]). A cycle is the scenario's plan against a gateway that lives on, or all of it in a
+//! new world with a gateway that ends.
 
 mod growth;
+mod measure;
+mod report;
 
-use std::process::ExitCode;
+use std::{
+    collections::VecDeque,
+    io,
+    process::{Child, Command, ExitCode, Stdio},
+};
 
 use clap::Parser;
-use rehearsal_scenarios::{catalogue::CATALOGUE, run};
-use rehearsal_sim::heap::CountingAllocator;
-
-use growth::{Growth, Verdict};
+use measure::{Measured, Mode, measure};
+use rehearsal_heap::CountingAllocator;
+use rehearsal_scenarios::{
+    catalogue::{CATALOGUE, Scenario},
+    seed,
+};
+use report::Report;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Runs scenarios until their heap is at rest, then again, and fails on what grows.
+const WRONG_USAGE: u8 = 2;
+
+/// Repeats scenarios until their heap is at rest, then more and more often, and fails on what grows.
 #[derive(Debug, Parser)]
 #[command(
     name = "leakcheck",
     version,
     after_help = "Examples:
-  cargo leakcheck                              every light scenario
-  cargo leakcheck live/republish --cycles 20   one scenario, more often
+  cargo leakcheck                                  every light scenario
+  cargo leakcheck leak                             the scenarios of the family leak
+  cargo leakcheck leak/republish --cycles 20       one scenario more often, with all that is at rest
+  cargo leakcheck stop/shutdown --new-worlds       what a gateway leaves that has ended
 
-Exit codes: 0 nothing grows, 1 something does, 2 wrong usage."
+A seed is a number or a git commit id.
+Exit codes: 0 nothing grows, 1 something does or could not be measured, 2 wrong usage."
 )]
 struct Arguments {
-    /// Names of scenarios; all but those that take seconds of real time without any
+    /// Names or families, such as leak/republish or leak; without any all that do not take seconds of real time
     scenarios: Vec<String>,
-    /// Cycles of the first measurement; the second has twice as many
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Cycles of the first phase; the second has twice as many
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     cycles: u32,
+    /// Number or git commit id
+    #[arg(long, default_value = "1", value_parser = seed::parse)]
+    seed: u64,
+    /// Scenarios measured at a time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+    /// Repeat all of a scenario in a new world, with a gateway that ends, instead of its plan against one that lives on
+    #[arg(long)]
+    new_worlds: bool,
+    /// Measure one scenario in this process and print the figures as JSON
+    #[arg(long, hide = true)]
+    measure: bool,
+}
+
+impl Arguments {
+    fn mode(&self) -> Mode {
+        if self.new_worlds { Mode::World } else { Mode::Plan }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    for name in &arguments.scenarios {
-        if rehearsal_scenarios::catalogue::find(name).is_none() {
-            eprintln!("leakcheck: no scenario is called {name}; see `cargo rehearse list`");
-            return ExitCode::from(2);
+    let selected = match select(&arguments.scenarios) {
+        Ok(selected) => selected,
+        Err(wrong) => {
+            eprintln!("leakcheck: {wrong}");
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    if arguments.measure {
+        return measure_here(selected[0], &arguments);
+    }
+    match measure_all(&selected, &arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("leakcheck: cannot go on: {error}");
+            ExitCode::FAILURE
         }
     }
-    let selected = CATALOGUE.iter().filter(|scenario| {
-        arguments.scenarios.is_empty() && !scenario.heavy
-            || arguments.scenarios.iter().any(|name| name == scenario.name)
-    });
-    let width = CATALOGUE.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
-    println!(
-        "{:<width$}  {:>9}  {:>14}  {:>14}",
-        "scenario", "result", "blocks/cycle", "bytes/cycle"
-    );
-    let mut leaks = 0;
-    for scenario in selected {
-        let growth = Growth::measure(arguments.cycles, || drop(run::run(scenario, 1)));
-        let (result, leaked) = match growth.verdict() {
-            Verdict::AtRest => ("at rest", false),
-            Verdict::AddedOnce => ("added once", false),
-            Verdict::Growing => ("GROWING", true),
-        };
-        println!(
-            "{:<width$}  {result:>9}  {:>14.2}  {:>14.1}",
-            scenario.name,
-            growth.blocks_per_cycle(),
-            growth.bytes_per_cycle()
-        );
-        leaks += usize::from(leaked);
+}
+
+/// The scenarios that `names` name, or all light ones.
+fn select(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
+    for name in names {
+        if !CATALOGUE.iter().any(|scenario| scenario.is_named(name)) {
+            return Err(format!("no scenario is called {name}; see `cargo rehearse list`"));
+        }
     }
-    if leaks == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_meant = |scenario: &&Scenario| match names {
+        [] => !scenario.heavy,
+        names => names.iter().any(|name| scenario.is_named(name)),
+    };
+    Ok(CATALOGUE.iter().filter(is_meant).collect())
+}
+
+fn measure_here(scenario: &'static Scenario, arguments: &Arguments) -> ExitCode {
+    let measured = measure(scenario, arguments.seed, arguments.mode(), arguments.cycles);
+    let json = measured.and_then(|measured| {
+        serde_json::to_string(&measured).map_err(|error| format!("the figures are none: {error}"))
+    });
+    match json {
+        Ok(json) => {
+            println!("{json}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A scenario that is being measured in a process of its own.
+struct Measuring {
+    scenario: &'static Scenario,
+    child: Child,
+}
+
+impl Measuring {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what one scenario makes once must not be the next one's"
+    )]
+    fn start(scenario: &'static Scenario, arguments: &Arguments) -> io::Result<Self> {
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--measure", scenario.name])
+            .args(["--cycles", &arguments.cycles.to_string()])
+            .args(["--seed", &arguments.seed.to_string()])
+            .args(arguments.new_worlds.then_some("--new-worlds"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        Ok(Self { scenario, child })
+    }
+
+    /// Waits for the figures, or for why there are none.
+    fn finish(self) -> io::Result<Result<Measured, String>> {
+        let output = self.child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if !output.status.success() {
+            return Ok(Err(if said.is_empty() { output.status.to_string() } else { said }));
+        }
+        let measured = serde_json::from_slice(&output.stdout);
+        Ok(measured.map_err(|error| format!("its figures cannot be read: {error}")))
+    }
+}
+
+/// Measures each of `selected` and prints what comes of it, in their order; gives whether all is well.
+fn measure_all(selected: &[&'static Scenario], arguments: &Arguments) -> io::Result<bool> {
+    let name_width = selected.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    let has_details = !arguments.scenarios.is_empty();
+    let mut report = Report::new(io::stdout().lock(), name_width, has_details);
+    report.begin()?;
+    let mut waiting = selected.iter();
+    let mut running = VecDeque::new();
+    loop {
+        while running.len() < usize::from(arguments.jobs)
+            && let Some(scenario) = waiting.next()
+        {
+            running.push_back(Measuring::start(scenario, arguments)?);
+        }
+        let Some(first) = running.pop_front() else { break };
+        let name = first.scenario.name;
+        match first.finish()? {
+            Ok(measured) => report.measured(name, &measured)?,
+            Err(why) => report.failed(name, &why)?,
+        }
+    }
+    report.end()
 }

@@ -1,6 +1,6 @@
 //! What befalls hosts in a run, as data, and how it is done to a host of the fabric.
 
-use rehearsal_sim::{DiskConfig, LinkConfig, SimEnv};
+use rehearsal_sim::{DiskConfig, EPHEMERAL_PORTS, LinkConfig, SimEnv};
 use serde::{Deserialize, Serialize};
 
 /// A lever that is pulled at a time.
@@ -77,5 +77,27 @@ impl Lever {
             // The run does it.
             Self::ShutDown => {}
         }
+    }
+
+    /// Has the host of `env` be as it was before this was pulled there; `link` is the one it began with.
+    pub(crate) fn undo(&self, env: &SimEnv, link: LinkConfig, others: &[SimEnv]) {
+        let opposite = match self {
+            Self::Link(_) => Self::Link(link),
+            Self::BlackHole(_) => Self::BlackHole(false),
+            Self::PartitionTo(name, _) => Self::PartitionTo(name.clone(), false),
+            Self::Crash => Self::Restart,
+            Self::Frozen(_) => Self::Frozen(false),
+            Self::DescriptorLimit(_) => Self::DescriptorLimit(None),
+            Self::FailAccepts(_) => Self::FailAccepts(0),
+            Self::EphemeralPorts(..) => {
+                Self::EphemeralPorts(*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end())
+            }
+            Self::ShortIo(_) => Self::ShortIo(None),
+            Self::StepWallClock(step_ms) => Self::StepWallClock(step_ms.saturating_neg()),
+            Self::Disk(_) => Self::Disk(DiskConfig::default()),
+            // These happen and are over.
+            Self::RebindNat | Self::Restart | Self::ResetConnections | Self::ShutDown => return,
+        };
+        opposite.pull(env, others);
     }
 }

@@ -252,6 +252,18 @@ impl Plan {
         std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
+    /// The access link that `host` begins with.
+    pub fn link_of(&self, host: &str) -> Option<LinkConfig> {
+        let gateway = std::iter::once(("gateway", self.gateway_link));
+        let publishers =
+            self.publishers.iter().map(|publisher| (&publisher.host[..], publisher.link));
+        let players = self.players.iter().map(|player| (&player.host[..], player.link));
+        let raw_clients = self.raw_clients.iter().map(|raw| (&raw.host[..], raw.link));
+        let crowds = self.crowds.iter().map(|crowd| (&crowd.host[..], crowd.link));
+        let mut all = gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds);
+        all.find(|(name, _)| *name == host).map(|(_, link)| link)
+    }
+
     /// When the last client has gone by its plan, in milliseconds.
     pub fn end_ms(&self) -> u64 {
         let players = self.players.iter().map(|player| player.plan.leave_ms);

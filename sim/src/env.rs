@@ -121,6 +121,12 @@ impl SimEnv {
         fabric.tcp.held(self.host.id) + fabric.udp.held(self.host.id)
     }
 
+    /// Ports that sockets of the host hold, those of connections in TIME_WAIT among them; of TCP and UDP together.
+    pub fn ports_held(&self) -> usize {
+        let mut fabric = self.shared.fabric();
+        fabric.tcp.ports(self.host.id).held() + fabric.udp.ports(self.host.id).held()
+    }
+
     /// When connections of the host waited for their retransmission timers, so far.
     pub fn waits(&self) -> Vec<Wait> {
         self.shared.fabric().net.waits.of_host(self.host.id)

@@ -36,6 +36,7 @@ pub use executor::SimTask;
 pub use fabric::{
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     netstat::{Netstat, Protocol, SocketRow, SocketState},
+    ports::EPHEMERAL_PORTS,
     tcp::{
         LISTEN_BACKLOG, MSS_BYTES, ORPHAN_RETRIES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,
         TIME_WAIT, listener::SimTcpListener, stream::SimTcpStream, waits::Wait,

@@ -18,12 +18,15 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
         [
             is_beyond(left, LEFT_MAX).then(|| {
                 format!(
-                    "a run leaves {left} of the gateway's on the heap; `cargo leakcheck` with the name of the scenario \
-                     tells who allocated them"
+                    "a run leaves {left} of the gateway's on the heap; `cargo leakcheck --new-worlds` with the name of \
+                     the scenario tells who allocated them"
                 )
             }),
             is_beyond(kept, KEPT_MAX).then(|| {
-                format!("at rest the gateway holds {kept} more than when it began to serve")
+                format!(
+                    "at rest the gateway holds {kept} more than when it began to serve; `cargo leakcheck` with the name \
+                     of the scenario tells who allocated them"
+                )
             }),
         ]
     });

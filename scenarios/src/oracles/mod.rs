@@ -86,6 +86,8 @@ const JUDGES: [Judge; 19] = [
     ("O24 parser robustness", raw_clients::judge),
 ];
 
+/// Those that judge what a run leaves.
+const OF_WHAT_IS_LEFT: [&str; 2] = ["O8 baseline", "O9 resource conservation"];
 const DETERMINISM: &str = "O26 determinism";
 const NO_PANIC: &str = "O24 no panic";
 
@@ -96,11 +98,20 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Judges a run by every oracle.
 pub fn judge(evidence: &Evidence) -> Vec<Violation> {
+    judge_by(|_| true, evidence)
+}
+
+/// Judges what was served, not what that leaves.
+pub(crate) fn judge_service(evidence: &Evidence) -> Vec<Violation> {
+    judge_by(|oracle| !OF_WHAT_IS_LEFT.contains(&oracle), evidence)
+}
+
+fn judge_by(is_asked: impl Fn(&str) -> bool, evidence: &Evidence) -> Vec<Violation> {
     let found = |(oracle, judge): &Judge| {
         let (oracle, found) = (*oracle, judge(evidence).into_iter());
         found.map(move |what| Violation { oracle, what }).collect::<Vec<_>>()
     };
-    JUDGES.iter().flat_map(found).collect()
+    JUDGES.iter().filter(|(oracle, _)| is_asked(oracle)).flat_map(found).collect()
 }
 
 /// What panicked in a run, with its place: a peer may send what it likes, and no run is broken off.

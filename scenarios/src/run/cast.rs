@@ -19,7 +19,10 @@ use rehearsal_sim::clients::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use super::serving::Addresses;
+use super::{
+    evidence::{Evidence, Held},
+    serving::Addresses,
+};
 use crate::plan::{Crowd, Listener, Plan, Protocol};
 
 /// One client, by its index in the plan.
@@ -174,6 +177,25 @@ pub(super) struct Reports {
     pub(super) players: Vec<PlayReport>,
     pub(super) raw_clients: Vec<Result<RawReport, String>>,
     pub(super) crowds: Vec<Vec<CrowdReport>>,
+}
+
+impl Reports {
+    /// What clients of `plan` say, and nothing else yet.
+    pub(super) fn of(self, plan: Plan) -> Evidence {
+        let Self { publishers, players, raw_clients, crowds } = self;
+        Evidence {
+            plan,
+            publishers,
+            players,
+            raw_clients,
+            crowds,
+            twin: None,
+            streams_at_rest: 0,
+            lives: Vec::new(),
+            host: None,
+            left_on_heap: Held::default(),
+        }
+    }
 }
 
 /// Results of tasks, collected until all are there.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     LIMIT_BEYOND_PLAN, PANICKED, Ran, Shown, TraceSummary, Watch,
-    cast::Clients,
+    cast::{Clients, Reports},
     evidence::Evidence,
     panics::caught,
     sampler::Sampler,
@@ -32,21 +32,7 @@ pub(super) struct Staging {
 /// Carries out `plan` in a world with `seed`, which it gives back as it is then; after a panic in the middle of something
 /// nobody can look at it any more.
 pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) -> (World, Ran) {
-    let mut world = World::new(seed);
-    let gateway = world.add_host("gateway", plan.gateway_link);
-    gateway.set_heap_scope(Scope::Gateway);
-    for publisher in &plan.publishers {
-        add_client(&mut world, &publisher.host, publisher.link);
-    }
-    for player in &plan.players {
-        add_client(&mut world, &player.host, player.link);
-    }
-    for raw in &plan.raw_clients {
-        add_client(&mut world, &raw.host, raw.link);
-    }
-    for crowd in &plan.crowds {
-        add_client(&mut world, &crowd.host, crowd.link);
-    }
+    let (world, gateway) = world_of(seed, &plan);
     let limit = Duration::from_millis(plan.end_ms() + plan.terms.calm_ms) + LIMIT_BEYOND_PLAN;
     world.trace(|trace| trace.keep_window(watch.keep_events.clone()));
     if let Some(at) = watch.netstat_at {
@@ -64,6 +50,17 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
     };
     let shown = caught(|| shown(&world, watch)).unwrap_or_default();
     (world, Ran { evidence, shown })
+}
+
+/// A world with `seed` and the hosts of `plan`; and the gateway's of them.
+pub(super) fn world_of(seed: u64, plan: &Plan) -> (World, SimEnv) {
+    let mut world = World::new(seed);
+    let gateway = world.add_host("gateway", plan.gateway_link);
+    gateway.set_heap_scope(Scope::Gateway);
+    for name in plan.hosts().iter().skip(1) {
+        add_client(&mut world, name, plan.link_of(name).expect("the host is the plan's"));
+    }
+    (world, gateway)
 }
 
 fn shown(world: &World, watch: &Watch) -> Shown {
@@ -110,45 +107,65 @@ async fn drive(
     faults: Vec<Fault>,
     stand_in: Option<StandIn<SimEnv>>,
 ) -> Evidence {
-    let origin = Instant::now();
-    let serving = Serving::start(&env, env.ip(), plan.config.clone(), stand_in).await;
-    let addresses = serving.addresses();
-    let clients = Clients::new(&plan);
-    let mut tasks = Vec::new();
-    for (name, role) in clients.all() {
-        let env = host(&hosts, name);
-        let playing = clients.play(role, env.clone(), addresses, origin, notes_of(env));
-        tasks.push(env.spawn(playing));
-    }
-    let mut sampler = Sampler::new(&env, &hosts, &plan);
-    let mut stage = Stage { env, hosts, serving, stand_in, before: Vec::new(), plan };
-    let reports = {
-        let faults = stage.faults(faults, &clients, origin);
-        tokio::join!(sampler.watch_until(clients.reports()), faults).0
-    };
-    drop(tasks);
-    let Stage { serving, before, plan, .. } = stage;
+    let mut stage = Stage::set(env, hosts, &plan, stand_in).await;
+    let (reports, sampler) = stage.play(&plan, faults).await;
+    let Stage { serving, before, .. } = stage;
     serving.see_out(before, plan, reports, Some(sampler)).await
 }
 
-/// The gateway on its host while faults befall it and others.
-struct Stage {
+/// The gateway on its host while clients come and faults befall it and others.
+pub(super) struct Stage {
     env: SimEnv,
     hosts: Vec<SimEnv>,
-    serving: Serving<SimEnv>,
+    pub(super) serving: Serving<SimEnv>,
     stand_in: Option<StandIn<SimEnv>>,
     /// Its lives before this one.
-    before: Vec<Serving<SimEnv>>,
-    plan: Plan,
+    pub(super) before: Vec<Serving<SimEnv>>,
 }
 
 impl Stage {
-    /// Pulls every lever of the plan when its time has come.
-    async fn faults(&mut self, mut faults: Vec<Fault>, clients: &Clients, origin: Instant) {
+    /// Starts the gateway of `plan` on the host of `env`, or `stand_in` in its place.
+    pub(super) async fn set(
+        env: SimEnv,
+        hosts: Vec<SimEnv>,
+        plan: &Plan,
+        stand_in: Option<StandIn<SimEnv>>,
+    ) -> Self {
+        let serving = Serving::start(&env, env.ip(), plan.config.clone(), stand_in).await;
+        Self { env, hosts, serving, stand_in, before: Vec::new() }
+    }
+
+    /// Has everybody in `plan` play from now on, until all have reported; of `faults` those befall hosts that are the plan's. Gives
+    /// what was seen of the gateway's host meanwhile, too.
+    pub(super) async fn play(&mut self, plan: &Plan, faults: Vec<Fault>) -> (Reports, Sampler) {
+        let origin = Instant::now();
+        let addresses = self.serving.addresses();
+        let clients = Clients::new(plan);
+        let mut tasks = Vec::new();
+        for (name, role) in clients.all() {
+            let env = host(&self.hosts, name);
+            let playing = clients.play(role, env.clone(), addresses, origin, notes_of(env));
+            tasks.push(env.spawn(playing));
+        }
+        let mut sampler = Sampler::new(&self.env, &self.hosts, plan);
+        let faults = self.faults(faults, plan, &clients, origin);
+        let reports = tokio::join!(sampler.watch_until(clients.reports()), faults).0;
+        drop(tasks);
+        (reports, sampler)
+    }
+
+    /// Pulls every lever of `plan` when its time has come.
+    async fn faults(
+        &mut self,
+        mut faults: Vec<Fault>,
+        plan: &Plan,
+        clients: &Clients,
+        origin: Instant,
+    ) {
         faults.sort_by_key(|fault| fault.at_ms);
         for fault in faults {
             sleep_until(origin + Duration::from_millis(fault.at_ms)).await;
-            if !self.plan.faults.contains(&fault) {
+            if !plan.faults.contains(&fault) {
                 continue;
             }
             let host = host(&self.hosts, &fault.host);
@@ -159,12 +176,20 @@ impl Stage {
                 Lever::Crash => self.serving.crashed(),
                 Lever::ShutDown if is_gateway => self.serving.shut_down(),
                 Lever::Restart if is_gateway => {
-                    let (ip, config) = (self.env.ip(), self.plan.config.clone());
+                    let (ip, config) = (self.env.ip(), plan.config.clone());
                     let next = Serving::start(&self.env, ip, config, self.stand_in).await;
                     self.before.push(std::mem::replace(&mut self.serving, next));
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Undoes what the levers of `plan` have done to hosts, however long ago.
+    pub(super) fn undo_faults(&self, plan: &Plan) {
+        for fault in &plan.faults {
+            let link = plan.link_of(&fault.host).expect("the host is the plan's");
+            fault.lever.undo(host(&self.hosts, &fault.host), link, &self.hosts);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cast;
 mod connections;
 mod conservation;
+mod cycles;
 mod evidence;
 mod fabric;
 mod idle;
@@ -27,6 +28,7 @@ use rehearsal_sim::{
 };
 
 pub use self::{
+    cycles::{Cycles, Resources},
     evidence::{Evidence, Held, HostEvidence, Life, Rest},
     idle::{IdleHour, idle_hour},
     serving::StandIn,

@@ -13,6 +13,7 @@ use std::{
 use rehearsal_sim::{
     SimEnv, SocketRow, SocketState, TIME_WAIT, Wait,
     heap::{self, Scope},
+    virtual_time,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -51,6 +52,8 @@ pub(super) struct Sampler {
     env: SimEnv,
     hosts: BTreeMap<IpAddr, SimEnv>,
     start: Instant,
+    /// The same since the world began, as it dates waits.
+    start_in_world: Duration,
     idle_hour: Option<IdleHour>,
     /// Polls of the gateway's tasks when the idle hour began, and when it was over.
     idle_polls: (Option<u64>, Option<u64>),
@@ -74,6 +77,7 @@ impl Sampler {
             env: env.clone(),
             hosts: hosts.iter().map(|host| (host.ip(), host.clone())).collect(),
             start: Instant::now(),
+            start_in_world: virtual_time().unwrap_or_default(),
             connections: Connections::default(),
             idle_hour: idle_hour(plan),
             idle_polls: (None, None),
@@ -156,16 +160,21 @@ impl Sampler {
         }
     }
 
-    /// Notes what was seen until now, what is left when the last client has gone, and, a second later, what was polled meanwhile.
-    pub(super) async fn at_rest(&self, host: &mut HostEvidence) {
+    /// Notes what was seen until now.
+    pub(super) fn seen(&self, host: &mut HostEvidence) {
         host.heap_bytes_max = heap::usage(Scope::Gateway).peak_bytes - self.at_start.bytes;
-        host.kept_at_rest = Held::since(self.at_start);
         (host.unread, host.unsent) =
             (self.by_name(self.unread_max.iter()), self.by_name(self.unsent_max.iter()));
         host.let_go = self.by_name(self.connections.let_go());
         host.waits = self.waits();
         host.polls_in_idle_hour =
             self.idle_polls.1.zip(self.idle_polls.0).map(|(to, from)| to - from);
+    }
+
+    /// Notes what is left when the last client has gone, and, a second later, what was polled meanwhile.
+    pub(super) async fn at_rest(&self, host: &mut HostEvidence) {
+        host.kept_at_rest = Held::since(self.at_start);
+        self.seen(host);
         host.at_rest = self.rest();
         let polls = self.env.polls();
         sleep(Duration::from_secs(1)).await;
@@ -186,13 +195,19 @@ impl Sampler {
         named.map(|(host, what)| (host.name().to_owned(), what.clone())).collect()
     }
 
-    /// When connections between the gateway and each other host waited for what was lost.
+    /// When connections between the gateway and each other host waited for what was lost, after the start.
     fn waits(&self) -> BTreeMap<String, Vec<Wait>> {
+        let start = self.start_in_world;
+        let since_start = |wait: &Wait| {
+            let (from, to) = (wait.from.saturating_sub(start), wait.to.checked_sub(start)?);
+            Some(Wait { from, to, ..*wait })
+        };
         let at_gateway = self.env.waits();
         let clients = self.hosts.values().filter(|host| host.name() != self.env.name());
         let waits = clients.map(|host| {
             let its = at_gateway.iter().filter(|wait| *wait.remote.ip() == host.ip()).copied();
-            let mut waits: Vec<Wait> = its.chain(host.waits()).collect();
+            let waits = its.chain(host.waits());
+            let mut waits: Vec<Wait> = waits.filter_map(|wait| since_start(&wait)).collect();
             waits.sort_by_key(|wait| wait.from);
             (host.name().to_owned(), waits)
         });

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     cast::Reports,
     conservation::on_gateways_account,
-    evidence::{Evidence, Held, HostEvidence, Life},
+    evidence::{Evidence, HostEvidence, Life},
     sampler::Sampler,
 };
 use crate::plan::Plan;
@@ -139,7 +139,7 @@ impl<E: Env> Serving<E> {
     }
 
     /// Streams in its registry.
-    fn streams(&self) -> usize {
+    pub(super) fn streams(&self) -> usize {
         self.shared.as_ref().map_or(self.streams_left, |shared| shared.live.len())
     }
 
@@ -155,7 +155,7 @@ impl<E: Env> Serving<E> {
     }
 
     /// Lets go of what nothing but this run holds any more, if it has ended.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         if self.end.ended.get().is_some() {
             self.streams_left = self.streams();
             self.shared = None;
@@ -171,7 +171,7 @@ impl<E: Env> Serving<E> {
     }
 
     /// How it ended.
-    fn life(&self) -> Life {
+    pub(super) fn life(&self) -> Life {
         if self.has_crashed {
             return Life::Crashed;
         }
@@ -204,18 +204,11 @@ impl<E: Env> Serving<E> {
         if let Some(sampler) = &sampler {
             sampler.after_shutdown(&mut host).await;
         }
-        let Reports { publishers, players, raw_clients, crowds } = reports;
         Evidence {
-            plan,
-            publishers,
-            players,
-            raw_clients,
-            crowds,
-            twin: None,
             streams_at_rest,
             lives: before.iter().chain([&self]).map(Self::life).collect(),
             host: sampler.map(|_| host),
-            left_on_heap: Held::default(),
+            ..reports.of(plan)
         }
     }
 }

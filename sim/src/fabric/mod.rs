@@ -10,7 +10,7 @@ mod nat;
 pub(crate) mod netstat;
 mod network;
 pub(crate) mod packet;
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 

@@ -10,7 +10,7 @@ use std::{
 use crate::{rng::Rng, slab::Key};
 
 /// Ports given to who asks for none in particular, as Linux has them.
-pub(crate) const EPHEMERAL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
+pub const EPHEMERAL_PORTS: RangeInclusive<u16> = 32_768..=60_999;
 
 #[derive(Debug)]
 pub(crate) struct Ports {
@@ -41,6 +41,11 @@ impl Ports {
     pub(crate) fn clear(&mut self) {
         self.bound.clear();
         self.held.clear();
+    }
+
+    /// How many ports are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// A port that no socket holds, and holds it.

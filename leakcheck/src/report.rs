@@ -1,0 +1,239 @@
+//! What is printed: a line for each scenario, what it added and where, and a summary.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
+
+use rehearsal_heap::{Amount, CallSite};
+
+use crate::{growth::Verdict, measure::Measured};
+
+/// Growing or added call sites that are printed for a scenario; the rest are summed up.
+const SITES_MAX: usize = 20;
+
+/// Prints results as they come.
+pub(crate) struct Report<W: Write> {
+    out: W,
+    name_width: usize,
+    /// Whether resources and sites at rest are printed too.
+    has_details: bool,
+    sums: Sums,
+}
+
+/// Sums over all scenarios.
+#[derive(Default)]
+struct Sums {
+    scenarios: usize,
+    growing_scenarios: usize,
+    failed_scenarios: usize,
+    growing: BTreeSet<CallSite>,
+    growing_per_cycle: (f64, f64),
+    added_once: BTreeSet<CallSite>,
+    added_once_amount: Amount,
+    at_rest: Amount,
+    added: Amount,
+    resources: Vec<(String, i64, i64)>,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::AtRest => "at rest",
+            Self::AddedOnce => "added once",
+            Self::Growing => "GROWING",
+        }
+    }
+}
+
+impl<W: Write> Report<W> {
+    pub(crate) fn new(out: W, name_width: usize, has_details: bool) -> Self {
+        Self { out, name_width, has_details, sums: Sums::default() }
+    }
+
+    /// Prints the head of the table.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        writeln!(
+            self.out,
+            "{:<width$}  {:>10}  {:>12}  {:>12}  {:>22}  {:>9}",
+            "scenario",
+            "result",
+            "blocks/cycle",
+            "bytes/cycle",
+            "gateway's heap, bytes",
+            "cycles",
+            width = self.name_width
+        )
+    }
+
+    /// Prints what was measured of a scenario.
+    pub(crate) fn measured(&mut self, name: &str, measured: &Measured) -> io::Result<()> {
+        let verdict = measured.verdict();
+        let (blocks, bytes) = growing_per_cycle(measured);
+        let phases: u32 = measured.phases.iter().sum();
+        writeln!(
+            self.out,
+            "{name:<width$}  {:>10}  {blocks:>12.2}  {bytes:>12.1}  {:>22}  {:>9}",
+            verdict.word(),
+            with_added(measured.heap.last().bytes, measured.heap.added().bytes),
+            format!("{} + {phases}", measured.warm_up_cycles),
+            width = self.name_width
+        )?;
+        self.sites(measured)?;
+        self.resources(measured)?;
+        self.sums.add(measured);
+        Ok(())
+    }
+
+    /// Prints why a scenario could not be measured.
+    pub(crate) fn failed(&mut self, name: &str, why: &str) -> io::Result<()> {
+        writeln!(self.out, "{name:<width$}  {:>10}  {why}", "FAILED", width = self.name_width)?;
+        self.sums.scenarios += 1;
+        self.sums.failed_scenarios += 1;
+        Ok(())
+    }
+
+    /// The call sites that grow, and those that have added something, the worst first.
+    fn sites(&mut self, measured: &Measured) -> io::Result<()> {
+        let mut sites: Vec<_> = measured.sites.iter().collect();
+        sites.retain(|(_, series)| series.verdict() > Verdict::AtRest);
+        sites.sort_by_key(|(site, series)| {
+            let step = series.last_step();
+            (std::cmp::Reverse((series.verdict(), step.bytes, step.blocks)), site)
+        });
+        for (site, series) in sites.iter().take(SITES_MAX) {
+            let (blocks, bytes) = measured.per_cycle(series);
+            match series.verdict() {
+                Verdict::Growing => writeln!(
+                    self.out,
+                    "  definitely growing: {blocks:.2} blocks, {bytes:.1} bytes a cycle"
+                )?,
+                _ => {
+                    let added = series.added();
+                    writeln!(
+                        self.out,
+                        "  added once: {} blocks, {} bytes",
+                        signed(added.blocks),
+                        signed(added.bytes)
+                    )?;
+                }
+            }
+            self.site(site)?;
+        }
+        if let Some(more) = sites.len().checked_sub(SITES_MAX).filter(|more| *more > 0) {
+            writeln!(self.out, "  and at {more} other call sites")?;
+        }
+        Ok(())
+    }
+
+    fn site(&mut self, site: &CallSite) -> io::Result<()> {
+        for (index, line) in site.to_string().lines().enumerate() {
+            let at = if index == 0 { "at " } else { "" };
+            writeln!(self.out, "    {at}{line}")?;
+        }
+        Ok(())
+    }
+
+    fn resources(&mut self, measured: &Measured) -> io::Result<()> {
+        let shown = measured
+            .resources
+            .iter()
+            .filter(|(_, series)| self.has_details || series.verdict() > Verdict::AtRest);
+        for (name, series) in shown {
+            let value = with_added(series.last(), series.added());
+            writeln!(self.out, "  {name:<24}  {value:>12}  {}", series.verdict().word())?;
+        }
+        Ok(())
+    }
+
+    /// Prints the summary; gives whether all is well.
+    pub(crate) fn end(mut self) -> io::Result<bool> {
+        let Sums { scenarios, growing_scenarios, failed_scenarios, .. } = self.sums;
+        let Sums { growing, growing_per_cycle: (blocks, bytes), .. } = &self.sums;
+        let Sums { added_once, added_once_amount: once, at_rest, added, resources, .. } =
+            &self.sums;
+        writeln!(self.out, "\nleak summary of {scenarios} scenarios")?;
+        writeln!(
+            self.out,
+            "  definitely growing  {bytes:.1} bytes in {blocks:.2} blocks a cycle of all, at {} call sites, in \
+             {growing_scenarios} scenarios",
+            growing.len()
+        )?;
+        writeln!(
+            self.out,
+            "  added once          {} bytes in {} blocks, at {} call sites",
+            once.bytes,
+            once.blocks,
+            added_once.len()
+        )?;
+        writeln!(
+            self.out,
+            "  at rest             {} bytes in {} blocks",
+            with_added(at_rest.bytes, added.bytes),
+            with_added(at_rest.blocks, added.blocks)
+        )?;
+        let resources: Vec<_> = resources
+            .iter()
+            .map(|(name, value, added)| format!("{name} {}", with_added(*value, *added)))
+            .collect();
+        if !resources.is_empty() {
+            writeln!(self.out, "  resources at rest   {}", resources.join(", "))?;
+        }
+        if failed_scenarios > 0 {
+            writeln!(self.out, "  not measured        {failed_scenarios} scenarios")?;
+        }
+        Ok(growing_scenarios == 0 && failed_scenarios == 0)
+    }
+}
+
+/// Blocks and bytes that all growing call sites add in a cycle.
+fn growing_per_cycle(measured: &Measured) -> (f64, f64) {
+    let growing = measured.sites.iter().filter(|(_, series)| series.verdict() == Verdict::Growing);
+    growing.fold((0.0, 0.0), |(blocks, bytes), (_, series)| {
+        let per_cycle = measured.per_cycle(series);
+        (blocks + per_cycle.0, bytes + per_cycle.1)
+    })
+}
+
+impl Sums {
+    fn add(&mut self, measured: &Measured) {
+        self.scenarios += 1;
+        self.growing_scenarios += usize::from(measured.verdict() == Verdict::Growing);
+        let (blocks, bytes) = growing_per_cycle(measured);
+        self.growing_per_cycle.0 += blocks;
+        self.growing_per_cycle.1 += bytes;
+        for (site, series) in &measured.sites {
+            match series.verdict() {
+                Verdict::Growing => {
+                    self.growing.insert(site.clone());
+                }
+                Verdict::AddedOnce => {
+                    self.added_once.insert(site.clone());
+                    self.added_once_amount += series.added();
+                }
+                Verdict::AtRest => {}
+            }
+        }
+        self.at_rest += measured.heap.last();
+        self.added += measured.heap.added();
+        for (name, series) in &measured.resources {
+            let index = self.resources.iter().position(|(known, ..)| known == name);
+            let index = index.unwrap_or_else(|| {
+                self.resources.push((name.clone(), 0, 0));
+                self.resources.len() - 1
+            });
+            let (_, value, added) = &mut self.resources[index];
+            *value += series.last();
+            *added += series.added();
+        }
+    }
+}
+
+/// A value, and what was added to it: `1234 (+5)`.
+fn with_added(value: i64, added: i64) -> String {
+    format!("{value} ({})", signed(added))
+}
+
+fn signed(value: i64) -> String {
+    format!("{value:+}")
+}
