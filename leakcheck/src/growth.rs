@@ -13,9 +13,14 @@ use serde::{Deserialize, Serialize};
 /// Phases that are measured in any case.
 pub(crate) const PHASES: u32 = 2;
 
-/// Looks at one thing: at the calibration, and after each phase.
+/// Looks at one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Series<T>(pub(crate) Vec<T>);
+pub(crate) struct Series<T> {
+    /// Before the first cycle.
+    pub(crate) start: T,
+    /// At the calibration, and after each phase.
+    pub(crate) looks: Vec<T>,
+}
 
 /// What a series means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +29,8 @@ pub(crate) enum Verdict {
     AtRest,
     /// Something was added, but not by every phase.
     AddedOnce,
+    /// The same of something that must be back where it was.
+    Kept,
     /// The last phases added again and again: a leak.
     Growing,
 }
@@ -49,17 +56,22 @@ impl Quantity for i64 {
 impl<T: Quantity> Series<T> {
     /// What each phase has added.
     fn steps(&self) -> impl DoubleEndedIterator<Item = T> {
-        self.0.windows(2).map(|pair| pair[1] - pair[0])
+        self.looks.windows(2).map(|pair| pair[1] - pair[0])
     }
 
     /// What is there at the end.
     pub(crate) fn last(&self) -> T {
-        *self.0.last().expect("there is a calibration")
+        *self.looks.last().expect("there is a calibration")
     }
 
     /// What the phases have added together.
     pub(crate) fn added(&self) -> T {
-        self.last() - self.0[0]
+        self.last() - self.looks[0]
+    }
+
+    /// What all cycles have added, those before the calibration among them.
+    pub(crate) fn since_start(&self) -> T {
+        self.last() - self.start
     }
 
     /// What the last phase has added.
@@ -74,14 +86,24 @@ impl<T: Quantity> Series<T> {
 
     /// What the series means, when no more phases follow.
     pub(crate) fn verdict(&self) -> Verdict {
-        let phases = self.0.len() as u32 - 1;
+        let phases = self.looks.len() as u32 - 1;
         let mut last = self.steps().rev().take(PHASES as usize);
         if phases > PHASES && last.all(Quantity::is_growth) {
             return Verdict::Growing;
         }
-        match self.steps().any(Quantity::is_growth) {
+        match self.since_start().is_growth() || self.steps().any(Quantity::is_growth) {
             true => Verdict::AddedOnce,
             false => Verdict::AtRest,
+        }
+    }
+}
+
+impl Series<i64> {
+    /// The same of something that every cycle gives back.
+    pub(crate) fn strict_verdict(&self) -> Verdict {
+        match self.verdict() {
+            Verdict::AddedOnce => Verdict::Kept,
+            verdict => verdict,
         }
     }
 }
@@ -93,9 +115,9 @@ mod tests {
     /// What is seen of something that is `held` after so many cycles.
     fn looks(held: impl Fn(u32) -> i64) -> Series<i64> {
         // Four cycles to warm up, then 4, 8 and, if they are needed, 16.
-        let mut series = Series([4, 8, 16].map(&held).to_vec());
+        let mut series = Series { start: held(0), looks: [4, 8, 16].map(&held).to_vec() };
         if series.is_open() {
-            series.0.push(held(32));
+            series.looks.push(held(32));
         }
         series
     }
@@ -104,6 +126,7 @@ mod tests {
     fn what_each_cycle_adds_is_growing() {
         let series = looks(i64::from);
         assert_eq!(series.verdict(), Verdict::Growing);
+        assert_eq!(series.strict_verdict(), Verdict::Growing);
         assert_eq!((series.last_step(), series.added(), series.last()), (16, 28, 32));
     }
 
@@ -117,15 +140,17 @@ mod tests {
 
     #[test]
     fn what_stays_the_same_or_goes_is_at_rest() {
-        assert_eq!(looks(|_| 7).verdict(), Verdict::AtRest);
-        assert_eq!(looks(|cycles| -i64::from(cycles)).verdict(), Verdict::AtRest);
+        assert_eq!(looks(|_| 7).strict_verdict(), Verdict::AtRest);
+        assert_eq!(looks(|cycles| -i64::from(cycles)).strict_verdict(), Verdict::AtRest);
     }
 
     #[test]
     fn what_one_cycle_adds_is_added_once_whenever_that_is() {
-        for when in [5, 9, 16] {
+        for when in [1, 5, 9, 16] {
             let series = looks(|cycles| i64::from(cycles >= when));
             assert_eq!(series.verdict(), Verdict::AddedOnce, "{when}");
+            assert_eq!(series.strict_verdict(), Verdict::Kept, "{when}");
+            assert_eq!(series.since_start(), 1);
         }
     }
 
@@ -133,7 +158,8 @@ mod tests {
     fn blocks_that_grow_without_bytes_and_bytes_without_blocks_both_count() {
         for (blocks, bytes) in [(1_i64, 0_i64), (0, 1)] {
             let at = |times| Amount { blocks: blocks * times, bytes: bytes * times };
-            assert_eq!(Series([1, 2, 4, 8].map(at).to_vec()).verdict(), Verdict::Growing);
+            let series = Series { start: at(0), looks: [1, 2, 4, 8].map(at).to_vec() };
+            assert_eq!(series.verdict(), Verdict::Growing);
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Report<W: Write> {
 struct Sums {
     scenarios: usize,
     growing_scenarios: usize,
+    /// Where nothing grows, but a resource is not back where it was.
+    keeping_scenarios: usize,
     failed_scenarios: usize,
     growing: BTreeSet<CallSite>,
     growing_per_cycle: (f64, f64),
@@ -41,6 +43,7 @@ impl Verdict {
         match self {
             Self::AtRest => "at rest",
             Self::AddedOnce => "added once",
+            Self::Kept => "KEPT",
             Self::Growing => "GROWING",
         }
     }
@@ -109,7 +112,7 @@ impl<W: Write> Report<W> {
                     "  definitely growing: {blocks:.2} blocks, {bytes:.1} bytes a cycle"
                 )?,
                 _ => {
-                    let added = series.added();
+                    let added = series.since_start();
                     writeln!(
                         self.out,
                         "  added once: {} blocks, {} bytes",
@@ -138,17 +141,18 @@ impl<W: Write> Report<W> {
         let shown = measured
             .resources
             .iter()
-            .filter(|(_, series)| self.has_details || series.verdict() > Verdict::AtRest);
+            .filter(|(_, series)| self.has_details || series.strict_verdict() > Verdict::AtRest);
         for (name, series) in shown {
-            let value = with_added(series.last(), series.added());
-            writeln!(self.out, "  {name:<24}  {value:>12}  {}", series.verdict().word())?;
+            let value = with_added(series.last(), series.since_start());
+            writeln!(self.out, "  {name:<24}  {value:>12}  {}", series.strict_verdict().word())?;
         }
         Ok(())
     }
 
     /// Prints the summary; gives whether all is well.
     pub(crate) fn end(mut self) -> io::Result<bool> {
-        let Sums { scenarios, growing_scenarios, failed_scenarios, .. } = self.sums;
+        let Sums { scenarios, growing_scenarios, keeping_scenarios, failed_scenarios, .. } =
+            self.sums;
         let Sums { growing, growing_per_cycle: (blocks, bytes), .. } = &self.sums;
         let Sums { added_once, added_once_amount: once, at_rest, added, resources, .. } =
             &self.sums;
@@ -179,10 +183,13 @@ impl<W: Write> Report<W> {
         if !resources.is_empty() {
             writeln!(self.out, "  resources at rest   {}", resources.join(", "))?;
         }
+        if keeping_scenarios > 0 {
+            writeln!(self.out, "  kept at rest        resources in {keeping_scenarios} scenarios")?;
+        }
         if failed_scenarios > 0 {
             writeln!(self.out, "  not measured        {failed_scenarios} scenarios")?;
         }
-        Ok(growing_scenarios == 0 && failed_scenarios == 0)
+        Ok(growing_scenarios + keeping_scenarios + failed_scenarios == 0)
     }
 }
 
@@ -198,7 +205,11 @@ fn growing_per_cycle(measured: &Measured) -> (f64, f64) {
 impl Sums {
     fn add(&mut self, measured: &Measured) {
         self.scenarios += 1;
-        self.growing_scenarios += usize::from(measured.verdict() == Verdict::Growing);
+        match measured.verdict() {
+            Verdict::Growing => self.growing_scenarios += 1,
+            Verdict::Kept => self.keeping_scenarios += 1,
+            Verdict::AddedOnce | Verdict::AtRest => {}
+        }
         let (blocks, bytes) = growing_per_cycle(measured);
         self.growing_per_cycle.0 += blocks;
         self.growing_per_cycle.1 += bytes;
@@ -209,9 +220,9 @@ impl Sums {
                 }
                 Verdict::AddedOnce => {
                     self.added_once.insert(site.clone());
-                    self.added_once_amount += series.added();
+                    self.added_once_amount += series.since_start();
                 }
-                Verdict::AtRest => {}
+                Verdict::AtRest | Verdict::Kept => {}
             }
         }
         self.at_rest += measured.heap.last();
@@ -224,7 +235,7 @@ impl Sums {
             });
             let (_, value, added) = &mut self.resources[index];
             *value += series.last();
-            *added += series.added();
+            *added += series.since_start();
         }
     }
 }

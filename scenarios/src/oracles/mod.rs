@@ -55,6 +55,13 @@ pub struct Violation {
     pub what: String,
 }
 
+impl Violation {
+    /// Whether it is about what a run leaves, and not about what was served.
+    pub fn is_of_what_is_left(&self) -> bool {
+        OF_WHAT_IS_LEFT.contains(&self.oracle)
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.oracle, self.what)

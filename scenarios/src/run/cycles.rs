@@ -102,7 +102,12 @@ impl Cycles {
         // The twin is another world.
         plan.terms.twin_within_ms = None;
         let (world, env) = world_of(seed, &plan);
-        let setting = Stage::set(env.clone(), world.hosts().to_vec(), &plan, stand_in);
+        let setting = async {
+            let stage = Stage::set(env.clone(), world.hosts().to_vec(), &plan, stand_in).await;
+            // By then its tasks wait for clients.
+            sleep(Duration::from_millis(1)).await;
+            stage
+        };
         let stage = world.run(LIMIT_BEYOND_PLAN, setting).map_err(|error| error.to_string())?;
         Ok(Self { world, scenario, plan, env, stage, played: 0 })
     }
