@@ -101,6 +101,9 @@ pub struct Http {
     pub idle_ms: u64,
     /// How long a viewer waits for a stream that nobody publishes before it gets 404.
     pub wait_publisher_ms: u64,
+    /// Answer /api/v1/leakcheck to everybody, not only to this machine, which whoever comes through a proxy here seems to be.
+    /// Without effect in a gateway that was built without the feature `leakcheck`: there is no such path.
+    pub leakcheck_from_anywhere: bool,
 }
 
 impl Default for Http {
@@ -111,6 +114,7 @@ impl Default for Http {
             head_ms: 15_000,
             idle_ms: 30_000,
             wait_publisher_ms: 10_000,
+            leakcheck_from_anywhere: false,
         }
     }
 }

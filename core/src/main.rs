@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+#[cfg(feature = "leakcheck")]
+mod leakcheck;
+
 /// Live streams in over RTMP, out over RTMP and HTTP-FLV.
 #[derive(Debug, Parser)]
 #[command(
@@ -100,15 +103,26 @@ fn start_logging(log: &config::Log) {
     let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => {
-            lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+            let lines = lines.with_target(false).with_ansi(std::io::stderr().is_terminal());
+            #[cfg(feature = "leakcheck")]
+            let lines = lines.map_event_format(leakcheck::Unaccounted);
+            lines.init();
         }
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            #[cfg(feature = "leakcheck")]
+            let lines = lines.map_event_format(leakcheck::Unaccounted);
+            lines.init();
+        }
     }
 }
 
 async fn serve(config: Config) -> ExitCode {
     let shutdown = CancellationToken::new();
-    let gateway = match Gateway::bind(Os, config, shutdown.clone()).await {
+    let binding = Gateway::bind(Os, config, shutdown.clone());
+    #[cfg(feature = "leakcheck")]
+    let binding = leakcheck::recorded(binding);
+    let gateway = match binding.await {
         Ok(gateway) => gateway,
         Err(error) => {
             eprintln!("gateway: {error}");
@@ -147,7 +161,10 @@ async fn serve(config: Config) -> ExitCode {
 }
 
 async fn run_until_shut_down(gateway: Gateway<Os>) -> ExitCode {
-    let ended = gateway.run().await;
+    let running = gateway.run();
+    #[cfg(feature = "leakcheck")]
+    let running = leakcheck::recorded(running);
+    let ended = running.await;
     info!(cut_connections = ended.cut_connections, "ended");
     match ended.cut_connections {
         0 => ExitCode::SUCCESS,

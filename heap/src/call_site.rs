@@ -3,7 +3,7 @@
 //! Addresses differ from process to process, so none is shown and nothing is sorted by one. Stacks that read alike are
 //! one call site. The frames of one's own code come first, as what allocates is mostly a library's.
 
-use std::{collections::BTreeMap, ffi::c_void, fmt};
+use std::{cmp::Reverse, collections::BTreeMap, ffi::c_void, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,21 +94,56 @@ impl fmt::Display for CallSite {
 /// What each call site held in each of `photographs`, where that is something, in the order of the sites' own frames:
 /// those of functions in the crates or modules `own`, which are written as in `crate::module::`.
 pub fn compare(photographs: &[&Held], own: &[&str]) -> Vec<(CallSite, Vec<Amount>)> {
-    let mut frames_at = BTreeMap::new();
+    let mut symbols = Symbols::default();
     let mut sites: BTreeMap<CallSite, Vec<Amount>> = BTreeMap::new();
     for (site, addresses) in sites::met_in(photographs) {
-        let stack = addresses.into_iter().flat_map(|address| {
-            let frames = frames_at.entry(address).or_insert_with(|| frames(address));
-            frames.clone()
-        });
-        let stack = stack.filter(|frame: &Frame| !frame.is_in(&NOISE)).collect();
-        let amounts = sites.entry(CallSite::new(stack, own)).or_default();
+        let amounts = sites.entry(symbols.call_site(addresses, own)).or_default();
         amounts.resize(photographs.len(), Amount::NONE);
         for (amount, photograph) in amounts.iter_mut().zip(photographs) {
             *amount += photograph.of(site);
         }
     }
     sites.into_iter().collect()
+}
+
+/// What a photograph shows, as far as there was time to find the symbols.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// What each call site holds, in the order of the sites' own frames.
+    pub sites: Vec<(CallSite, Amount)>,
+    /// What each of the others holds, whose symbols there was no time for. Some of them may be one call site.
+    pub nameless: Vec<Amount>,
+}
+
+/// As [`compare`] with one photograph, as long as `has_time`, which is asked before each call site. Those that hold most are
+/// named first. The first symbols of a process take long, a second perhaps.
+pub fn name(photograph: &Held, own: &[&str], mut has_time: impl FnMut() -> bool) -> Named {
+    let mut met = sites::met_in(&[photograph]);
+    met.sort_by_key(|(site, _)| Reverse(photograph.of(*site).bytes.unsigned_abs()));
+    let mut symbols = Symbols::default();
+    let (mut sites, mut nameless) = (BTreeMap::<CallSite, Amount>::new(), Vec::new());
+    for (site, addresses) in met {
+        let amount = photograph.of(site);
+        match has_time() {
+            true => *sites.entry(symbols.call_site(addresses, own)).or_default() += amount,
+            false => nameless.push(amount),
+        }
+    }
+    Named { sites: sites.into_iter().collect(), nameless }
+}
+
+/// The calls at the return addresses that were met so far.
+#[derive(Default)]
+struct Symbols(BTreeMap<usize, Vec<Frame>>);
+
+impl Symbols {
+    fn call_site(&mut self, addresses: Vec<usize>, own: &[&str]) -> CallSite {
+        let stack = addresses.into_iter().flat_map(|address| {
+            let frames = self.0.entry(address).or_insert_with(|| frames(address));
+            frames.clone()
+        });
+        CallSite::new(stack.filter(|frame: &Frame| !frame.is_in(&NOISE)).collect(), own)
+    }
 }
 
 /// The calls that are at a return address: several where some were inlined, the innermost first.

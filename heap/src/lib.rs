@@ -15,6 +15,6 @@ mod scope;
 mod sites;
 
 pub use allocator::CountingAllocator;
-pub use call_site::{CallSite, Frame, compare};
-pub use scope::{Guard, Scope, Usage, current, enter, is_counting, reset_peak, usage};
+pub use call_site::{CallSite, Frame, Named, compare, name};
+pub use scope::{Guard, Scope, Usage, charge_to, current, enter, is_counting, reset_peak, usage};
 pub use sites::{Amount, Held, held, record};

@@ -9,7 +9,9 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     marker::PhantomData,
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -17,11 +19,11 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Scope {
-    /// Everything outside a simulation: a test itself, or a gateway that serves real sockets.
+    /// Everything outside a simulation, such as a test itself. On real sockets, the process around the gateway.
     Other = 0,
     /// The simulation: sockets, links, events, the task table.
     Sim = 1,
-    /// The gateway under test.
+    /// The gateway.
     Gateway = 2,
     /// The clients that use the gateway.
     Client = 3,
@@ -73,6 +75,16 @@ impl Drop for Guard {
 /// Makes `scope` the one that the calling thread allocates in, until the guard is dropped.
 pub fn enter(scope: Scope) -> Guard {
     Guard { before: CURRENT.replace(scope as u8), _not_send: PhantomData }
+}
+
+/// Runs `future` so that what its polls allocate is in `scope`, whichever thread polls it.
+pub async fn charge_to<F: Future>(scope: Scope, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _scope = enter(scope);
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// The scope that the calling thread allocates in.

@@ -78,6 +78,12 @@ impl Held {
         self.amounts.get(site as usize - 1).copied().unwrap_or(Amount::NONE)
     }
 
+    /// What each call site holds more than it did in `before`, or less.
+    pub fn since(&self, before: &Self) -> Self {
+        let sites = 1..=self.amounts.len().max(before.amounts.len()) as SiteId;
+        Self { amounts: sites.map(|site| self.of(site) - before.of(site)).collect() }
+    }
+
     /// What all of them held together.
     pub fn total(&self) -> Amount {
         let mut total = Amount::NONE;
@@ -167,11 +173,16 @@ pub(crate) fn allocated(scope: u8, bytes: usize) -> SiteId {
 fn record_block(bytes: usize) -> SiteId {
     let Some(mut inside) = enter() else { return 0 };
     let (mut frames, mut count) = ([0; FRAMES_MAX], 0);
-    backtrace::trace(|frame| {
-        frames[count] = frame.ip().addr();
-        count += 1;
-        count < FRAMES_MAX
-    });
+    // The lock of `backtrace::trace` is that of its symbols, too: while those are read, which takes long, nobody else could
+    // allocate.
+    // SAFETY: nothing else in this crate unwinds with it, and `inside` is had by one thread at a time.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            frames[count] = frame.ip().addr();
+            count += 1;
+            count < FRAMES_MAX
+        });
+    }
     let site = inside.sites.number(&frames[..count]);
     *inside.sites.held(site) += Amount { blocks: 1, bytes: bytes as i64 };
     site

@@ -1,9 +1,17 @@
 //! What is on the heap is found at the line that allocated it.
 
-use std::{hint::black_box, mem, sync::Mutex, thread};
+use std::{
+    hint::black_box,
+    mem,
+    pin::pin,
+    sync::Mutex,
+    task::{Context, Poll, Waker},
+    thread,
+};
 
 use rehearsal_heap::{
-    Amount, CallSite, CountingAllocator, Held, Scope, compare, enter, held, record, usage,
+    Amount, CallSite, CountingAllocator, Held, Scope, charge_to, compare, enter, held, name,
+    record, usage,
 };
 
 #[global_allocator]
@@ -124,4 +132,68 @@ fn what_is_kept_about_sites_is_of_no_scope() {
     });
     assert_eq!(grown(&photographs), []);
     assert_eq!(usage(Scope::Gateway).live_blocks, before.live_blocks);
+}
+
+#[test]
+fn what_holds_most_is_named_first_and_the_rest_counted_when_time_is_over() {
+    let _alone = ALONE.lock();
+    let [before, after] = recorded(|| {
+        forgets(10);
+        forgets(3_000);
+        forgets(200);
+    });
+    let added = after.since(&before);
+    let all = name(&added, &OWN, || true);
+    assert_eq!((all.sites.len(), all.nameless.len()), (3, 0), "{all:?}");
+    let mut time = 1;
+    let named = name(&added, &OWN, || {
+        time -= 1;
+        time >= 0
+    });
+    let [(site, amount)] = &named.sites[..] else { panic!("{named:?}") };
+    assert_eq!((amount.bytes, named.nameless.len()), (3_000, 2), "{named:?}");
+    assert!(culprit(site).contains("::forgets "), "{site}");
+    assert_eq!(name(&added, &OWN, || false).sites, []);
+}
+
+#[test]
+fn the_difference_of_two_photographs_has_what_came_and_what_went() {
+    let _alone = ALONE.lock();
+    let mut goes = Vec::new();
+    let [_, with] = recorded(|| goes = black_box(vec![1_u8; 100]));
+    let [_, after] = recorded(|| {
+        forgets(30);
+        drop(goes);
+    });
+    let mut amounts: Vec<_> = name(&after.since(&with), &OWN, || true).sites.into_iter().collect();
+    amounts.retain(|(_, amount)| *amount != Amount::NONE);
+    let mut amounts: Vec<_> = amounts.into_iter().map(|(_, amount)| amount).collect();
+    amounts.sort();
+    assert_eq!(amounts, [Amount { blocks: -1, bytes: -100 }, Amount { blocks: 1, bytes: 30 }]);
+    // What is met later held nothing before, whichever photograph is asked.
+    assert_eq!(with.since(&after).total().bytes, 70);
+}
+
+#[test]
+fn a_future_is_charged_wherever_it_is_polled_and_for_nothing_between_its_polls() {
+    let mut future = pin!(charge_to(Scope::Gateway, async {
+        let first = black_box(vec![1_u8; 100]);
+        let mut woken = false;
+        std::future::poll_fn(|_| match mem::replace(&mut woken, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        (first, black_box(vec![1_u8; 1_000]))
+    }));
+    let before = usage(Scope::Gateway).live_bytes;
+    let mut poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    assert_eq!(usage(Scope::Gateway).live_bytes - before, 100);
+    let others = black_box(vec![1_u8; 10_000]);
+    assert_eq!(usage(Scope::Gateway).live_bytes - before, 100);
+    let Poll::Ready(kept) = poll() else { panic!("it was woken") };
+    assert_eq!(usage(Scope::Gateway).live_bytes - before, 1_100);
+    drop((kept, others));
+    assert_eq!(usage(Scope::Gateway).live_bytes, before);
 }

@@ -96,6 +96,25 @@ pub trait Env: Clone + Send + Sync + 'static {
 
     /// Runs `future` as a task of this host until it completes or the returned handle is dropped.
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Self::Task;
+
+    /// Runs `work`, which takes long, where it holds up no task, to its end whoever still waits for it. What it allocates is not
+    /// the gateway's. A simulation, which has no such place, does it at once.
+    ///
+    /// # Errors
+    /// `work` panicked.
+    #[cfg(feature = "leakcheck")]
+    fn run_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send {
+        async { Ok(work()) }
+    }
+
+    /// Files and sockets that the process has open; `None` where that cannot be told.
+    #[cfg(feature = "leakcheck")]
+    fn open_files(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A listening TCP socket.

@@ -14,6 +14,8 @@ use std::{
     time::SystemTime,
 };
 
+#[cfg(feature = "leakcheck")]
+use rehearsal_heap::{self as heap, Scope};
 use tokio::{
     net,
     task::{self, AbortHandle},
@@ -95,7 +97,27 @@ impl Env for Os {
     }
 
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> OsTask {
+        #[cfg(feature = "leakcheck")]
+        let future = heap::charge_to(Scope::Gateway, future);
         OsTask(task::spawn(future).abort_handle())
+    }
+
+    #[cfg(feature = "leakcheck")]
+    async fn run_aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let working = {
+            let _scope = heap::enter(Scope::Other);
+            task::spawn_blocking(work)
+        };
+        working.await.map_err(io::Error::other)
+    }
+
+    #[cfg(feature = "leakcheck")]
+    fn open_files(&self) -> Option<usize> {
+        // One of them is the folder that is looked at.
+        fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)
     }
 }
 

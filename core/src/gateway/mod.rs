@@ -50,6 +50,9 @@ pub struct Shared<E: Env> {
     pub shutdown: CancellationToken,
     /// What happened since the start.
     pub counters: Counters,
+    /// What the heap held at the calibration.
+    #[cfg(feature = "leakcheck")]
+    pub(crate) leakcheck: http::Leakcheck,
 }
 
 /// Totals since the start.
@@ -140,7 +143,17 @@ impl<E: Env> Gateway<E> {
         let live = Registry::new(config.live_limits());
         let counters = Counters::default();
         let connections = TaskSet::new(env.clone());
-        let shared = Arc::new(Shared { env, config, live, shutdown, counters });
+        #[cfg(feature = "leakcheck")]
+        let leakcheck = http::Leakcheck::new(connections.counter());
+        let shared = Arc::new(Shared {
+            env,
+            config,
+            live,
+            shutdown,
+            counters,
+            #[cfg(feature = "leakcheck")]
+            leakcheck,
+        });
         Ok(Self { shared, connections, rtmp, http })
     }
 

@@ -45,6 +45,13 @@ impl<E: Env> TaskSet<E> {
         self.inner.tasks().running.len()
     }
 
+    /// Tells how many tasks have not ended, to whoever must not keep the set.
+    #[cfg(feature = "leakcheck")]
+    pub(super) fn counter(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move || inner.upgrade().map_or(0, |inner| inner.tasks().running.len())
+    }
+
     /// Runs `future` as a task.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let id = {

@@ -1,4 +1,4 @@
-//! How a live response leaves hyper.
+//! How a live response leaves hyper, and whatever else must not have hyper around it.
 //!
 //! The service answers with a [`LiveBody`], which never gives a byte. hyper writes the head, asks the body, gets
 //! nothing and flushes; [`Tap`], between hyper and the socket, sees the flush. Then the head is on the wire and
@@ -21,6 +21,14 @@ use tokio::{
 
 use crate::live::{Subscriber, Tracks};
 
+/// What follows the head of a response that leaves hyper.
+#[derive(Debug)]
+pub(super) enum Sequel {
+    Live(LiveResponse),
+    #[cfg(feature = "leakcheck")]
+    Leakcheck(super::leakcheck::Job),
+}
+
 /// What a viewer is to get after the head of its response.
 #[derive(Debug)]
 pub(super) struct LiveResponse {
@@ -32,14 +40,14 @@ pub(super) struct LiveResponse {
 
 #[derive(Debug)]
 enum Stage {
-    /// No live response.
+    /// No response that leaves it.
     None,
     /// hyper has the response and has not asked its body yet.
-    Answered(LiveResponse),
+    Answered(Sequel),
     /// The head is in hyper's buffer.
-    HeadBuffered(LiveResponse),
+    HeadBuffered(Sequel),
     /// The head is on the wire.
-    HeadOut(LiveResponse),
+    HeadOut(Sequel),
 }
 
 /// How far the answer to the current request is.
@@ -92,12 +100,12 @@ impl Handover {
     }
 
     /// The service answers with `response`.
-    pub(super) fn answer(&self, response: LiveResponse) {
+    pub(super) fn answer(&self, response: Sequel) {
         self.state().stage = Stage::Answered(response);
     }
 
     /// The response, once its head is on the wire.
-    pub(super) fn take_if_head_is_out(&self) -> Option<LiveResponse> {
+    pub(super) fn take_if_head_is_out(&self) -> Option<Sequel> {
         let mut state = self.state();
         match std::mem::replace(&mut state.stage, Stage::None) {
             Stage::HeadOut(response) => Some(response),
@@ -137,7 +145,7 @@ impl Handover {
     }
 }
 
-/// The body of a live response, as far as hyper knows it.
+/// The body of a response that leaves hyper, as far as hyper knows it.
 #[derive(Debug)]
 pub(super) struct LiveBody(pub(super) Arc<Handover>);
 

@@ -5,6 +5,8 @@
 //! serves RTMP players.
 
 mod handover;
+#[cfg(feature = "leakcheck")]
+mod leakcheck;
 mod routes;
 mod viewer;
 
@@ -22,26 +24,35 @@ use crate::{
     env::Env,
     gateway::{Peer, Shared, close_in_stages},
 };
-use handover::{Handover, LiveResponse, Tap};
+use handover::{Handover, Sequel, Tap};
+#[cfg(feature = "leakcheck")]
+pub(crate) use leakcheck::Leakcheck;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve<E: Env>(shared: Arc<Shared<E>>, socket: E::TcpStream, peer: Peer) {
-    // Boxed, so that what hyper needs is given back before a live response starts.
+    // Boxed, so that what hyper needs is given back before a response goes on without it.
     let handed_over = Box::pin(answer(&shared, socket, peer)).await;
-    if let Some((socket, response)) = handed_over {
-        viewer::serve(shared, socket, response, peer).await;
+    match handed_over {
+        Some((socket, Sequel::Live(response))) => {
+            viewer::serve(shared, socket, response, peer).await;
+        }
+        #[cfg(feature = "leakcheck")]
+        Some((socket, Sequel::Leakcheck(job))) => {
+            leakcheck::serve(shared, socket, job, peer).await;
+        }
+        None => {}
     }
 }
 
-/// Answers requests until the connection ends or one of them is a live response.
+/// Answers requests until the connection ends or the response to one of them goes on without hyper.
 async fn answer<E: Env>(
     shared: &Arc<Shared<E>>,
     socket: E::TcpStream,
     peer: Peer,
-) -> Option<(E::TcpStream, LiveResponse)> {
+) -> Option<(E::TcpStream, Sequel)> {
     let config = &shared.config.http;
     let handover = Arc::new(Handover::new(Instant::now()));
-    let service = routes::Service::new(Arc::clone(shared), Arc::clone(&handover));
+    let service = routes::Service::new(Arc::clone(shared), Arc::clone(&handover), peer);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(config.head_ms))

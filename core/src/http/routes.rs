@@ -13,29 +13,32 @@ use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
-use super::handover::{Handover, LiveBody, LiveResponse};
+use super::handover::{Handover, LiveBody, LiveResponse, Sequel};
+#[cfg(feature = "leakcheck")]
+use super::leakcheck;
 use crate::{
     env::Env,
-    gateway::Shared,
+    gateway::{Peer, Shared},
     live::{Subscriber, Tracks},
 };
 
 const SERVER: HeaderValue =
     HeaderValue::from_static(concat!("rehearsal/", env!("CARGO_PKG_VERSION")));
 /// Seconds after which a client should ask again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+pub(super) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-type Answer = Response<Either<Full<Bytes>, LiveBody>>;
+pub(super) type Answer = Response<Either<Full<Bytes>, LiveBody>>;
 
 /// Answers the requests of one connection.
 pub(super) struct Service<E: Env> {
     shared: Arc<Shared<E>>,
     handover: Arc<Handover>,
+    peer: Peer,
 }
 
 impl<E: Env> Service<E> {
-    pub(super) fn new(shared: Arc<Shared<E>>, handover: Arc<Handover>) -> Self {
-        Self { shared, handover }
+    pub(super) fn new(shared: Arc<Shared<E>>, handover: Arc<Handover>, peer: Peer) -> Self {
+        Self { shared, handover, peer }
     }
 }
 
@@ -46,17 +49,35 @@ impl<E: Env> hyper::service::Service<Request<Incoming>> for Service<E> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (shared, handover) = (Arc::clone(&self.shared), Arc::clone(&self.handover));
+        let peer = self.peer;
         handover.begin_request();
         Box::pin(async move {
-            let mut answer = route(&shared, Arc::clone(&handover), &request).await;
+            let lacks_host = request.version() == Version::HTTP_11
+                && !request.headers().contains_key(header::HOST);
+            let mut answer = match request.uri().path() {
+                _ if lacks_host => {
+                    text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header (RFC 9112, 3.2)")
+                }
+                #[cfg(feature = "leakcheck")]
+                leakcheck::PATH => {
+                    leakcheck::answer(&shared, Arc::clone(&handover), peer, &request)
+                }
+                _ => route(&shared, Arc::clone(&handover), &request).await,
+            };
             handover.end_request();
             debug!(
+                peer = %peer.address,
                 method = %request.method(),
                 path = request.uri().path(),
                 status = answer.status().as_u16(),
                 "HTTP request"
             );
             add_common_headers(answer.headers_mut(), &shared.env);
+            #[cfg(feature = "leakcheck")]
+            if request.uri().path() == leakcheck::PATH {
+                // It is for this machine, and so not for the pages that its browsers show.
+                answer.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            }
             // Nobody reads a request's body, and what of it has come by now is a matter of chance: the next request could not
             // be told from it.
             if !request.body().is_end_stream() {
@@ -81,9 +102,6 @@ async fn route<E: Env>(
     handover: Arc<Handover>,
     request: &Request<Incoming>,
 ) -> Answer {
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-        return text(StatusCode::BAD_REQUEST, "HTTP/1.1 needs a Host header (RFC 9112, 3.2)");
-    }
     let stream = match live_stream(request.uri().path(), shared.config.live.max_name_bytes) {
         Ok(stream) => stream,
         Err(reason) => return text(StatusCode::NOT_FOUND, reason),
@@ -123,7 +141,7 @@ fn live_stream(path: &str, max_name_bytes: usize) -> Result<String, &'static str
     }
 }
 
-fn text(status: StatusCode, reason: &str) -> Answer {
+pub(super) fn text(status: StatusCode, reason: &str) -> Answer {
     let mut answer = Response::new(Either::Left(Full::from(format!("{reason}\n"))));
     *answer.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -183,7 +201,8 @@ async fn live<E: Env>(
     match tracks {
         Ok(tracks) => {
             let chunked = version >= Version::HTTP_11;
-            handover.answer(LiveResponse { subscriber, tracks, chunked });
+            let response = LiveResponse { subscriber, tracks, chunked };
+            handover.answer(Sequel::Live(response));
             flv_head(Either::Right(LiveBody(handover)))
         }
         Err(_) => {

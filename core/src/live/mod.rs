@@ -7,6 +7,8 @@
 //!
 //! Each publish is an epoch of its own; a subscriber leaves one before it enters the next.
 
+#[cfg(feature = "canary")]
+mod canary;
 mod epoch_clock;
 mod frame;
 mod headers;

@@ -173,6 +173,10 @@ impl Registry {
         entry.published = true;
         let stream = Arc::clone(&entry.stream);
         stream.begin_epoch();
+        #[cfg(feature = "canary")]
+        if stream.epoch() > 1 {
+            super::canary::leak_a_block();
+        }
         Ok(Publisher::new(self.clone(), name, stream))
     }
 

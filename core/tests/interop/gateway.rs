@@ -60,8 +60,13 @@ impl Gateway {
 
     /// With `settings`, lines of dotted keys, in addition to what every test needs.
     pub(crate) fn start_with(settings: &str) -> Self {
+        Self::start_on("127.0.0.1:0", settings)
+    }
+
+    /// As [`Gateway::start_with`], with HTTP on `listen`.
+    pub(crate) fn start_on(listen: &str, settings: &str) -> Self {
         let config = Scratch::new(&format!(
-            "rtmp.listen = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n\
+            "rtmp.listen = \"127.0.0.1:0\"\nhttp.listen = \"{listen}\"\n\
              log.format = \"json\"\nlog.level = \"info\"\n{settings}\n"
         ));
         let process = Process::start("gateway", binary().arg("--config").arg(config.path()));
@@ -90,7 +95,7 @@ impl Gateway {
 }
 
 /// Waits until `process` has logged `count` lines with `message` that `matches`, and gives them.
-fn lines_of(
+pub(crate) fn lines_of(
     process: &Process,
     message: &str,
     count: usize,

@@ -11,6 +11,8 @@ mod gateway;
 mod http_answers;
 mod http_live;
 mod late_joiners;
+#[cfg(feature = "leakcheck")]
+mod leakcheck;
 mod process;
 mod publishers;
 mod raw_http;

@@ -14,7 +14,10 @@ fn read_in_steps(input: &[u8], step: usize) -> Result<Vec<Message>, ChunkError> 
         }
         assert!(piece.is_empty(), "a reader that gives nothing has used everything");
     }
-    assert_eq!(reader.pending_bytes, reader.streams.iter().map(|s| s.body.len() as u32).sum());
+    assert_eq!(
+        reader.pending_bytes,
+        reader.streams.iter().map(|s| s.body.len() as u32).sum::<u32>()
+    );
     Ok(messages)
 }
 
