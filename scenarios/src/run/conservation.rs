@@ -1,10 +1,5 @@
 //! What a run leaves of the gateway's on the heap: seen on its account before the world is made and once it is gone.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-};
-
 use rehearsal_sim::heap::{self, Scope};
 use tracing::{Dispatch, dispatcher};
 
@@ -50,14 +45,4 @@ fn once(carry_out: &impl Fn() -> Ran) -> Ran {
         evidence.left_on_heap = Held::since(before);
     }
     ran
-}
-
-/// Has `future` allocate on the gateway's account, on whatever host or none it is polled.
-pub(super) async fn on_gateways_account<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let _scope = heap::enter(Scope::Gateway);
-        future.as_mut().poll(cx)
-    })
-    .await
 }

@@ -12,6 +12,7 @@ use rehearsal_core::{
     env::Env,
     gateway::{Ended, Gateway, Shared},
 };
+use rehearsal_sim::heap::{self, Scope};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -20,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cast::Reports,
-    conservation::on_gateways_account,
     evidence::{Evidence, HostEvidence, Life},
     sampler::Sampler,
 };
@@ -94,7 +94,9 @@ impl<E: Env> Serving<E> {
         let shutdown = CancellationToken::new();
         let Some(stand_in) = stand_in else {
             let binding = Gateway::bind(env.clone(), config, shutdown.clone());
-            let gateway = on_gateways_account(binding).await.expect("the gateway's ports are free");
+            let gateway = heap::charge_to(Scope::Gateway, binding)
+                .await
+                .expect("the gateway's ports are free");
             let addresses = Addresses {
                 rtmp: SocketAddr::new(ip, gateway.rtmp_addr().port()),
                 http: SocketAddr::new(ip, gateway.http_addr().port()),
