@@ -32,11 +32,30 @@ const CHECKSUMS: [&str; 6] = [
 ];
 const BAD: &str = "_ws.malformed or _ws.expert.severity == error or ip.checksum.status == Bad \
                    or tcp.checksum.status == Bad or udp.checksum.status == Bad";
-/// tshark's own limit for an RTMP message or chunk is 32,768 bytes.
-const LONG_MESSAGES: [&str; 2] = ["-o", "rtmpt.max_packet_size:8388608"];
+const BAD_SUM: &str = "ip.checksum.status == Bad or tcp.checksum.status == Bad";
+/// tshark's own limit for an RTMP message or chunk is 32,768 bytes. And without the second, it takes
+/// what is sent again in the middle of a message for an error of reassembly.
+const LIMITS: [&str; 4] =
+    ["-o", "rtmpt.max_packet_size:8388608", "-o", "tcp.reassemble_out_of_order:TRUE"];
+/// Leaves HTTP alone: putting a body together takes tshark a time that grows with the square of its
+/// length, minutes for some, and pieces of a body it takes for heads.
+const HTTP_AS_DATA: [&str; 2] = ["-d", "tcp.port==8080,data"];
+/// In captures of up to this length HTTP is looked at, too.
+const HTTP_CAPTURE_BYTES_MAX: usize = 9_000_000;
 
-/// Without it tshark takes what is sent again in the middle of a message for an error of reassembly.
-const OUT_OF_ORDER: [&str; 2] = ["-o", "tcp.reassemble_out_of_order:TRUE"];
+/// A short stream whose every byte has a segment of its own, the last of each response, too.
+static SHORT_ONE_BYTE: Scenario = Scenario {
+    name: "pcap/short-one-byte",
+    about: "",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut plan = (scenario("segments/one-byte").plan)(seed);
+        plan.publishers[0].plan.duration_ms = 200;
+        plan
+    },
+    check: |_| Vec::new(),
+};
 
 /// True when there is no tshark, and the test can only say so. In CI that is a failure.
 fn is_missing() -> bool {
@@ -75,9 +94,53 @@ impl Temporary {
         file
     }
 
+    fn bytes(&self) -> usize {
+        fs::metadata(&self.0).expect("it was written").len() as usize
+    }
+
     /// What tshark prints for the packets that `filter` lets through, a line each.
     fn packets(&self, filter: &str) -> Vec<String> {
         self.packets_with(&[], filter)
+    }
+
+    /// The same for packets with something wrong, without those where the fault is tshark's.
+    fn bad_packets(&self) -> Vec<String> {
+        let bad = self.packets_with(&LIMITS, BAD);
+        let known = |packet: &String| {
+            let number = packet.split_whitespace().next().expect("lines begin with it");
+            is_cut_before_last_line_feed(&self.stream_until(number))
+                && self.packets_with(&LIMITS, &format!("frame.number == {number} and ({BAD_SUM})"))
+                    == [] as [&str; 0]
+        };
+        bad.into_iter().filter(|packet| !known(packet)).collect()
+    }
+
+    /// What the sender of the TCP packet `number` has sent on its connection, to the end of that packet.
+    fn stream_until(&self, number: &str) -> Vec<u8> {
+        let fields = |fields: &[&str], filter: &str| {
+            let names = fields.iter().flat_map(|field| ["-e", field]);
+            let options: Vec<_> = ["-T", "fields"].into_iter().chain(names).collect();
+            self.packets_with(&[&HTTP_AS_DATA[..], &options].concat(), filter)
+        };
+        let ends = fields(&["tcp.stream", "tcp.srcport"], &format!("frame.number == {number}"));
+        let Some((stream, port)) = ends.first().and_then(|ends| ends.split_once('\t')) else {
+            return Vec::new();
+        };
+        let filter = format!(
+            "tcp.stream == {stream} and tcp.srcport == {port} and tcp.len > 0 and frame.number <= {number}"
+        );
+        let mut bytes = Vec::new();
+        for segment in fields(&["tcp.seq", "tcp.payload"], &filter) {
+            let (seq, payload) = segment.split_once('\t').expect("two fields");
+            // Numbers are relative: the first byte has 1.
+            let start = seq.parse::<usize>().expect("a number") - 1;
+            let payload: Vec<u8> = (0..payload.len() / 2)
+                .map(|byte| u8::from_str_radix(&payload[2 * byte..2 * byte + 2], 16).expect("hex"))
+                .collect();
+            bytes.resize(bytes.len().max(start + payload.len()), 0);
+            bytes[start..start + payload.len()].copy_from_slice(&payload);
+        }
+        bytes
     }
 
     fn packets_with(&self, options: &[&str], filter: &str) -> Vec<String> {
@@ -102,6 +165,38 @@ impl Drop for Temporary {
     }
 }
 
+/// Whether `stream` is a chunked response (RFC 9112, 7.1) that is whole but for its last byte: it ends
+/// with `0 CR LF CR`, and the LF comes in another segment.
+///
+/// There tshark reads past the end of what it has, whoever sent it; a capture of real sockets shows
+/// the same. Its `req_resp_hdrs_do_reassembly` looks for the end of the last line in as many bytes as
+/// were left before the line `0`. Seen with 4.0.17.
+fn is_cut_before_last_line_feed(stream: &[u8]) -> bool {
+    let line = |from: &[u8]| from.windows(2).position(|two| two == b"\r\n");
+    let Some(head_bytes) = stream.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&stream[..head_bytes]).to_ascii_lowercase();
+    if !head.starts_with("http/1.1 200 ok\r\n") || !head.contains("\r\ntransfer-encoding: chunked")
+    {
+        return false;
+    }
+    let mut rest = &stream[head_bytes + 4..];
+    while rest != b"0\r\n\r" {
+        let Some(digits) = line(rest) else { return false };
+        let size = String::from_utf8_lossy(&rest[..digits]);
+        let Ok(size @ 1..) = usize::from_str_radix(&size, 16) else { return false };
+        let Some((chunk, after)) = rest[digits + 2..].split_at_checked(size + 2) else {
+            return false;
+        };
+        if !chunk.ends_with(b"\r\n") {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
 fn rehearse(arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_rehearse")).args(arguments).output();
     output.expect("the command starts")
@@ -112,23 +207,49 @@ fn tshark_finds_nothing_malformed() {
     if is_missing() {
         return;
     }
-    for (name, options) in [
-        ("live/one-publisher-three-players", &[][..]),
-        ("live/republish", &[]),
-        ("live/real-file", &[]),
-        ("live/enhanced-rtmp", &[]),
-        ("live/changing-headers", &[]),
-        // Its keyframes are longer than that.
-        ("live/narrow-link", &LONG_MESSAGES),
-        // Lost, late and repeated packets, resets, closed windows.
-        ("lossy/presets", &OUT_OF_ORDER),
-        ("close/reset", &[]),
-        ("slow/window-zero", &LONG_MESSAGES),
+    // What the family fuzz sends is malformed.
+    for scenario in catalogue::light().filter(|scenario| !scenario.is_named("fuzz")) {
+        let file_name = format!("whole-{}.pcapng", scenario.name.replace('/', "-"));
+        let file = Temporary::capture(&file_name, scenario, "gateway");
+        let found = file.packets_with(&[LIMITS.as_slice(), &HTTP_AS_DATA].concat(), BAD);
+        assert!(found.is_empty(), "{}: {found:#?}", scenario.name);
+        if file.bytes() <= HTTP_CAPTURE_BYTES_MAX {
+            let found = file.bad_packets();
+            assert!(found.is_empty(), "{}, with HTTP: {found:#?}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn tshark_stumbles_over_the_last_line_feed_of_a_response_and_nothing_else() {
+    if is_missing() {
+        return;
+    }
+    let file = Temporary::capture("short-one-byte.pcapng", &SHORT_ONE_BYTE, "gateway");
+    // A tshark that has been repaired finds none.
+    let found = file.packets_with(&LIMITS, BAD);
+    assert!(found.len() <= 1, "{found:#?}");
+    assert_eq!(file.bad_packets(), [] as [&str; 0]);
+}
+
+#[test]
+fn only_a_whole_response_without_its_last_byte_is_excused() {
+    let response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for end in 0..=response.len() {
+        let is_excused = is_cut_before_last_line_feed(&response[..end]);
+        assert_eq!(is_excused, end == response.len() - 1, "{end} bytes");
+    }
+    let text = String::from_utf8_lossy(&response[..response.len() - 1]);
+    for (right, wrong) in [
+        ("5\r\n", "4\r\n"),
+        ("5\r\n", "6\r\n"),
+        ("5\r\n", "five\r\n"),
+        ("hello\r\n", "hello\n\r"),
+        ("transfer-encoding", "content-type"),
+        ("HTTP/1.1", "RTSP/1.0"),
     ] {
-        let file_name = format!("whole-{}.pcapng", name.replace('/', "-"));
-        let file = Temporary::capture(&file_name, scenario(name), "gateway");
-        let found = file.packets_with(options, BAD);
-        assert!(found.is_empty(), "{name}: {found:#?}");
+        let changed = text.replace(right, wrong);
+        assert!(changed != text && !is_cut_before_last_line_feed(changed.as_bytes()), "{changed}");
     }
 }
 
