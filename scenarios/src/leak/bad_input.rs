@@ -12,11 +12,11 @@ use rehearsal_core::{
 };
 use rehearsal_sim::{LinkConfig, Rng};
 
-use super::{SOON, sends, short_deadlines};
+use super::{SOON, plays, sends, short_deadlines};
 use crate::{
     catalogue::Scenario,
     live::unless,
-    plan::{Listener, Plan},
+    plan::{Listener, Plan, Protocol},
     wire::{handshake, link, opening, opening_until, request},
 };
 
@@ -26,6 +26,11 @@ const BUSY_MS: u64 = 3_000;
 const LEAVE_MS: u64 = 11_000;
 /// So small that it is reached: headers of one stream, in bytes.
 const HEADERS_BYTES: usize = 4_096;
+
+/// Streams of which every message is left out.
+const SENSELESS: [&str; 3] = ["media", "headers", "metadata"];
+/// What tells a player that its stream was there.
+const UNPUBLISHED: &str = "NetStream.Play.UnpublishNotify";
 
 /// When a connection is to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,17 +144,17 @@ fn wrong_rtmp() -> Vec<Input> {
         ("seek", created(call("seek", 1, vec![Value::Null, 5.0.into()])), "NetStream.Seek.Failed"),
         (
             "media of no kind",
-            publishing("senseless", message(type_id::VIDEO, vec![0xff; 300])),
+            publishing(SENSELESS[0], message(type_id::VIDEO, vec![0xff; 300])),
             "NetStream.Publish.Start",
         ),
         (
             "headers beyond the limit",
-            publishing("headers", message(type_id::VIDEO, header)),
+            publishing(SENSELESS[1], message(type_id::VIDEO, header)),
             "NetStream.Publish.Start",
         ),
         (
             "metadata that is none",
-            publishing("metadata", message(type_id::DATA_AMF0, vec![0x1f; 200])),
+            publishing(SENSELESS[2], message(type_id::DATA_AMF0, vec![0x1f; 200])),
             "NetStream.Publish.Start",
         ),
     ];
@@ -236,6 +241,13 @@ pub const BAD_INPUT: Scenario = Scenario {
             let raw = sends(rng.below(BUSY_MS), input.bytes, LEAVE_MS);
             plan.raw_client(host, LinkConfig::lan(), input.listener, raw);
         }
+        // Before the first of them is given up.
+        for name in SENSELESS {
+            let plays = plays(&format!("live/{name}"), rng.below(1_000), LEAVE_MS);
+            plan.player("watches", LinkConfig::lan(), Protocol::Rtmp, plays);
+        }
+        // Who publishes what it watches is not among the publishers.
+        plan.terms.faulty.push("watches".to_owned());
         plan
     },
     check: |evidence| {
@@ -256,6 +268,13 @@ pub const BAD_INPUT: Scenario = Scenario {
                 format!("{name}: {answer:?} came: {is_answered}; before {at_once:?}, closed at {closed_at:?}")
             })
         });
-        check.collect()
+        let passed_on = evidence.players.iter().filter_map(|player| {
+            let was_published = player.statuses.iter().any(|(_, code)| code == UNPUBLISHED);
+            unless(was_published && player.received.is_empty(), || {
+                let (stream, count) = (&player.stream, player.received.len());
+                format!("{stream} was published: {was_published}; {count} messages were passed on")
+            })
+        });
+        check.chain(passed_on).collect()
     },
 };

@@ -41,9 +41,6 @@ pub const VIEWER_GONE: Scenario = Scenario {
         let mut rng = Rng::named(seed, "scenario/leak/viewer-gone");
         let mut plan = Plan::empty();
         plan.config.live.player_stall_ms = 2_000;
-        plan.config.rtmp.ping_ms = 2_500;
-        plan.config.rtmp.ping_timeout_ms = 1_500;
-        plan.config.limits.farewell_ms = 500;
         plan.terms.calm_ms = VANISHED_CALM_MS;
         plan.terms.twin_within_ms = Some(2);
         plan.publisher("publisher", LinkConfig::lan(), publish(PUBLISH_MS, media()));
@@ -105,13 +102,11 @@ fn due(evidence: &Evidence, player: &Player, way: &str) -> RangeInclusive<Durati
     let at_ms = faults.next().map_or(player.plan.leave_ms, |fault| fault.at_ms);
     let fills_ms = base::fills_socket_ms(&media());
     let stall_ms = config.live.player_stall_ms;
-    // A session that a ping ends says so for a while to a socket that does not take it.
-    let given_up_ms = at_ms + fills_ms + stall_ms + config.limits.farewell_ms;
     let (from_ms, to_ms) = match way {
         "leaves" | "reset" => (at_ms, at_ms),
         // A host that is back knows no such connection and says so, unless it was given up before.
-        "crashes" => (at_ms, given_up_ms),
-        _ => (at_ms + config.rtmp.ping_timeout_ms.min(stall_ms), given_up_ms),
+        "crashes" => (at_ms, at_ms + fills_ms + stall_ms),
+        _ => (at_ms + stall_ms, at_ms + fills_ms + stall_ms),
     };
     Duration::from_millis(from_ms)..=Duration::from_millis(to_ms) + SOON
 }
