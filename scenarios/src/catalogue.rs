@@ -1,7 +1,7 @@
 //! Every scenario there is, by name.
 
 use crate::{
-    churn, clock, close, exhaustion, fuzz, live, lossy, oracles::Violation, plan::Plan,
+    churn, clock, close, exhaustion, fuzz, leak, live, lossy, oracles::Violation, plan::Plan,
     run::Evidence, segments, slow, stall, stop, wrap,
 };
 
@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 59] = [
+pub const CATALOGUE: [Scenario; 67] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -92,6 +92,14 @@ pub const CATALOGUE: [Scenario; 59] = [
     slow::ACROSS_EPOCHS,
     fuzz::RTMP,
     fuzz::HTTP,
+    leak::PUBLISH_PLAY_STOP,
+    leak::REPUBLISH,
+    leak::REFUSED_PUBLISH,
+    leak::ABANDONED_HANDSHAKE,
+    leak::SLOW_SUBSCRIBER,
+    leak::VIEWER_GONE,
+    leak::BAD_INPUT,
+    leak::START_STOP,
 ];
 
 /// The scenario called `name`.

@@ -12,6 +12,7 @@ mod close;
 mod exhaustion;
 pub mod fault;
 mod fuzz;
+mod leak;
 mod live;
 mod lossy;
 pub mod oracles;

@@ -17,7 +17,7 @@
 //! `close/vanish` and `slow/vanishes` have most of them once more, for peers that are not there any more.
 
 mod live;
-mod stages;
+pub(crate) mod stages;
 
 pub use live::{ONE_TRACK, TOO_OLD};
 
@@ -30,13 +30,8 @@ use rehearsal_sim::{
 };
 
 use crate::{
-    base,
-    catalogue::Scenario,
-    live::unless,
-    oracles::Violation,
-    plan::Plan,
-    run::Evidence,
-    stall::stages::{STAGES, Stage},
+    base, catalogue::Scenario, live::unless, oracles::Violation, plan::Plan, run::Evidence,
+    stall::stages::STAGES,
 };
 
 /// Links and tasks may take this long.
@@ -84,7 +79,7 @@ fn plan(seed: u64, drips: usize) -> Plan {
     let mut plan = base::healthy(seed, 16_000, MediaPlan::default());
     plan.config = deadlines(seed);
     for stage in &STAGES {
-        let mut pieces = vec![(stage.opening)()];
+        let mut pieces = vec![(stage.opening)("")];
         pieces.extend(stage.next.iter().take(drips).map(|byte| vec![*byte]));
         let raw = RawPlan {
             start_ms: 500 + rng.below(1_000),
@@ -105,7 +100,7 @@ fn check(evidence: &Evidence) -> Vec<Violation> {
     let clients = STAGES.iter().zip(&plan.raw_clients).zip(&evidence.raw_clients);
     clients
         .filter_map(|((stage, raw), report)| {
-            let due = Duration::from_millis(due_ms(stage, &raw.plan, &plan.config));
+            let due = Duration::from_millis(stage.due_ms(&raw.plan, &plan.config));
             let closed_at = report.as_ref().ok().and_then(|report| report.closed_at);
             let is_in_time = closed_at.is_some_and(|at| (due..due + SOON).contains(&at));
             let begins = report.as_ref().is_ok_and(|r| r.received.starts_with(stage.answer));
@@ -115,17 +110,4 @@ fn check(evidence: &Evidence) -> Vec<Violation> {
             })
         })
         .collect()
-}
-
-/// When a client that stopped at `stage` is to be closed.
-fn due_ms(stage: &Stage, raw: &RawPlan, config: &Config) -> u64 {
-    let given_up_ms = config.rtmp.ping_ms + config.rtmp.ping_timeout_ms;
-    match stage.is_kept_by_bytes {
-        // Each byte is a sign of life, until the last.
-        true => {
-            let last_ms = raw.start_ms + (raw.pieces.len() as u64 - 1) * raw.pause_ms;
-            last_ms + given_up_ms
-        }
-        false => raw.start_ms + (stage.deadline_ms)(config),
-    }
 }
