@@ -9,7 +9,7 @@ use rehearsal_core::{
     gateway::Ended,
 };
 use rehearsal_scenarios::{
-    catalogue::Scenario,
+    catalogue::{CATALOGUE, Scenario},
     fault::Lever,
     plan::{Listener, Plan},
     run::{Cycles, Resources, StandIn},
@@ -93,8 +93,8 @@ async fn see_out(mut stream: SimTcpStream) {
 }
 
 /// What each of three cycles adds once two are over: to the server's heap and to what its host holds.
-fn added(scenario: &'static Scenario, server: StandIn<SimEnv>) -> [(i64, Resources); 3] {
-    let mut cycles = Cycles::begin_stand_in(scenario, 1, server).expect("it can be repeated");
+fn added(cycles: Result<Cycles, String>) -> [(i64, Resources); 3] {
+    let mut cycles = cycles.expect("it can be repeated");
     let mut look = || {
         cycles.cycle().expect("the cycle does its work");
         let resources = cycles.at_rest();
@@ -138,10 +138,24 @@ const NOTHING: (i64, Resources) = (
 );
 
 #[test]
+fn the_gateway_keeps_nothing_of_any_cycle_of_the_leak_scenarios() {
+    let scenarios: Vec<_> = CATALOGUE.iter().filter(|scenario| scenario.is_named("leak")).collect();
+    assert!(scenarios.len() >= 7, "{} scenarios", scenarios.len());
+    for scenario in scenarios {
+        assert_eq!(added(Cycles::begin(scenario, 1)), [NOTHING; 3], "{}", scenario.name);
+    }
+}
+
+#[test]
 fn a_server_that_keeps_nothing_is_not_accused() {
     let polite: StandIn<SimEnv> = server!(|env, stream| see_out(stream).await);
     for scenario in [&VISIT, &RESTARTED] {
-        assert_eq!(added(scenario, polite), [NOTHING; 3], "{}", scenario.name);
+        assert_eq!(
+            added(Cycles::begin_stand_in(scenario, 1, polite)),
+            [NOTHING; 3],
+            "{}",
+            scenario.name
+        );
     }
 }
 
@@ -200,7 +214,7 @@ fn each_resource_that_is_kept_of_a_visitor_adds_up() {
         ),
     ];
     for (what, server, expected) in kept {
-        for (_, resources) in added(&VISIT, server) {
+        for (_, resources) in added(Cycles::begin_stand_in(&VISIT, 1, server)) {
             assert_eq!(resources, expected, "{what}");
         }
     }
@@ -213,7 +227,12 @@ fn a_block_that_is_kept_of_a_visitor_adds_up() {
         see_out(stream).await
     });
     for scenario in [&VISIT, &RESTARTED] {
-        assert_eq!(added(scenario, server), [(100, NOTHING.1); 3], "{}", scenario.name);
+        assert_eq!(
+            added(Cycles::begin_stand_in(scenario, 1, server)),
+            [(100, NOTHING.1); 3],
+            "{}",
+            scenario.name
+        );
     }
 }
 

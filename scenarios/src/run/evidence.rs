@@ -33,7 +33,8 @@ pub struct Evidence {
     pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.
     pub streams_at_rest: usize,
-    /// The gateway's lives, one after the other: it begins another with each restart.
+    /// The gateway's lives, one after the other: it begins another with each restart. One that goes on after the run, as after
+    /// each of [`Cycles`](super::Cycles), is not among them.
     pub lives: Vec<Life>,
     /// What its host shows of the gateway; only the fabric looks into hosts.
     pub host: Option<HostEvidence>,
