@@ -7,7 +7,10 @@ use std::{
 
 use rehearsal_heap::{Amount, CallSite};
 
-use crate::{growth::Verdict, measure::Measured};
+use crate::{
+    growth::{Series, Verdict},
+    measure::Measured,
+};
 
 /// Growing or added call sites that are printed for a scenario; the rest are summed up.
 const SITES_MAX: usize = 20;
@@ -137,14 +140,19 @@ impl<W: Write> Report<W> {
         Ok(())
     }
 
+    /// Resources that are not back where they were, one a line, and those that are, if they are wanted.
     fn resources(&mut self, measured: &Measured) -> io::Result<()> {
-        let shown = measured
-            .resources
-            .iter()
-            .filter(|(_, series)| self.has_details || series.strict_verdict() > Verdict::AtRest);
-        for (name, series) in shown {
+        let verdict = |series: &Series<i64>| series.strict_verdict();
+        let (back, kept): (Vec<_>, Vec<_>) =
+            measured.resources.iter().partition(|(_, series)| verdict(series) == Verdict::AtRest);
+        for (name, series) in kept {
             let value = with_added(series.last(), series.since_start());
-            writeln!(self.out, "  {name:<24}  {value:>12}  {}", series.strict_verdict().word())?;
+            writeln!(self.out, "  {name:<24}  {value:>12}  {}", verdict(series).word())?;
+        }
+        if self.has_details && !back.is_empty() {
+            let back: Vec<_> =
+                back.iter().map(|(name, series)| format!("{name} {}", series.last())).collect();
+            writeln!(self.out, "  at rest: {}", back.join(", "))?;
         }
         Ok(())
     }
@@ -156,19 +164,22 @@ impl<W: Write> Report<W> {
         let Sums { growing, growing_per_cycle: (blocks, bytes), .. } = &self.sums;
         let Sums { added_once, added_once_amount: once, at_rest, added, resources, .. } =
             &self.sums;
-        writeln!(self.out, "\nleak summary of {scenarios} scenarios")?;
+        let of = |count: usize, what: &str| {
+            format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+        };
+        writeln!(self.out, "\nleak summary of {}", of(scenarios, "scenario"))?;
         writeln!(
             self.out,
-            "  definitely growing  {bytes:.1} bytes in {blocks:.2} blocks a cycle of all, at {} call sites, in \
-             {growing_scenarios} scenarios",
-            growing.len()
+            "  definitely growing  {bytes:.1} bytes in {blocks:.2} blocks a cycle of all, at {}, in {}",
+            of(growing.len(), "call site"),
+            of(growing_scenarios, "scenario")
         )?;
         writeln!(
             self.out,
-            "  added once          {} bytes in {} blocks, at {} call sites",
+            "  added once          {} bytes in {} blocks, at {}",
             once.bytes,
             once.blocks,
-            added_once.len()
+            of(added_once.len(), "call site")
         )?;
         writeln!(
             self.out,
@@ -184,10 +195,14 @@ impl<W: Write> Report<W> {
             writeln!(self.out, "  resources at rest   {}", resources.join(", "))?;
         }
         if keeping_scenarios > 0 {
-            writeln!(self.out, "  kept at rest        resources in {keeping_scenarios} scenarios")?;
+            writeln!(
+                self.out,
+                "  kept at rest        resources in {}",
+                of(keeping_scenarios, "scenario")
+            )?;
         }
         if failed_scenarios > 0 {
-            writeln!(self.out, "  not measured        {failed_scenarios} scenarios")?;
+            writeln!(self.out, "  not measured        {}", of(failed_scenarios, "scenario"))?;
         }
         Ok(growing_scenarios + keeping_scenarios + failed_scenarios == 0)
     }
@@ -247,4 +262,112 @@ fn with_added(value: i64, added: i64) -> String {
 
 fn signed(value: i64) -> String {
     format!("{value:+}")
+}
+
+#[cfg(test)]
+mod tests {
+    use rehearsal_heap::Frame;
+
+    use super::*;
+    use crate::measure::Mode;
+
+    fn blocks(start: i64, looks: [i64; 4]) -> Series<Amount> {
+        let amount = |blocks| Amount { blocks, bytes: 10 * blocks };
+        Series { start: amount(start), looks: looks.map(amount).to_vec() }
+    }
+
+    fn site(function: &str) -> CallSite {
+        let frame =
+            |function: &str| Frame { function: function.to_owned(), place: "a.rs:1".into() };
+        CallSite { own: vec![frame(function), frame("caller")], stack: vec![frame("library")] }
+    }
+
+    fn measured(
+        sites: Vec<(CallSite, Series<Amount>)>,
+        [tasks, files]: [Series<i64>; 2],
+    ) -> Measured {
+        Measured {
+            mode: Mode::Plan,
+            warm_up_cycles: 2,
+            phases: vec![4, 8, 16],
+            heap: sites.first().map_or(blocks(1, [1; 4]), |(_, series)| series.clone()),
+            sites,
+            resources: vec![("tasks".to_owned(), tasks), ("open files".to_owned(), files)],
+        }
+    }
+
+    fn same(value: i64) -> Series<i64> {
+        Series { start: value, looks: vec![value; 4] }
+    }
+
+    /// What is printed of these, and whether all is well.
+    fn printed(all: &[(&str, Measured)], has_details: bool) -> (String, bool) {
+        let mut text = Vec::new();
+        let mut report = Report::new(&mut text, 10, has_details);
+        report.begin().expect("memory takes it");
+        for (name, measured) in all {
+            report.measured(name, measured).expect("memory takes it");
+        }
+        let is_well = report.end().expect("memory takes it");
+        (String::from_utf8(text).expect("it is text"), is_well)
+    }
+
+    #[test]
+    fn what_grows_is_named_by_its_own_calls_and_fails() {
+        let grows = (site("leaks"), blocks(0, [6, 10, 18, 34]));
+        let (text, is_well) =
+            printed(&[("a/growing", measured(vec![grows], [same(1), same(0)]))], true);
+        assert_eq!(
+            text,
+            "\
+scenario        result  blocks/cycle   bytes/cycle   gateway's heap, bytes     cycles
+a/growing      GROWING          1.00          10.0              340 (+280)     2 + 28
+  definitely growing: 1.00 blocks, 10.0 bytes a cycle
+    at leaks (a.rs:1)
+        by caller (a.rs:1)
+  at rest: tasks 1, open files 0
+
+leak summary of 1 scenario
+  definitely growing  10.0 bytes in 1.00 blocks a cycle of all, at 1 call site, in 1 scenario
+  added once          0 bytes in 0 blocks, at 0 call sites
+  at rest             340 (+280) bytes in 34 (+28) blocks
+  resources at rest   tasks 1 (+0), open files 0 (+0)
+"
+        );
+        assert!(!is_well);
+    }
+
+    #[test]
+    fn what_is_added_once_is_named_and_passes() {
+        let once = (site("makes"), blocks(1, [2; 4]));
+        let (text, is_well) =
+            printed(&[("a/once", measured(vec![once], [same(1), same(0)]))], false);
+        assert!(
+            text.contains("added once: +1 blocks, +10 bytes\n    at makes (a.rs:1)\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("added once          10 bytes in 1 blocks, at 1 call site\n"),
+            "{text}"
+        );
+        assert!(is_well, "{text}");
+    }
+
+    #[test]
+    fn a_resource_that_is_kept_fails_although_it_does_not_grow() {
+        let kept = Series { start: 0, looks: vec![1; 4] };
+        let (text, is_well) = printed(&[("a/kept", measured(Vec::new(), [same(1), kept]))], false);
+        assert!(text.contains("a/kept            KEPT "), "{text}");
+        assert!(text.contains("  open files                      1 (+1)  KEPT\n"), "{text}");
+        assert!(text.contains("  kept at rest        resources in 1 scenario\n"), "{text}");
+        assert!(!is_well);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_fails() {
+        let mut report = Report::new(Vec::new(), 10, false);
+        report.failed("a/broken", "cycle 1 went wrong").expect("memory takes it");
+        assert!(!report.end().expect("memory takes it"));
+        assert!(printed(&[("a/well", measured(Vec::new(), [same(1), same(0)]))], false).1);
+    }
 }
