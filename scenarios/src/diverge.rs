@@ -24,7 +24,7 @@ pub fn diverge(
     let [left, right] = seeds.map(|seed| {
         move |window| {
             let watch = Watch { keep_events: window, ..Watch::default() };
-            run::trace_of(scenario, seed, &watch)
+            run::trace_of(seed, (scenario.plan)(seed), &watch)
         }
     });
     match divergence::between(left, right) {

@@ -14,6 +14,17 @@ pub struct Fault {
     pub lever: Lever,
 }
 
+impl Fault {
+    /// The hosts it is about.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let other = match &self.lever {
+            Lever::PartitionTo(other, _) => Some(other.as_str()),
+            _ => None,
+        };
+        std::iter::once(self.host.as_str()).chain(other)
+    }
+}
+
 /// What can be changed at a host; see the methods of [`SimEnv`] of the same names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lever {

@@ -5,12 +5,15 @@
 //! verdict, the trace hash and the text of the golden file.
 
 mod base;
+pub mod capsule;
 pub mod catalogue;
 mod churn;
 mod clock;
 mod close;
 mod exhaustion;
+pub mod explorer;
 pub mod fault;
+pub mod fingerprint;
 mod fuzz;
 mod leak;
 mod live;

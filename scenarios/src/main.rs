@@ -1,8 +1,10 @@
-//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part.
+//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part, and hunts for runs that fail.
 
 mod capture;
 mod diverge;
+mod explore;
 mod log;
+mod replay;
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -15,10 +17,12 @@ use capture::Pcap;
 use clap::{Args, Parser, Subcommand};
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find},
+    explorer::{program::COMMAND, worker},
     run::{self, Net, Outcome, Watch},
     seed,
 };
 use rehearsal_sim::heap::CountingAllocator;
+use replay::Replayed;
 
 /// Counts what the gateway holds, for the oracle of bounded memory.
 #[global_allocator]
@@ -40,6 +44,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
   cargo rehearse replay live/republish --pcap run.pcapng      and its packets, for Wireshark
   cargo rehearse replay live/republish --netstat-at 4000      and every socket at 4 s
   cargo rehearse diverge live/republish --seed 7              whether a run repeats itself
+  cargo rehearse sweep --for 60s                    a minute of all scenarios, with new seeds all the time
+  cargo rehearse replay target/sweep/capsules/C.json          a failure that a sweep has found
+  cargo rehearse shrink target/sweep/capsules/C.json          the same with less in it
 
 A seed is a number or a git commit id.
 Exit codes: 0 all runs passed, 1 a run failed, two runs part, or not all was printed, 2 wrong usage."
@@ -72,13 +79,13 @@ enum Command {
         #[arg(long)]
         log: bool,
     },
-    /// Run one scenario and print what its clients saw, and the trace hash
+    /// Run one scenario, or the run of a capsule, and print what its clients saw, and the trace hash
     Replay {
-        /// Name of the scenario
-        scenario: String,
-        /// Number or git commit id
-        #[arg(long, default_value = "1", value_parser = seed::parse)]
-        seed: u64,
+        /// Name of the scenario, or the file of a capsule
+        run: String,
+        /// Number or git commit id; 1 without it. A capsule has its own
+        #[arg(long, value_parser = seed::parse)]
+        seed: Option<u64>,
         /// Print what the gateway logs, with virtual time
         #[arg(long)]
         log: bool,
@@ -88,6 +95,15 @@ enum Command {
         #[arg(long, value_name = "MS")]
         netstat_at: Option<u64>,
     },
+    /// Run scenarios with one seed after the other, on all cores, and keep a capsule of each kind of failure
+    Sweep(explore::SweepArguments),
+    /// Make the plan of a capsule smaller, as long as it fails in the same way
+    Shrink(explore::ShrinkArguments),
+    /// Make one folder of the results of several sweeps or shards
+    Merge(explore::MergeArguments),
+    /// Carry out the jobs of standard input
+    #[command(name = worker::COMMAND, hide = true)]
+    Worker,
     /// Run one scenario twice and print where the runs part, if they do
     Diverge {
         /// Name of the scenario
@@ -112,6 +128,8 @@ struct PcapArguments {
 }
 
 const WRONG_USAGE: u8 = 2;
+/// Violations of a run that are printed with others' runs.
+const VIOLATIONS_MAX: usize = 20;
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
@@ -139,13 +157,34 @@ fn main() -> ExitCode {
                 Err(wrong) => return wrong_usage(&wrong),
             }
         }
-        Command::Replay { scenario, seed, log, pcap, netstat_at } => match find(&scenario) {
-            Some(scenario) => match Pcap::create(pcap.pcap, pcap.pcap_host, &[scenario], seed) {
-                Ok(pcap) => replay(&mut out, scenario, seed, log, pcap, netstat_at),
+        Command::Replay { run, seed, log, pcap, netstat_at } => {
+            let run = match Replayed::find(&run, seed) {
+                Ok(run) => run,
+                Err(wrong) => return wrong_usage(&wrong),
+            };
+            match Pcap::create(pcap.pcap, pcap.pcap_host, &[run.scenario()], run.seed()) {
+                Ok(pcap) => replay::replay(&mut out, &run, log, pcap, netstat_at),
                 Err(refused) => return refused.report(),
-            },
-            None => return wrong_usage(&not_found(&scenario)),
-        },
+            }
+        }
+        Command::Sweep(arguments) => {
+            match select(&arguments.scenarios, !arguments.heavy, Net::Fabric) {
+                Ok(selected) => explore::sweep(&mut out, selected, &arguments),
+                Err(wrong) => return wrong_usage(&wrong),
+            }
+        }
+        Command::Shrink(arguments) => explore::shrink(&mut out, &arguments),
+        Command::Merge(arguments) => explore::merge(&mut out, &arguments),
+        Command::Worker => {
+            drop(out);
+            return match worker::serve() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("rehearse: cannot go on: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         Command::Diverge { scenario, seed, other_seed } => match find(&scenario) {
             Some(scenario) => {
                 diverge::diverge(&mut out, scenario, [seed, other_seed.unwrap_or(seed)])
@@ -159,7 +198,7 @@ fn main() -> ExitCode {
         Err(error) if error.kind() == ErrorKind::BrokenPipe && !has_verdict => ExitCode::SUCCESS,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("rehearse: cannot print: {error}");
+            eprintln!("rehearse: cannot go on: {error}");
             ExitCode::FAILURE
         }
     }
@@ -189,7 +228,9 @@ fn select(names: &[String], light: bool, net: Net) -> Result<Vec<&'static Scenar
             return Err(not_found(name));
         }
         if named.clone().all(|scenario| light && scenario.heavy) {
-            return Err(format!("{name} takes seconds; leave --light away"));
+            return Err(format!(
+                "{name} takes seconds of real time, and only those that do not are wanted"
+            ));
         }
         if !named.any(runs) {
             return Err(format!(
@@ -277,73 +318,23 @@ fn print_line(out: &mut impl Write, outcome: &Outcome, wall: Duration) -> io::Re
 }
 
 fn print_violations(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
-    for violation in &outcome.violations {
+    for violation in outcome.violations.iter().take(VIOLATIONS_MAX) {
         writeln!(out, "    {violation}")?;
+    }
+    if let Some(more @ 1..) = outcome.violations.len().checked_sub(VIOLATIONS_MAX) {
+        writeln!(out, "    and {more} more, which a replay prints")?;
     }
     if !outcome.violations.is_empty() {
         let Outcome { scenario, seed, .. } = outcome;
         match outcome.net {
-            Net::Fabric => writeln!(out, "    cargo rehearse replay {scenario} --seed {seed}")?,
+            Net::Fabric => writeln!(out, "    {COMMAND} replay {scenario} --seed {seed}")?,
             Net::Turmoil => {
-                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net turmoil")?;
+                writeln!(out, "    {COMMAND} run {scenario} --seed {seed} --net turmoil")?;
             }
             Net::Loopback => {
-                writeln!(out, "    cargo rehearse run {scenario} --seed {seed} --net loopback")?;
+                writeln!(out, "    {COMMAND} run {scenario} --seed {seed} --net loopback")?;
             }
         }
-    }
-    Ok(())
-}
-
-fn replay(
-    out: &mut impl Write,
-    scenario: &'static Scenario,
-    seed: u64,
-    log: bool,
-    pcap: Option<Pcap>,
-    netstat_at_ms: Option<u64>,
-) -> io::Result<ExitCode> {
-    if log {
-        log::print_with_virtual_time();
-    }
-    let watch = Watch {
-        capture_at: pcap.as_ref().map(Pcap::host),
-        netstat_at: netstat_at_ms.map(Duration::from_millis),
-        ..Watch::default()
-    };
-    let mut outcome = run::run_on(Net::Fabric, scenario, seed, &watch);
-    write!(out, "{}", outcome.golden())?;
-    if let Some(at_ms) = netstat_at_ms {
-        print_netstat(out, at_ms, &outcome)?;
-    }
-    let is_written = capture::write(pcap, outcome.capture.take());
-    match outcome.trace {
-        Some(trace) => {
-            writeln!(out, "\ntrace hash {:016x} over {} events", trace.hash, trace.events)?;
-        }
-        // A panic inside the simulation leaves nothing that could be trusted.
-        None => writeln!(out, "\nno trace: the world broke with the run")?,
-    }
-    match outcome.violations.len() {
-        0 if is_written => {
-            writeln!(out, "pass")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        0 => Ok(ExitCode::FAILURE),
-        count => {
-            writeln!(out, "FAIL: {count} violations")?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
-fn print_netstat(out: &mut impl Write, at_ms: u64, outcome: &Outcome) -> io::Result<()> {
-    let Some(hosts) = &outcome.netstat else {
-        let end_ms = outcome.virtual_time.as_millis();
-        return writeln!(out, "\nno sockets at {at_ms} ms: the run was over at {end_ms} ms");
-    };
-    for (host, netstat) in hosts {
-        write!(out, "\nsockets of {host} at {at_ms} ms\n{netstat}")?;
     }
     Ok(())
 }

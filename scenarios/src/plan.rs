@@ -264,6 +264,38 @@ impl Plan {
         all.find(|(name, _)| *name == host).map(|(_, link)| link)
     }
 
+    /// Every link, the gateway's first.
+    pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = &mut LinkConfig> {
+        let publishers = self.publishers.iter_mut().map(|publisher| &mut publisher.link);
+        let players = self.players.iter_mut().map(|player| &mut player.link);
+        let raw_clients = self.raw_clients.iter_mut().map(|raw| &mut raw.link);
+        let crowds = self.crowds.iter_mut().map(|crowd| &mut crowd.link);
+        let gateway = std::iter::once(&mut self.gateway_link);
+        gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds)
+    }
+
+    /// When each client comes and goes and each fault strikes, in milliseconds.
+    pub(crate) fn times_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+        let publishers = self
+            .publishers
+            .iter_mut()
+            .flat_map(|publisher| [&mut publisher.plan.duration_ms, &mut publisher.plan.start_ms]);
+        let players = self
+            .players
+            .iter_mut()
+            .flat_map(|player| [&mut player.plan.leave_ms, &mut player.plan.start_ms]);
+        let raw_clients = self
+            .raw_clients
+            .iter_mut()
+            .flat_map(|raw| [&mut raw.plan.leave_ms, &mut raw.plan.start_ms]);
+        let crowds = self
+            .crowds
+            .iter_mut()
+            .flat_map(|crowd| [&mut crowd.plan.leave_ms, &mut crowd.plan.start_ms]);
+        let faults = self.faults.iter_mut().map(|fault| &mut fault.at_ms);
+        publishers.chain(players).chain(raw_clients).chain(crowds).chain(faults)
+    }
+
     /// When the last client has gone by its plan, in milliseconds.
     pub fn end_ms(&self) -> u64 {
         let players = self.players.iter().map(|player| player.plan.leave_ms);

@@ -7,7 +7,7 @@
 //!
 //! Each publish is an epoch of its own; a subscriber leaves one before it enters the next.
 
-#[cfg(feature = "canary")]
+#[cfg(any(feature = "canary", feature = "canary-race"))]
 mod canary;
 mod epoch_clock;
 mod frame;

@@ -167,7 +167,10 @@ impl Registry {
     pub fn publish(&self, name: &str) -> Result<Publisher, PublishError> {
         let mut entries = self.entries();
         let (name, entry) = self.entry(&mut entries, name)?;
-        if entry.published {
+        let is_taken = entry.published;
+        #[cfg(feature = "canary-race")]
+        let is_taken = is_taken && super::canary::has_begun(&entry.stream.ring());
+        if is_taken {
             return Err(PublishError::Taken);
         }
         entry.published = true;

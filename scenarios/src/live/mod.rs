@@ -20,7 +20,7 @@ use rehearsal_sim::clients::{
     rtmp_player::PlayPlan,
 };
 
-use crate::oracles::Violation;
+use crate::oracles::{OF_SCENARIO, Violation};
 
 /// The stream of most scenarios.
 pub(crate) const STREAM: &str = "live/cam";
@@ -45,5 +45,5 @@ pub(crate) fn play(start_ms: u64, leave_ms: u64) -> PlayPlan {
 
 /// A violation of what a scenario is for.
 pub(crate) fn unless(holds: bool, what: impl FnOnce() -> String) -> Option<Violation> {
-    (!holds).then(|| Violation { oracle: "scenario", what: what() })
+    (!holds).then(|| Violation { oracle: OF_SCENARIO, what: what() })
 }

@@ -95,6 +95,8 @@ const JUDGES: [Judge; 19] = [
 
 /// Those that judge what a run leaves.
 const OF_WHAT_IS_LEFT: [&str; 2] = ["O8 baseline", "O9 resource conservation"];
+/// What a scenario's own check says is under this name.
+pub const OF_SCENARIO: &str = "scenario";
 const DETERMINISM: &str = "O26 determinism";
 const NO_PANIC: &str = "O24 no panic";
 

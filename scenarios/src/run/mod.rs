@@ -132,13 +132,28 @@ pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
     run_on(Net::Fabric, scenario, seed, &Watch::default())
 }
 
-/// Runs `scenario` with `seed` on the fabric for its trace, which has the events that `watch` keeps.
+/// Carries out `plan` with `seed` on the fabric for its trace, which has the events that `watch` keeps.
 ///
 /// # Panics
 /// When a panic has broken the run off in the middle of an event.
-pub fn trace_of(scenario: &'static Scenario, seed: u64, watch: &Watch) -> Trace {
-    let (world, _) = fabric::carry_out(seed, (scenario.plan)(seed), watch, Staging::default());
+pub fn trace_of(seed: u64, plan: Plan, watch: &Watch) -> Trace {
+    let (world, _) = fabric::carry_out(seed, plan, watch, Staging::default());
     world.trace(|trace| trace.clone())
+}
+
+/// Carries out `plan` with `seed` on the fabric and judges it as a run of `scenario`, whose own plan may be another; if not
+/// `is_checked`, by the oracles alone.
+pub fn run_plan(
+    scenario: &'static Scenario,
+    seed: u64,
+    plan: &Plan,
+    is_checked: bool,
+    watch: &Watch,
+) -> Outcome {
+    let panics = Panics::default();
+    let _noting = panics.note_here();
+    let ran = caught(|| on_fabric(seed, plan, watch));
+    judge_by(is_checked.then_some(scenario.check), scenario, seed, Net::Fabric, ran, &panics)
 }
 
 /// Runs `scenario` with `seed` on `net`, and on the fabric looks on.
@@ -230,9 +245,23 @@ fn judge(
     ran: Option<Ran>,
     panics: &Panics,
 ) -> Outcome {
+    judge_by(Some(scenario.check), scenario, seed, net, ran, panics)
+}
+
+/// What a scenario checks of its own runs.
+type Check = fn(&Evidence) -> Vec<Violation>;
+
+fn judge_by(
+    check: Option<Check>,
+    scenario: &'static Scenario,
+    seed: u64,
+    net: Net,
+    ran: Option<Ran>,
+    panics: &Panics,
+) -> Outcome {
     let ran = ran.unwrap_or(Ran { evidence: Err(PANICKED.to_owned()), shown: Shown::default() });
     let Ran { evidence, shown } = ran;
-    let mut verdict = caught(|| verdict(scenario, &evidence)).unwrap_or_default();
+    let mut verdict = caught(|| verdict(check, &evidence)).unwrap_or_default();
     let panicked = panics.take();
     if !panicked.is_empty() && evidence.is_err() {
         // That it did not come to its end follows from it.
@@ -257,11 +286,11 @@ fn judge(
     }
 }
 
-fn verdict(scenario: &Scenario, evidence: &Result<Evidence, String>) -> Verdict {
+fn verdict(check: Option<Check>, evidence: &Result<Evidence, String>) -> Verdict {
     match evidence {
         Ok(evidence) => {
             let mut violations = oracles::judge(evidence);
-            violations.extend((scenario.check)(evidence));
+            violations.extend(check.map(|check| check(evidence)).unwrap_or_default());
             let players = evidence.players.iter().map(|player| player.received.len() as u64);
             let crowds = evidence.crowds.iter().flatten().map(|member| member.frames);
             let frames_delivered = players.chain(crowds).sum();

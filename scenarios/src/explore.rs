@@ -1,0 +1,476 @@
+//! `rehearse sweep`, `shrink` and `merge`: the explorer's commands, for people and for CI.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "outside of any world: how long people wait, and how many cores there are"
+)]
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rehearsal_scenarios::{
+    capsule::Capsule,
+    catalogue::Scenario,
+    explorer::{
+        elements,
+        program::{COMMAND, Program},
+        record::{Job, Record},
+        results::{self, Group, Results},
+        shrink::{self, Progress},
+        sweep::{Shard, Sweep},
+        worker::Worker,
+    },
+    fingerprint::Fingerprint,
+    plan::Plan,
+    seed,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Seeds of a sweep that nobody has said more of.
+const SEEDS: u64 = 100;
+/// Longest real time of a run.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo rehearse sweep --for 60s                    all light scenarios for a minute
+  cargo rehearse sweep live lossy --seeds 1000      two families with 1,000 seeds
+  cargo rehearse sweep --seed $(git rev-parse HEAD) --for 10m --shard 2/8 --out shard-2
+
+Ctrl-C ends it with what it has; once more gives up at once.
+Exit codes: 0 no run failed, 1 one did or the sweep could not go on, 2 wrong usage.")]
+pub struct SweepArguments {
+    /// Names or families; without any all that do not take seconds of real time
+    pub scenarios: Vec<String>,
+    /// First seed, a number or git commit id; the others follow it
+    #[arg(long, default_value = "1", value_parser = seed::parse)]
+    seed: u64,
+    /// Seeds of each scenario; 100 without --for
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// Real time after which no run is begun, such as 90s, 10m or 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    within: Option<Duration>,
+    /// Processes; one for each core without it
+    #[arg(long, value_name = "J")]
+    jobs: Option<NonZeroUsize>,
+    /// Which part of the runs, for machines that share a sweep
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Shard,
+    /// Folder for the results; what an earlier sweep left there is replaced
+    #[arg(long, value_name = "DIR", default_value = "target/sweep")]
+    out: PathBuf,
+    /// Sweep those that take seconds of real time, too
+    #[arg(long)]
+    pub heavy: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 a capsule was written, 1 the run does not fail so, or it could not go on."
+)]
+pub struct ShrinkArguments {
+    /// The capsule
+    capsule: PathBuf,
+    /// File for the smaller one; without it the name with .min.json at its end
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Real time after which the smallest one so far is taken
+    #[arg(long = "for", value_name = "TIME", default_value = "2m", value_parser = duration)]
+    within: Duration,
+    /// Print a Rust test that runs the smaller one
+    #[arg(long)]
+    as_test: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// Folders of results
+    #[arg(required = true)]
+    folders: Vec<PathBuf>,
+    /// Folder for all of it
+    #[arg(long, value_name = "DIR", default_value = "target/sweep")]
+    out: PathBuf,
+}
+
+/// Reads a time such as `90s`, `10m`, `2h` or `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("a time is a number and ms, s, m or h, such as 90s, and not {text}");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(unit_at);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Counts of a sweep, by scenario.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    runs: u64,
+    failed: u64,
+    events: u64,
+    virtual_ms: u64,
+    wall_us: u64,
+}
+
+impl Count {
+    fn add(&mut self, record: &Record) {
+        self.runs += 1;
+        self.failed += u64::from(record.is_failure());
+        self.events += record.events;
+        self.virtual_ms += record.virtual_ms;
+        self.wall_us += record.wall_us;
+    }
+}
+
+/// Sweeps `scenarios`, shows how far it is, and tells what it found.
+///
+/// # Errors
+/// Those of the file system, of processes, and of `out`.
+pub fn sweep(
+    out: &mut impl Write,
+    scenarios: Vec<&'static Scenario>,
+    arguments: &SweepArguments,
+) -> io::Result<ExitCode> {
+    let jobs = arguments.jobs.map_or_else(cores, NonZeroUsize::get);
+    let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name).collect();
+    let seeds = arguments.seeds.or(arguments.within.is_none().then_some(SEEDS));
+    let sweep = Sweep {
+        scenarios,
+        first_seed: arguments.seed,
+        seeds,
+        within: arguments.within,
+        jobs,
+        shard: arguments.shard,
+        limit: LIMIT,
+    };
+    let mut results = Results::create(&arguments.out, Program::current()?)?;
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    let mut bar = Bar::new(sweep.runs(), arguments.within);
+    let (mut failed, mut twice) = (0, 0);
+    let stop = CancellationToken::new();
+    let on_record = |record: Record| {
+        counts.entry(record.scenario.clone()).or_default().add(&record);
+        failed += u64::from(record.is_failure());
+        twice += u64::from(record.twice);
+        if results.add(&record)? {
+            bar.say(&format!("new: {}", record.violations[0]));
+        }
+        bar.advance(failed);
+        Ok(())
+    };
+    let is_cut_short =
+        runtime()?.block_on(until_interrupted(sweep.run(stop.clone(), on_record), &stop))?;
+    let elapsed = bar.finish();
+    let groups = results.finish()?;
+    print_counts(out, &names, &counts)?;
+    let all = counts.values().fold(Count::default(), |mut all, count| {
+        all.runs += count.runs;
+        all.virtual_ms += count.virtual_ms;
+        all.wall_us += count.wall_us;
+        all
+    });
+    let per_core_hour = all.runs as f64 * 3_600e6 / all.wall_us.max(1) as f64;
+    writeln!(
+        out,
+        "\n{} runs in {:.1} s on {jobs} processes{}: {failed} failed, {twice} run twice",
+        all.runs,
+        elapsed.as_secs_f64(),
+        if is_cut_short { ", cut short" } else { "" },
+    )?;
+    writeln!(
+        out,
+        "{per_core_hour:.0} runs an hour and core, {:.0} times as fast as real time",
+        all.virtual_ms as f64 * 1_000.0 / all.wall_us.max(1) as f64
+    )?;
+    print_groups(out, &groups)?;
+    writeln!(out, "results in {}", arguments.out.display())?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether an interrupt came before `sweeping` was done; then it is given `stop` and comes to its end.
+async fn until_interrupted(
+    sweeping: impl Future<Output = io::Result<()>>,
+    stop: &CancellationToken,
+) -> io::Result<bool> {
+    let mut sweeping = std::pin::pin!(sweeping);
+    tokio::select! {
+        biased;
+        done = &mut sweeping => done.map(|()| false),
+        interrupted = signal::ctrl_c() => {
+            interrupted?;
+            stop.cancel();
+            tokio::select! {
+                biased;
+                done = sweeping => done.map(|()| true),
+                interrupted = signal::ctrl_c() => interrupted.map(|()| true),
+            }
+        }
+    }
+}
+
+/// How far a sweep is, on standard error: a bar, where that is a terminal.
+struct Bar {
+    bar: ProgressBar,
+    start: Instant,
+    within: Option<Duration>,
+    runs: u64,
+}
+
+impl Bar {
+    fn new(runs: Option<u64>, within: Option<Duration>) -> Self {
+        let length = within.map_or(runs, |within| Some(within.as_millis() as u64));
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{wide_bar} {msg} {eta} left");
+        bar.set_style(style.expect("the template is right"));
+        Self { bar, start: Instant::now(), within, runs: 0 }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Another run is over.
+    fn advance(&mut self, failed: u64) {
+        self.runs += 1;
+        let elapsed = self.elapsed();
+        self.bar.set_position(match self.within {
+            Some(_) => elapsed.as_millis() as u64,
+            None => self.runs,
+        });
+        let rate = self.runs as f64 / elapsed.as_secs_f64().max(0.001);
+        self.bar.set_message(format!("{} runs, {failed} failed, {rate:.0}/s,", self.runs));
+    }
+
+    /// Another plan was tried, with so many elements in the smallest one.
+    fn tried(&mut self, elements: usize) {
+        self.runs += 1;
+        self.bar.set_position(self.elapsed().as_millis() as u64);
+        self.bar.set_message(format!("{} plans tried, {elements} elements,", self.runs));
+    }
+
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    /// Takes it away; gives how long it was there.
+    fn finish(self) -> Duration {
+        self.bar.finish_and_clear();
+        self.elapsed()
+    }
+}
+
+/// A line for each of the scenarios called `names`.
+fn print_counts(
+    out: &mut impl Write,
+    names: &[&str],
+    counts: &BTreeMap<String, Count>,
+) -> io::Result<()> {
+    let width = names.iter().map(|name| name.len()).max().unwrap_or(0).max("scenario".len());
+    writeln!(
+        out,
+        "{:<width$}  {:>7}  {:>7}  {:>11}  {:>11}",
+        "scenario", "runs", "failed", "virtual/run", "wall/run"
+    )?;
+    for name in names {
+        let Some(count) = counts.get(*name) else { continue };
+        let Count { runs, failed, virtual_ms, wall_us, .. } = *count;
+        writeln!(
+            out,
+            "{name:<width$}  {runs:>7}  {failed:>7}  {:>9.2} s  {:>8.2} ms",
+            virtual_ms as f64 / runs as f64 / 1_000.0,
+            wall_us as f64 / runs as f64 / 1_000.0
+        )?;
+    }
+    Ok(())
+}
+
+/// Each kind of failure, the most frequent first, with what to do next.
+fn print_groups(out: &mut impl Write, groups: &BTreeMap<Fingerprint, Group>) -> io::Result<()> {
+    let mut groups: Vec<_> = groups.values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.runs));
+    for Group { runs, shortest, capsule } in groups {
+        let what = if *runs == 1 { "run" } else { "runs" };
+        writeln!(
+            out,
+            "\n{runs} {what}, such as {} with seed {}",
+            shortest.scenario, shortest.seed
+        )?;
+        writeln!(out, "    {}", shortest.violations[0])?;
+        let others = shortest.violations.len() as u64 - 1 + shortest.more_violations;
+        if others > 0 {
+            writeln!(out, "    and {others} more")?;
+        }
+        writeln!(out, "    {COMMAND} replay {}", capsule.display())?;
+        writeln!(out, "    {COMMAND} shrink {}", capsule.display())?;
+    }
+    Ok(())
+}
+
+/// Makes a capsule smaller and tells how to go on.
+///
+/// # Errors
+/// Those of the file system, of processes, and of `out`.
+pub fn shrink(out: &mut impl Write, arguments: &ShrinkArguments) -> io::Result<ExitCode> {
+    let capsule = Capsule::load(&arguments.capsule).map_err(io::Error::other)?;
+    let runtime = runtime()?;
+    let mut worker = Worker::new(LIMIT);
+    let mut run = |plan: &Plan| {
+        let job = Job {
+            scenario: capsule.scenario.clone(),
+            seed: capsule.seed,
+            plan: Some(plan.clone()),
+            is_checked: capsule.is_checked(plan),
+            twice: false,
+        };
+        runtime.block_on(worker.run(&job))
+    };
+    let fails = |record: &Record| record.fingerprints.contains(&capsule.fingerprint);
+    let first = run(&capsule.plan)?;
+    if !fails(&first) {
+        let how = match first.fingerprints.first() {
+            Some(other) => format!("it fails in another way: {other}"),
+            None => "it passes".to_owned(),
+        };
+        writeln!(out, "nothing to shrink: {how}, and not as it did: {}", capsule.fingerprint)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut bar = Bar::new(None, Some(arguments.within));
+    let (mut smallest, mut failure) = (first.clone(), None);
+    let plan = shrink::shrink(capsule.plan.clone(), |plan, Progress { elements, .. }| {
+        if bar.elapsed() > arguments.within {
+            return None;
+        }
+        match run(plan) {
+            Ok(record) => {
+                let is_same = fails(&record);
+                if is_same {
+                    smallest = record;
+                }
+                bar.tried(elements);
+                Some(is_same)
+            }
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        }
+    });
+    let tried = bar.runs;
+    let elapsed = bar.finish();
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let program = Program::current()?;
+    let smaller = Capsule {
+        about: format!("{}, shrunk: {}", capsule.scenario, smallest.violations[0]),
+        trace_hash: smallest.trace_hash.clone(),
+        revision: program.revision,
+        program: program.hash,
+        plan,
+        ..capsule.clone()
+    };
+    let path =
+        arguments.out.clone().unwrap_or_else(|| arguments.capsule.with_extension("min.json"));
+    smaller.save(&path)?;
+    print_sizes(out, [&capsule, &smaller], [&first, &smallest])?;
+    writeln!(out, "tried {tried} plans in {:.1} s", elapsed.as_secs_f64())?;
+    writeln!(out, "    {COMMAND} replay {}", path.display())?;
+    if arguments.as_test {
+        write!(out, "\n{}", as_test(&smaller, &path))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_sizes(
+    out: &mut impl Write,
+    capsules: [&Capsule; 2],
+    records: [&Record; 2],
+) -> io::Result<()> {
+    let row =
+        |what: &str, [before, after]: [u64; 2]| format!("{what:<16}  {before:>9}  {after:>9}");
+    let plans = capsules.map(|capsule| &capsule.plan);
+    writeln!(out, "{:<16}  {:>9}  {:>9}", "", "before", "after")?;
+    let clients = plans.map(|plan| (elements::all(plan).len() - plan.faults.len()) as u64);
+    writeln!(out, "{}", row("clients", clients))?;
+    writeln!(out, "{}", row("faults", plans.map(|plan| plan.faults.len() as u64)))?;
+    writeln!(out, "{}", row("events", records.map(|record| record.events)))?;
+    writeln!(out, "{}", row("virtual time, ms", records.map(|record| record.virtual_ms)))?;
+    writeln!(
+        out,
+        "{}",
+        row("file, bytes", capsules.map(|capsule| capsule.to_string().len() as u64))
+    )
+}
+
+/// A test that runs `capsule`, which is in the file at `path`.
+fn as_test(capsule: &Capsule, path: &Path) -> String {
+    let name: String = capsule.fingerprint.file_stem().replace('-', "_");
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "// Put {file} into scenarios/regressions.
+#[test]
+fn {name}() {{
+    let capsule = Capsule::parse(include_str!(\"../regressions/{file}\")).expect(\"it is a capsule\");
+    assert_eq!(capsule.run(&Watch::default()).violations, []);
+}}
+"
+    )
+}
+
+/// Merges folders of results and tells what is in all of them.
+///
+/// # Errors
+/// Those of the file system, of `out`, and folders that are none of results.
+pub fn merge(out: &mut impl Write, arguments: &MergeArguments) -> io::Result<ExitCode> {
+    let (runs, groups) = results::merge(&arguments.folders, &arguments.out, Program::current()?)?;
+    let failed: u64 = groups.values().map(|group| group.runs).sum();
+    writeln!(out, "{runs} runs of {} folders: {failed} failed", arguments.folders.len())?;
+    print_groups(out, &groups)?;
+    writeln!(out, "results in {}", arguments.out.display())?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in
+            ["", "s", "10", "-1s", "1 s", "1d", "99999999999999999999s", "9999999999999999h"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

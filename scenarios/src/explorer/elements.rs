@@ -1,0 +1,46 @@
+//! What a plan consists of, one by one, so that any of it can be taken away.
+
+use crate::plan::Plan;
+
+/// Something in a plan, by its index among its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Element {
+    /// A fault.
+    Fault(usize),
+    /// A raw client.
+    RawClient(usize),
+    /// A crowd.
+    Crowd(usize),
+    /// A player.
+    Player(usize),
+    /// A publisher.
+    Publisher(usize),
+}
+
+/// Everything in `plan`, what matters least first.
+pub fn all(plan: &Plan) -> Vec<Element> {
+    let mut all: Vec<_> = (0..plan.faults.len()).map(Element::Fault).collect();
+    all.extend((0..plan.raw_clients.len()).map(Element::RawClient));
+    all.extend((0..plan.crowds.len()).map(Element::Crowd));
+    all.extend((0..plan.players.len()).map(Element::Player));
+    all.extend((0..plan.publishers.len()).map(Element::Publisher));
+    all
+}
+
+/// `plan` with nothing but `kept`, which is in order; faults of hosts that are gone go with them. All else is as it was.
+pub fn only(plan: &Plan, kept: &[Element]) -> Plan {
+    let has = |element: Element| kept.binary_search(&element).is_ok();
+    let mut less = plan.clone();
+    less.faults = of(&plan.faults, |index| has(Element::Fault(index)));
+    less.raw_clients = of(&plan.raw_clients, |index| has(Element::RawClient(index)));
+    less.crowds = of(&plan.crowds, |index| has(Element::Crowd(index)));
+    less.players = of(&plan.players, |index| has(Element::Player(index)));
+    less.publishers = of(&plan.publishers, |index| has(Element::Publisher(index)));
+    let hosts = less.hosts();
+    less.faults.retain(|fault| fault.hosts().all(|host| hosts.iter().any(|name| name == host)));
+    less
+}
+
+fn of<T: Clone>(all: &[T], is_kept: impl Fn(usize) -> bool) -> Vec<T> {
+    all.iter().enumerate().filter(|(index, _)| is_kept(*index)).map(|(_, it)| it.clone()).collect()
+}
