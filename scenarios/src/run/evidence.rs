@@ -14,6 +14,7 @@ use rehearsal_sim::{
     },
 };
 
+use super::curve::Sample;
 use crate::plan::Plan;
 
 /// Everything that oracles judge.
@@ -102,6 +103,8 @@ pub struct HostEvidence {
     /// Longest time for which none of the bytes that the gateway had written on one connection were acknowledged, although the
     /// peer's window had room and no packet was lost; by the name of the host they were for.
     pub unsent: BTreeMap<String, Duration>,
+    /// What it held from look to look, for people.
+    pub curve: Vec<Sample>,
 }
 
 impl Evidence {

@@ -3,6 +3,7 @@
 mod cast;
 mod connections;
 mod conservation;
+mod curve;
 mod cycles;
 mod evidence;
 mod fabric;
@@ -14,7 +15,7 @@ mod sampler;
 mod serving;
 mod turmoil;
 
-use std::{ops::Range, time::Duration};
+use std::{net::IpAddr, ops::Range, time::Duration};
 
 use clap::ValueEnum;
 use rehearsal_sim::{
@@ -28,6 +29,7 @@ use rehearsal_sim::{
 };
 
 pub use self::{
+    curve::{Queues, Sample},
     cycles::{Cycles, Resources},
     evidence::{Evidence, Held, HostEvidence, Life, Rest},
     idle::{IdleHour, idle_hour},
@@ -139,6 +141,12 @@ pub fn run(scenario: &'static Scenario, seed: u64) -> Outcome {
 pub fn trace_of(seed: u64, plan: Plan, watch: &Watch) -> Trace {
     let (world, _) = fabric::carry_out(seed, plan, watch, Staging::default());
     world.trace(|trace| trace.clone())
+}
+
+/// The hosts of `plan` on the fabric, in the order they are added there, with their addresses.
+pub fn hosts_of(plan: &Plan) -> Vec<(String, IpAddr)> {
+    let (world, _) = fabric::world_of(0, plan);
+    world.hosts().iter().map(|host| (host.name().to_owned(), host.ip())).collect()
 }
 
 /// Carries out `plan` with `seed` on the fabric and judges it as a run of `scenario`, whose own plan may be another; if not

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rehearsal_sim::{
-    SimEnv, SocketRow, SocketState, TIME_WAIT, Wait,
+    Netstat, SimEnv, SocketRow, SocketState, TIME_WAIT, Wait,
     heap::{self, Scope},
     virtual_time,
 };
@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::{
     REST,
     connections::Connections,
+    curve::{Curve, Queues, Sample},
     evidence::{Held, HostEvidence, Rest},
     idle::{IdleHour, idle_hour},
 };
@@ -60,6 +61,7 @@ pub(super) struct Sampler {
     /// What the gateway held when it began to serve.
     at_start: Held,
     connections: Connections,
+    curve: Curve,
     /// Connections on which bytes lie unread, and since when.
     unread: BTreeMap<Connection, Instant>,
     unsent: BTreeMap<Connection, Unsent>,
@@ -79,6 +81,7 @@ impl Sampler {
             start: Instant::now(),
             start_in_world: virtual_time().unwrap_or_default(),
             connections: Connections::default(),
+            curve: Curve::default(),
             idle_hour: idle_hour(plan),
             idle_polls: (None, None),
             at_start: Held::now(),
@@ -112,10 +115,12 @@ impl Sampler {
     fn look(&mut self) {
         self.look_at_polls();
         if self.env.socket_count() > SOCKETS_MAX {
+            self.curve.add(self.sample(None));
             return;
         }
         let now = Instant::now();
         let netstat = self.env.netstat();
+        self.curve.add(self.sample(Some(&netstat)));
         self.connections.look(&netstat, now.duration_since(self.start));
         let (unread, unsent) = (std::mem::take(&mut self.unread), std::mem::take(&mut self.unsent));
         for row in netstat.rows {
@@ -149,6 +154,15 @@ impl Sampler {
         before.filter(is_stuck).unwrap_or(Unsent { unacknowledged, lost_packets, since: now })
     }
 
+    /// What the gateway holds now; its queues only where somebody has looked at the sockets.
+    fn sample(&self, netstat: Option<&Netstat>) -> Sample {
+        Sample {
+            at: self.start.elapsed(),
+            heap_bytes: Held::since(self.at_start).bytes,
+            queues: netstat.map(Queues::of),
+        }
+    }
+
     fn look_at_polls(&mut self) {
         let Some(hour) = self.idle_hour else { return };
         let (elapsed, polls) = (self.start.elapsed(), self.env.polls());
@@ -165,6 +179,7 @@ impl Sampler {
         host.heap_bytes_max = heap::usage(Scope::Gateway).peak_bytes - self.at_start.bytes;
         (host.unread, host.unsent) =
             (self.by_name(self.unread_max.iter()), self.by_name(self.unsent_max.iter()));
+        host.curve = self.curve.samples().to_vec();
         host.let_go = self.by_name(self.connections.let_go());
         host.waits = self.waits();
         host.polls_in_idle_hour =
@@ -176,6 +191,7 @@ impl Sampler {
         host.kept_at_rest = Held::since(self.at_start);
         self.seen(host);
         host.at_rest = self.rest();
+        host.curve.push(self.sample(Some(&self.env.netstat())));
         let polls = self.env.polls();
         sleep(Duration::from_secs(1)).await;
         host.polls_at_rest = self.env.polls() - polls;
