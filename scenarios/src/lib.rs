@@ -20,6 +20,7 @@ mod live;
 mod lossy;
 pub mod oracles;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod seed;
 mod segments;

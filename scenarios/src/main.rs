@@ -1,9 +1,11 @@
-//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part, and hunts for runs that fail.
+//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part, hunts for runs that fail, and
+//! makes pages of them.
 
 mod capture;
 mod diverge;
 mod explore;
 mod log;
+mod present;
 mod replay;
 
 use std::{
@@ -15,6 +17,7 @@ use std::{
 
 use capture::Pcap;
 use clap::{Args, Parser, Subcommand};
+use present::Presented;
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find},
     explorer::{program::COMMAND, worker},
@@ -47,6 +50,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
   cargo rehearse sweep --for 60s                    a minute of all scenarios, with new seeds all the time
   cargo rehearse replay target/sweep/capsules/C.json          a failure that a sweep has found
   cargo rehearse shrink target/sweep/capsules/C.json          the same with less in it
+  cargo rehearse report target/sweep                what it has found, as a page to look at
 
 A seed is a number or a git commit id.
 Exit codes: 0 all runs passed, 1 a run failed, two runs part, or not all was printed, 2 wrong usage."
@@ -101,6 +105,8 @@ enum Command {
     Shrink(explore::ShrinkArguments),
     /// Make one folder of the results of several sweeps or shards
     Merge(explore::MergeArguments),
+    /// Write a page to look at: of a sweep and its failures, or of one run
+    Report(present::ReportArguments),
     /// Carry out the jobs of standard input
     #[command(name = worker::COMMAND, hide = true)]
     Worker,
@@ -175,6 +181,10 @@ fn main() -> ExitCode {
         }
         Command::Shrink(arguments) => explore::shrink(&mut out, &arguments),
         Command::Merge(arguments) => explore::merge(&mut out, &arguments),
+        Command::Report(arguments) => match Presented::find(&arguments) {
+            Ok(presented) => present::present(&mut out, &presented, &arguments),
+            Err(wrong) => return wrong_usage(&wrong),
+        },
         Command::Worker => {
             drop(out);
             return match worker::serve() {

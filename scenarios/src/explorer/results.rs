@@ -78,7 +78,7 @@ impl Results {
             }
         };
         if is_shortest {
-            let path = self.folder.join(CAPSULES).join(format!("{}.json", fingerprint.file_stem()));
+            let path = capsule_path(&self.folder, fingerprint);
             self.capsule_of(record, fingerprint).save(&path)?;
             let runs = self.groups.get(fingerprint).map_or(1, |group| group.runs);
             let group = Group { runs, shortest: record.clone(), capsule: path };
@@ -138,6 +138,11 @@ pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
         records.push(record.map_err(|error| in_file(io::Error::from(error)))?);
     }
     Ok(records)
+}
+
+/// Where `folder` has the shortest capsule of a kind of failure.
+pub fn capsule_path(folder: &Path, fingerprint: &Fingerprint) -> PathBuf {
+    folder.join(CAPSULES).join(format!("{}.json", fingerprint.file_stem()))
 }
 
 /// Paths of the capsules in `folder`, in order.

@@ -1,0 +1,73 @@
+//! A plan in short: who does what from when to when, and which faults there are.
+
+use maud::{Markup, html};
+
+use super::charts::time;
+use crate::plan::Plan;
+
+/// Faults that are listed.
+const FAULTS_MAX: usize = 40;
+
+/// Folded away under its counts.
+pub(super) fn section(plan: &Plan) -> Markup {
+    let client = |host: &str, what: String, from_ms: u64, to_ms: u64| {
+        let faulty = if plan.is_faulty(host) { "may fare badly" } else { "" };
+        html! {
+            tr {
+                th scope="row" { (host) } td { (what) } td { (time(from_ms as f64)) } td { (time(to_ms as f64)) }
+                td { (faulty) }
+            }
+        }
+    };
+    let clients =
+        plan.publishers.len() + plan.players.len() + plan.raw_clients.len() + plan.crowds.len();
+    html! {
+        details.plan {
+            summary {
+                "Plan: " (plan.publishers.len()) " publishers, " (plan.players.len()) " players, "
+                (plan.raw_clients.len()) " raw clients, " (plan.crowds.len()) " crowds, "
+                (plan.faults.len()) " faults"
+            }
+            @if clients > 0 {
+                div.scroll { table {
+                    thead { tr { th { "host" } th { "does" } th { "from" } th { "to" } th { "" } } }
+                    tbody {
+                        @for it in &plan.publishers {
+                            (client(&it.host, format!("publishes {}", it.plan.stream), it.plan.start_ms,
+                                it.plan.start_ms + it.plan.duration_ms))
+                        }
+                        @for it in &plan.players {
+                            (client(&it.host, format!("plays {} by {:?}", it.plan.stream, it.protocol),
+                                it.plan.start_ms, it.plan.leave_ms))
+                        }
+                        @for it in &plan.raw_clients {
+                            (client(&it.host, format!("sends {} pieces to {:?}", it.plan.pieces.len(), it.listener),
+                                it.plan.start_ms, it.plan.leave_ms))
+                        }
+                        @for it in &plan.crowds {
+                            (client(&it.host, format!("{} play {} by {:?}", it.count, it.plan.stream, it.protocol),
+                                it.plan.start_ms, it.plan.leave_ms))
+                        }
+                    }
+                } }
+            }
+            @if !plan.faults.is_empty() {
+                div.scroll { table {
+                    thead { tr { th { "at" } th { "host" } th { "fault" } } }
+                    tbody {
+                        @for fault in plan.faults.iter().take(FAULTS_MAX) {
+                            tr {
+                                td { (time(fault.at_ms as f64)) }
+                                th scope="row" { (fault.host) }
+                                td { (format!("{:?}", fault.lever)) }
+                            }
+                        }
+                    }
+                } }
+                @if plan.faults.len() > FAULTS_MAX {
+                    p.note { "And " (plan.faults.len() - FAULTS_MAX) " more faults." }
+                }
+            }
+        }
+    }
+}
