@@ -31,6 +31,7 @@ use rehearsal_scenarios::{
     fingerprint::Fingerprint,
     plan::Plan,
     seed,
+    situations::{SITUATIONS, Situation},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -75,6 +76,9 @@ pub struct SweepArguments {
     /// Sweep those that take seconds of real time, too
     #[arg(long)]
     pub heavy: bool,
+    /// Fail when a situation was never met that the swept families are there for
+    #[arg(long)]
+    all_situations: bool,
 }
 
 #[derive(Debug, Args)]
@@ -175,7 +179,11 @@ pub fn sweep(
     let mut bar = Bar::new(sweep.runs(), arguments.within);
     let (mut failed, mut twice) = (0, 0);
     let stop = CancellationToken::new();
+    let mut met: BTreeMap<String, u64> = BTreeMap::new();
     let on_record = |record: Record| {
+        for situation in &record.situations {
+            *met.entry(situation.clone()).or_default() += 1;
+        }
         counts.entry(record.scenario.clone()).or_default().add(&record);
         failed += u64::from(record.is_failure());
         twice += u64::from(record.twice);
@@ -209,9 +217,32 @@ pub fn sweep(
         "{per_core_hour:.0} runs an hour and core, {:.0} times as fast as real time",
         all.virtual_ms as f64 * 1_000.0 / all.wall_us.max(1) as f64
     )?;
+    let is_all_met = print_situations(out, &names, &met)?;
     print_groups(out, &groups)?;
     writeln!(out, "results in {}", arguments.out.display())?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_well = failed == 0 && (is_all_met || !arguments.all_situations);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The situations that runs of the scenarios called `names` are there for, and those that none met; whether all were met.
+fn print_situations(
+    out: &mut impl Write,
+    names: &[&str],
+    met: &BTreeMap<String, u64>,
+) -> io::Result<bool> {
+    let is_swept = |family: &&str| {
+        names
+            .iter()
+            .any(|name| name.strip_prefix(*family).is_some_and(|rest| rest.starts_with('/')))
+    };
+    let wanted = SITUATIONS.iter().filter(|situation| situation.families.iter().any(is_swept));
+    let (found, missed): (Vec<&Situation>, Vec<&Situation>) =
+        wanted.partition(|situation| met.contains_key(situation.name));
+    writeln!(out, "{} of {} situations met", found.len(), found.len() + missed.len())?;
+    for situation in &missed {
+        writeln!(out, "    never met: {}", situation.name)?;
+    }
+    Ok(missed.is_empty())
 }
 
 /// Whether an interrupt came before `sweeping` was done; then it is given `stop` and comes to its end.

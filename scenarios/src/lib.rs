@@ -23,6 +23,7 @@ pub mod plan;
 pub mod run;
 pub mod seed;
 mod segments;
+pub mod situations;
 mod slow;
 mod stall;
 mod stop;
