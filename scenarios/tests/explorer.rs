@@ -200,6 +200,8 @@ fn a_capsule_says_when_it_fails_no_more_or_differently_or_not_twice_alike() {
     repaired.save(&path).expect("the folder takes it");
     let out = said(&rehearse(&["shrink", text(&path)]), 1);
     assert!(out.contains("nothing to shrink: it passes, and not as it did: O8"), "{out}");
+    let out = said(&rehearse(&["shrink", "live/audio-only", "--seed", "7"]), 1);
+    assert!(out.contains("nothing to shrink: live/audio-only with seed 7 passes"), "{out}");
 }
 
 #[test]

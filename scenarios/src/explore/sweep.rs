@@ -1,48 +1,34 @@
-//! `rehearse sweep`, `shrink` and `merge`: the explorer's commands, for people and for CI.
-
-#![allow(
-    clippy::disallowed_methods,
-    reason = "outside of any world: how long people wait, and how many cores there are"
-)]
+//! `rehearse sweep` and `merge`: what runs came to, for people.
 
 use std::{
     collections::BTreeMap,
     io::{self, Write},
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rehearsal_scenarios::{
-    capsule::Capsule,
     catalogue::Scenario,
     explorer::{
-        elements,
         program::{COMMAND, Program},
-        record::{Job, Record},
+        record::Record,
         results::{self, Group, Results},
-        shrink::{self, Progress},
         sweep::{Shard, Sweep},
-        worker::Worker,
     },
     fingerprint::Fingerprint,
-    plan::Plan,
     seed,
     situations::{SITUATIONS, Situation},
 };
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal,
-};
+use tokio::signal;
 use tokio_util::sync::CancellationToken;
+
+use super::{LIMIT, duration, progress::Bar, runtime};
 
 /// Seeds of a sweep that nobody has said more of.
 const SEEDS: u64 = 100;
-/// Longest real time of a run.
-const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -82,24 +68,6 @@ pub struct SweepArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 a capsule was written, 1 the run does not fail so, or it could not go on."
-)]
-pub struct ShrinkArguments {
-    /// The capsule
-    capsule: PathBuf,
-    /// File for the smaller one; without it the name with .min.json at its end
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Real time after which the smallest one so far is taken
-    #[arg(long = "for", value_name = "TIME", default_value = "2m", value_parser = duration)]
-    within: Duration,
-    /// Print a Rust test that runs the smaller one
-    #[arg(long)]
-    as_test: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct MergeArguments {
     /// Folders of results
     #[arg(required = true)]
@@ -107,26 +75,6 @@ pub struct MergeArguments {
     /// Folder for all of it
     #[arg(long, value_name = "DIR", default_value = "target/sweep")]
     out: PathBuf,
-}
-
-/// Reads a time such as `90s`, `10m`, `2h` or `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("a time is a number and ms, s, m or h, such as 90s, and not {text}");
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(unit_at);
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 fn cores() -> usize {
@@ -266,57 +214,6 @@ async fn until_interrupted(
     }
 }
 
-/// How far a sweep is, on standard error: a bar, where that is a terminal.
-struct Bar {
-    bar: ProgressBar,
-    start: Instant,
-    within: Option<Duration>,
-    runs: u64,
-}
-
-impl Bar {
-    fn new(runs: Option<u64>, within: Option<Duration>) -> Self {
-        let length = within.map_or(runs, |within| Some(within.as_millis() as u64));
-        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{wide_bar} {msg} {eta} left");
-        bar.set_style(style.expect("the template is right"));
-        Self { bar, start: Instant::now(), within, runs: 0 }
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Another run is over.
-    fn advance(&mut self, failed: u64) {
-        self.runs += 1;
-        let elapsed = self.elapsed();
-        self.bar.set_position(match self.within {
-            Some(_) => elapsed.as_millis() as u64,
-            None => self.runs,
-        });
-        let rate = self.runs as f64 / elapsed.as_secs_f64().max(0.001);
-        self.bar.set_message(format!("{} runs, {failed} failed, {rate:.0}/s,", self.runs));
-    }
-
-    /// Another plan was tried, with so many elements in the smallest one.
-    fn tried(&mut self, elements: usize) {
-        self.runs += 1;
-        self.bar.set_position(self.elapsed().as_millis() as u64);
-        self.bar.set_message(format!("{} plans tried, {elements} elements,", self.runs));
-    }
-
-    fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
-    }
-
-    /// Takes it away; gives how long it was there.
-    fn finish(self) -> Duration {
-        self.bar.finish_and_clear();
-        self.elapsed()
-    }
-}
-
 /// A line for each of the scenarios called `names`.
 fn print_counts(
     out: &mut impl Write,
@@ -364,117 +261,6 @@ fn print_groups(out: &mut impl Write, groups: &BTreeMap<Fingerprint, Group>) -> 
     Ok(())
 }
 
-/// Makes a capsule smaller and tells how to go on.
-///
-/// # Errors
-/// Those of the file system, of processes, and of `out`.
-pub fn shrink(out: &mut impl Write, arguments: &ShrinkArguments) -> io::Result<ExitCode> {
-    let capsule = Capsule::load(&arguments.capsule).map_err(io::Error::other)?;
-    let runtime = runtime()?;
-    let mut worker = Worker::new(LIMIT);
-    let mut run = |plan: &Plan| {
-        let job = Job {
-            scenario: capsule.scenario.clone(),
-            seed: capsule.seed,
-            plan: Some(plan.clone()),
-            is_checked: capsule.is_checked(plan),
-            twice: false,
-        };
-        runtime.block_on(worker.run(&job))
-    };
-    let fails = |record: &Record| record.fingerprints.contains(&capsule.fingerprint);
-    let first = run(&capsule.plan)?;
-    if !fails(&first) {
-        let how = match first.fingerprints.first() {
-            Some(other) => format!("it fails in another way: {other}"),
-            None => "it passes".to_owned(),
-        };
-        writeln!(out, "nothing to shrink: {how}, and not as it did: {}", capsule.fingerprint)?;
-        return Ok(ExitCode::FAILURE);
-    }
-    let mut bar = Bar::new(None, Some(arguments.within));
-    let (mut smallest, mut failure) = (first.clone(), None);
-    let plan = shrink::shrink(capsule.plan.clone(), |plan, Progress { elements, .. }| {
-        if bar.elapsed() > arguments.within {
-            return None;
-        }
-        match run(plan) {
-            Ok(record) => {
-                let is_same = fails(&record);
-                if is_same {
-                    smallest = record;
-                }
-                bar.tried(elements);
-                Some(is_same)
-            }
-            Err(error) => {
-                failure = Some(error);
-                None
-            }
-        }
-    });
-    let tried = bar.runs;
-    let elapsed = bar.finish();
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    let program = Program::current()?;
-    let smaller = Capsule {
-        about: format!("{}, shrunk: {}", capsule.scenario, smallest.violations[0]),
-        trace_hash: smallest.trace_hash.clone(),
-        revision: program.revision,
-        program: program.hash,
-        plan,
-        ..capsule.clone()
-    };
-    let path =
-        arguments.out.clone().unwrap_or_else(|| arguments.capsule.with_extension("min.json"));
-    smaller.save(&path)?;
-    print_sizes(out, [&capsule, &smaller], [&first, &smallest])?;
-    writeln!(out, "tried {tried} plans in {:.1} s", elapsed.as_secs_f64())?;
-    writeln!(out, "    {COMMAND} replay {}", path.display())?;
-    if arguments.as_test {
-        write!(out, "\n{}", as_test(&smaller, &path))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn print_sizes(
-    out: &mut impl Write,
-    capsules: [&Capsule; 2],
-    records: [&Record; 2],
-) -> io::Result<()> {
-    let row =
-        |what: &str, [before, after]: [u64; 2]| format!("{what:<16}  {before:>9}  {after:>9}");
-    let plans = capsules.map(|capsule| &capsule.plan);
-    writeln!(out, "{:<16}  {:>9}  {:>9}", "", "before", "after")?;
-    let clients = plans.map(|plan| (elements::all(plan).len() - plan.faults.len()) as u64);
-    writeln!(out, "{}", row("clients", clients))?;
-    writeln!(out, "{}", row("faults", plans.map(|plan| plan.faults.len() as u64)))?;
-    writeln!(out, "{}", row("events", records.map(|record| record.events)))?;
-    writeln!(out, "{}", row("virtual time, ms", records.map(|record| record.virtual_ms)))?;
-    writeln!(
-        out,
-        "{}",
-        row("file, bytes", capsules.map(|capsule| capsule.to_string().len() as u64))
-    )
-}
-
-/// A test that runs `capsule`, which is in the file at `path`.
-fn as_test(capsule: &Capsule, path: &Path) -> String {
-    let name: String = capsule.fingerprint.file_stem().replace('-', "_");
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    format!(
-        "// Put {file} into scenarios/regressions.
-#[test]
-fn {name}() {{
-    let capsule = Capsule::parse(include_str!(\"../regressions/{file}\")).expect(\"it is a capsule\");
-    assert_eq!(capsule.run(&Watch::default()).violations, []);
-}}
-"
-    )
-}
-
 /// Merges folders of results and tells what is in all of them.
 ///
 /// # Errors
@@ -486,22 +272,4 @@ pub fn merge(out: &mut impl Write, arguments: &MergeArguments) -> io::Result<Exi
     print_groups(out, &groups)?;
     writeln!(out, "results in {}", arguments.out.display())?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for text in
-            ["", "s", "10", "-1s", "1 s", "1d", "99999999999999999999s", "9999999999999999h"]
-        {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }
