@@ -216,6 +216,9 @@ const PLANTED: &[Planted] = &[
     ("O2 decodable start", "a subscriber says so", &EVERYBODY, |seen| {
         seen.players[PLAYER].violations.push(breach(Promise::Decodable));
     }),
+    ("O2 decodable start", "a header announces what does not come", &EVERYBODY, |seen| {
+        seen.players[VIEWER].violations.push(breach(Promise::Announced));
+    }),
     ("O2 decodable start", "the first frame is late", &EVERYBODY, |seen| {
         let late = |seen: &mut Logged| seen.at = seen.at.max(2_500 * MS);
         seen.players[PLAYER].received.iter_mut().for_each(late);
