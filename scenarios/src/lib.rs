@@ -23,5 +23,6 @@ mod segments;
 mod slow;
 mod stall;
 mod stop;
+pub mod swarm;
 pub mod wire;
 mod wrap;
