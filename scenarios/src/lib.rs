@@ -27,5 +27,6 @@ pub mod situations;
 mod slow;
 mod stall;
 mod stop;
+pub mod swarm;
 pub mod wire;
 mod wrap;
