@@ -322,28 +322,3 @@ fn some_come_just_when_a_deadline_is_over() {
     }
     assert!(accepted > 0 && refused > 0, "{accepted} were accepted and {refused} refused");
 }
-
-/// Seeds whose runs were judged wrongly, each with what the oracles did not allow for.
-const ONCE_JUDGED_WRONGLY: [(&str, u64, &str); 8] = [
-    ("swarm/live", 14, "who comes to a silent publisher of audio alone finds nothing"),
-    ("swarm/live", 49, "a viewer is told that nobody publishes, and then somebody does"),
-    ("swarm/live", 1_241, "a viewer comes between the last frame of a publish and its end"),
-    (
-        "swarm/limits",
-        1_173,
-        "who comes when the keyframe is gone has no use for the pictures after it",
-    ),
-    ("swarm/limits", 221, "who comes to a silent publisher whose keyframe is gone finds nothing"),
-    ("swarm/limits", 7_417, "the next keyframe comes before the first ones have gone out"),
-    ("swarm/faults", 648, "a publisher begins late, and the gateway crashes before it ends"),
-    ("swarm/faults", 1_341, "a publisher is reset before it has its answer"),
-];
-
-#[test]
-fn runs_that_were_once_judged_wrongly_pass() {
-    for (name, seed, what) in ONCE_JUDGED_WRONGLY {
-        let scenario = catalogue::find(name).expect("a scenario of the catalogue");
-        let outcome = run::run(scenario, seed);
-        assert!(outcome.violations.is_empty(), "{name} {seed}, {what}: {:#?}", outcome.violations);
-    }
-}

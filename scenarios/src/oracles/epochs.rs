@@ -215,12 +215,13 @@ impl<'a> Epoch<'a> {
     }
 
     /// Until when there is something for who comes: who comes to a stream of pictures gets those since the last keyframe, unless
-    /// that `may_be_gone`, and who comes to audio alone the next frame.
+    /// that `may_be_gone`, and who comes to audio alone the next frame. Nobody hears of a publisher that sends no frame.
     pub(super) fn heard_until(&self, may_be_gone: bool) -> Duration {
         let is_audio = |sent: &Logged| sent.kind == Kind::Audio;
         match self.media.last() {
+            None => Duration::ZERO,
             Some(last) if may_be_gone || self.media.iter().all(is_audio) => last.at.min(self.over),
-            _ => self.over,
+            Some(_) => self.over,
         }
     }
 
