@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::{
     catalogue::{self, Scenario},
+    explorer::program::Program,
     fingerprint::Fingerprint,
     oracles,
     plan::Plan,
@@ -54,6 +55,28 @@ pub struct CapsuleError {
 }
 
 impl Capsule {
+    /// That of a run of what `scenario` makes of `seed`, which `program` saw fail; `what` was wrong, first of all.
+    pub fn of_seed(
+        scenario: &Scenario,
+        seed: u64,
+        fingerprint: Fingerprint,
+        what: &str,
+        trace_hash: Option<String>,
+        program: &Program,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            about: format!("{} with seed {seed}: {what}", scenario.name),
+            scenario: scenario.name.to_owned(),
+            seed,
+            fingerprint,
+            trace_hash,
+            revision: program.revision.clone(),
+            program: program.hash.clone(),
+            plan: (scenario.plan)(seed),
+        }
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors

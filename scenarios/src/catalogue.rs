@@ -2,7 +2,7 @@
 
 use crate::{
     churn, clock, close, exhaustion, fuzz, leak, live, lossy, oracles::Violation, plan::Plan,
-    run::Evidence, segments, slow, stall, stop, wrap,
+    run::Evidence, segments, slow, stall, stop, swarm, wrap,
 };
 
 /// A scenario.
@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 67] = [
+pub const CATALOGUE: [Scenario; 70] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -100,6 +100,9 @@ pub const CATALOGUE: [Scenario; 67] = [
     leak::VIEWER_GONE,
     leak::BAD_INPUT,
     leak::START_STOP,
+    swarm::LIVE,
+    swarm::FAULTS,
+    swarm::LIMITS,
 ];
 
 /// The scenario called `name`.

@@ -101,7 +101,7 @@ enum Command {
     },
     /// Run scenarios with one seed after the other, on all cores, and keep a capsule of each kind of failure
     Sweep(explore::SweepArguments),
-    /// Make the plan of a capsule smaller, as long as it fails in the same way
+    /// Make the plan of a capsule or scenario smaller, as long as it fails in the same way
     Shrink(explore::ShrinkArguments),
     /// Make one folder of the results of several sweeps or shards
     Merge(explore::MergeArguments),
@@ -179,7 +179,10 @@ fn main() -> ExitCode {
                 Err(wrong) => return wrong_usage(&wrong),
             }
         }
-        Command::Shrink(arguments) => explore::shrink(&mut out, &arguments),
+        Command::Shrink(arguments) => match Replayed::find(&arguments.run, arguments.seed) {
+            Ok(run) => explore::shrink(&mut out, run, &arguments),
+            Err(wrong) => return wrong_usage(&wrong),
+        },
         Command::Merge(arguments) => explore::merge(&mut out, &arguments),
         Command::Report(arguments) => match Presented::find(&arguments) {
             Ok(presented) => present::present(&mut out, &presented, &arguments),

@@ -86,6 +86,23 @@ fn shards_merge_to_what_one_sweep_finds() {
     assert_eq!(record.and_then(|record| record.trace_hash.clone()), Some(hash));
 }
 
+#[test]
+fn a_sweep_tells_which_situations_it_never_met() {
+    let out_folder = folder("situations");
+    let sweep = ["sweep", "wrap/timestamps", "--seeds", "1", "--out", text(&out_folder)];
+    let out = said(&rehearse(&sweep), 0);
+    assert!(out.contains("\n3 of 3 situations met\n"), "{out}");
+    let records = results::read(&out_folder).expect("it is a folder of results");
+    assert!(records[0].situations.iter().any(|met| met == "a stream's times begin again at 0"));
+
+    // One scenario of a family that is there for more.
+    let sweep = ["sweep", "clock/ties", "--seeds", "1", "--out", text(&out_folder)];
+    let missed = "0 of 1 situations met\n    never met: the wall clock is set back\n";
+    assert!(said(&rehearse(&sweep), 0).contains(missed));
+    let strict = said(&rehearse(&[&sweep[..], &["--all-situations"]].concat()), 1);
+    assert!(strict.contains(missed), "{strict}");
+}
+
 /// A run in which the gateway is stopped for good, among `others` that do not matter.
 fn stopped(others: u64) -> Plan {
     let scenario = catalogue::find("live/republish").expect("it is there");
@@ -183,6 +200,8 @@ fn a_capsule_says_when_it_fails_no_more_or_differently_or_not_twice_alike() {
     repaired.save(&path).expect("the folder takes it");
     let out = said(&rehearse(&["shrink", text(&path)]), 1);
     assert!(out.contains("nothing to shrink: it passes, and not as it did: O8"), "{out}");
+    let out = said(&rehearse(&["shrink", "live/audio-only", "--seed", "7"]), 1);
+    assert!(out.contains("nothing to shrink: live/audio-only with seed 7 passes"), "{out}");
 }
 
 #[test]

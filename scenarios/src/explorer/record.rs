@@ -9,6 +9,7 @@ use crate::{
     oracles::{self, Violation},
     plan::Plan,
     run::Outcome,
+    situations,
 };
 
 /// Violations that are told in words; of a run that goes wrong once there may be thousands.
@@ -71,6 +72,8 @@ pub struct Record {
     pub trace_hash: Option<String>,
     /// Whether it was run twice.
     pub twice: bool,
+    /// Names of the [situations](situations::SITUATIONS) that it met.
+    pub situations: Vec<String>,
 }
 
 impl Record {
@@ -99,6 +102,12 @@ impl Record {
             events: outcome.trace.map_or(0, |trace| trace.events),
             trace_hash: outcome.trace.map(|trace| hex(trace.hash)),
             twice: again.is_some(),
+            situations: outcome
+                .evidence
+                .iter()
+                .flat_map(situations::met)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -118,6 +127,7 @@ impl Record {
             events: 0,
             trace_hash: None,
             twice: job.twice,
+            situations: Vec::new(),
         }
     }
 

@@ -9,11 +9,7 @@ use std::{
 };
 
 use super::{junit, program::Program, record::Record};
-use crate::{
-    capsule::{Capsule, SCHEMA},
-    catalogue,
-    fingerprint::Fingerprint,
-};
+use crate::{capsule::Capsule, catalogue, fingerprint::Fingerprint};
 
 const RECORDS: &str = "results.jsonl";
 const JUNIT: &str = "junit.xml";
@@ -79,30 +75,15 @@ impl Results {
         };
         if is_shortest {
             let path = capsule_path(&self.folder, fingerprint);
-            self.capsule_of(record, fingerprint).save(&path)?;
+            let scenario = catalogue::find(&record.scenario).expect("a record is of a scenario");
+            let (seed, hash) = (record.seed, record.trace_hash.clone());
+            let (kind, what) = (fingerprint.clone(), &record.violations[0]);
+            Capsule::of_seed(scenario, seed, kind, what, hash, &self.program).save(&path)?;
             let runs = self.groups.get(fingerprint).map_or(1, |group| group.runs);
             let group = Group { runs, shortest: record.clone(), capsule: path };
             self.groups.insert(fingerprint.clone(), group);
         }
         Ok(is_new)
-    }
-
-    fn capsule_of(&self, record: &Record, fingerprint: &Fingerprint) -> Capsule {
-        let scenario = catalogue::find(&record.scenario).expect("a record is of a scenario");
-        Capsule {
-            schema: SCHEMA,
-            about: format!(
-                "{} with seed {}: {}",
-                record.scenario, record.seed, record.violations[0]
-            ),
-            scenario: record.scenario.clone(),
-            seed: record.seed,
-            fingerprint: fingerprint.clone(),
-            trace_hash: record.trace_hash.clone(),
-            revision: self.program.revision.clone(),
-            program: self.program.hash.clone(),
-            plan: (scenario.plan)(record.seed),
-        }
     }
 
     /// The kinds of failures so far.

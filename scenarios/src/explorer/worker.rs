@@ -110,6 +110,8 @@ impl Process {
             // What panics say is in the record.
             .stderr(Stdio::null())
             .kill_on_drop(true)
+            // Ctrl-C is for who gives the jobs.
+            .process_group(0)
             .spawn()?;
         let input = child.stdin.take().expect("it is piped");
         let output = BufReader::new(child.stdout.take().expect("it is piped")).lines();

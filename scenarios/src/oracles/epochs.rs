@@ -129,6 +129,12 @@ pub(super) fn has_unknown(evidence: &Evidence, stream: &str) -> bool {
     evidence.publishers.iter().any(|report| report.stream == stream && has_crashed(report))
 }
 
+/// Whether somebody who wanted to publish `stream` was cut off before the answer came: the gateway may have begun to tell of it.
+pub(super) fn has_unanswered(evidence: &Evidence, stream: &str) -> bool {
+    let is_unanswered = |report: &PublishReport| report.answered_at.is_none();
+    evidence.publishers.iter().any(|report| report.stream == stream && is_unanswered(report))
+}
+
 /// Whether a player may lack parts of its stream: it does not read for a while, its link is too slow, or loss held it up for so
 /// long that it fell behind.
 pub(super) fn may_skip(evidence: &Evidence, player: &Player) -> bool {
@@ -185,6 +191,15 @@ pub(super) fn parts<'a>(
     (parts, rest.next())
 }
 
+/// Whether who received `pairs` has the keyframe on which the next pictures depend, and none missing in between.
+fn has_keyframe(pairs: &[Pair<'_>]) -> bool {
+    let is_picture = |frame: &Logged| matches!(frame.kind, Kind::Keyframe | Kind::Inter);
+    pairs.iter().fold(false, |has, pair| {
+        let is_whole = has && !pair.skipped.iter().any(is_picture);
+        is_whole || pair.received.kind == Kind::Keyframe
+    })
+}
+
 /// A frame that was received, and the one that was sent.
 pub(super) struct Pair<'a> {
     pub(super) sent: &'a Logged,
@@ -197,6 +212,17 @@ impl<'a> Epoch<'a> {
     /// Whether a message is one of this publish, as far as its stamp tells.
     fn has(&self, seen: &Logged) -> bool {
         seen.stamp.is_none_or(|stamp| stamp.epoch == self.report.epoch)
+    }
+
+    /// Until when there is something for who comes: who comes to a stream of pictures gets those since the last keyframe, unless
+    /// that `may_be_gone`, and who comes to audio alone the next frame. Nobody hears of a publisher that sends no frame.
+    pub(super) fn heard_until(&self, may_be_gone: bool) -> Duration {
+        let is_audio = |sent: &Logged| sent.kind == Kind::Audio;
+        match self.media.last() {
+            None => Duration::ZERO,
+            Some(last) if may_be_gone || self.media.iter().all(is_audio) => last.at.min(self.over),
+            Some(_) => self.over,
+        }
     }
 
     /// Its pictures and audio as they were sent.
@@ -213,7 +239,7 @@ impl<'a> Epoch<'a> {
     }
 
     /// Finds each frame of `received` among those that were sent, from wherever the first one is; also how many were sent
-    /// after the last one.
+    /// after the last one that were of use: who has no keyframe, and may skip, cannot use the pictures that depend on one.
     ///
     /// # Errors
     /// What is wrong with the first frame that is not the next one sent, or with `may_skip` none of those after it.
@@ -240,6 +266,11 @@ impl<'a> Epoch<'a> {
             pairs.push(Pair { sent: &ahead[skipped], received: frame, skipped: before });
             at += skipped + 1;
         }
-        Ok((pairs, self.media.len() - at))
+        let rest = &self.media[at..];
+        let depends =
+            |sent: &&Logged| may_skip && !has_keyframe(&pairs) && sent.kind == Kind::Inter;
+        let until_keyframe = rest.iter().take_while(|sent| sent.kind != Kind::Keyframe);
+        let useless = until_keyframe.filter(depends).count();
+        Ok((pairs, rest.len() - useless))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rehearsal_sim::clients::rtmp_player::PlayReport;
 
 use super::{
-    epochs::{Epoch, Epochs, has_unknown, may_be_given_up},
+    epochs::{Epoch, Epochs, has_unanswered, has_unknown, may_be_given_up},
     subscribers::FIRST_FRAME,
 };
 use crate::{
@@ -77,8 +77,10 @@ fn end(
         }
     }
     // Whoever misbehaves may be given up at any time, and what is told of it is not false.
-    let is_known =
-        epochs.iter().all(|epoch| epoch.is_sound) && !has_unknown(evidence, &report.stream);
+    let stream = &report.stream;
+    let is_known = epochs.iter().all(|epoch| epoch.is_sound)
+        && !has_unknown(evidence, stream)
+        && !has_unanswered(evidence, stream);
     let is_true =
         |at: &Duration| epochs.iter().any(|epoch| (epoch.over..latest(epoch)).contains(at));
     if let Some(at) = told.iter().find(|at| is_known && !is_true(at)) {

@@ -23,7 +23,7 @@ pub(super) fn refusals(evidence: &Evidence) -> Vec<String> {
     for (publisher, report) in plan.publishers.iter().zip(&evidence.publishers) {
         let Some(code) = &report.refused else { continue };
         let host = &publisher.host;
-        if is_judged(plan, publisher)
+        if is_judged(plan, publisher, report)
             && !(code == "NetStream.Publish.BadName" && may_be_taken(evidence, publisher, report))
         {
             violations.push(format!("{host} was refused with {code}, and the name was free"));
@@ -88,20 +88,22 @@ pub(super) fn ends(evidence: &Evidence) -> Vec<String> {
             let is_refused = report.refused.is_some();
             let is_as_planned =
                 report.end == planned_end(publisher) || may_be_given_up(evidence, &publisher.host);
-            is_judged(plan, publisher) && !is_refused && !is_as_planned
+            is_judged(plan, publisher, report) && !is_refused && !is_as_planned
         })
         .map(|(publisher, report)| format!("{} ended with {}", publisher.host, report.end))
         .collect()
 }
 
 /// Publishers on hosts that fare as planned, except those whom an outage of the gateway met.
-fn is_judged(plan: &Plan, publisher: &Publisher) -> bool {
+fn is_judged(plan: &Plan, publisher: &Publisher, report: &PublishReport) -> bool {
     let from_ms = publisher.plan.start_ms;
+    // It publishes from the answer on.
+    let begins_ms = report.answered_at.map_or(from_ms, |at| at.as_millis() as u64);
     let silence_ms = match publisher.plan.leave {
         Leave::Silent => plan.config.rtmp.publisher_silence_ms,
         Leave::Orderly | Leave::Killed => 0,
     };
-    let to_ms = from_ms + publisher.plan.duration_ms + silence_ms + plan.terms.slack_ms;
+    let to_ms = begins_ms + publisher.plan.duration_ms + silence_ms + plan.terms.slack_ms;
     !plan.is_faulty(&publisher.host) && !plan.meets_outage(from_ms, to_ms)
 }
 

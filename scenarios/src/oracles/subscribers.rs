@@ -8,7 +8,10 @@ use super::{
     OVERLAP,
     epochs::{Epochs, may_be_given_up, parts},
 };
-use crate::{plan::Protocol, run::Evidence};
+use crate::{
+    plan::{Player, Protocol},
+    run::Evidence,
+};
 
 /// A subscriber of an active stream gets its first frame within this.
 pub(super) const FIRST_FRAME: Duration = Duration::from_secs(2);
@@ -16,11 +19,26 @@ pub(super) const FIRST_FRAME: Duration = Duration::from_secs(2);
 /// What subscribers say of one promise; bytes that came count on faulty hosts, too.
 pub(super) fn breaches(evidence: &Evidence, promise: Promise) -> Vec<String> {
     let players = evidence.plan.players.iter().zip(&evidence.players);
-    let found = players.flat_map(|(player, report)| {
+    let is_judged =
+        |player: &Player| promise != Promise::Announced || !is_held_up(evidence, player);
+    let found = players.filter(|(player, _)| is_judged(player)).flat_map(|(player, report)| {
         let broken = report.violations.iter().filter(move |breach| breach.promise == promise);
         broken.map(|breach| format!("{}: {}", player.host, breach.what))
     });
     found.collect()
+}
+
+/// What is sent at once is there within this, unless it is held up.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// Whether the tracks of what `player` gets may come one after the other, and the second too late for a header: a publisher
+/// misbehaves, or loss holds it up for longer than a header waits.
+fn is_held_up(evidence: &Evidence, player: &Player) -> bool {
+    let plan = &evidence.plan;
+    let probe = Duration::from_millis(plan.config.live.flv_probe_ms);
+    let its = plan.publishers.iter().filter(|its| its.plan.stream == player.plan.stream);
+    let mut hosts = its.map(|publisher| &publisher.host);
+    hosts.any(|host| plan.is_faulty(host) || evidence.longest(host, TOGETHER) > probe)
 }
 
 /// O1: no subscriber receives anything of an epoch once the next has begun, nor anything that nobody had sent.
@@ -46,6 +64,7 @@ fn reads_from(plan: &PlayPlan, since: Duration) -> Duration {
 /// O2: who is there while somebody publishes receives something soon, and what comes can be decoded.
 pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
     let mut violations = breaches(evidence, Promise::Decodable);
+    violations.extend(breaches(evidence, Promise::Announced));
     let plan = &evidence.plan;
     let all = Epochs::of(evidence);
     for (player, report) in plan.players.iter().zip(&evidence.players) {
@@ -58,9 +77,13 @@ pub(super) fn decodable(evidence: &Evidence) -> Vec<String> {
                 && epochs[..index].iter().any(|before| before.released > from);
             let since = reads_from(&player.plan, from.max(epoch.from));
             let over_ms = epoch.over.as_millis() as u64;
+            // A viewer whose response is over does not see who comes afterwards; whether it is over in time is O8's.
+            let is_over = matches!(report.end.as_str(), "status 404" | "end of the response");
+            let to = if is_over { to.min(report.ended_at) } else { to };
             let is_cut = plan.meets_outage(player.plan.start_ms, over_ms.max(player.plan.start_ms));
             let hosts = [player.host.as_str(), epoch.publisher.host.as_str()];
-            let is_short = to.min(epoch.over) < evidence.due(&hosts, since, OVERLAP + plan.slack());
+            let is_short = to.min(epoch.heard_until(plan.may_skip(&player.host)))
+                < evidence.due(&hosts, since, OVERLAP + plan.slack());
             let due = evidence.due(&hosts, since, FIRST_FRAME + plan.slack());
             let is_judged = epoch.is_sound
                 && !plan.is_faulty(&player.host)

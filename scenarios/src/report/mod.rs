@@ -1,6 +1,6 @@
 //! The report: a sweep, its failures and their runs as one HTML file that needs nothing else, not even a network.
 //!
-//! [`sweep_page`] makes it of a sweep's folder, [`run_page`] of one run. `overview` and `failures` say in words and `charts` what
+//! [`sweep_page`] makes it of a sweep's folder, [`run_page`] of one run. `overview`, `situations` and `failures` say in words and `charts` what
 //! the records say. Each kind of failure is run again for its `picture`: `reading` makes a `timeline` of its trace, `curves` are
 //! below that, and `alarms` are where oracles tell a time. `page` puts it together with a style sheet and a script, which draws.
 
@@ -18,6 +18,7 @@ mod page;
 mod picture;
 mod plan;
 mod reading;
+mod situations;
 mod statistics;
 mod timeline;
 

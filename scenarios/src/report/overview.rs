@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::{
     charts::{count, histogram, time},
+    situations,
     statistics::{Histogram, percentile},
 };
 use crate::explorer::record::Record;
@@ -28,6 +29,7 @@ pub(super) fn section(records: &[Record], kinds: usize) -> Markup {
                     (spread(records, "Events of a run", 1.0, count, |run| run.events as f64))
                 }
                 (scenarios(records))
+                (situations::section(records))
             }
         }
     }

@@ -58,7 +58,7 @@ pub async fn run<E: Env>(
     };
     let untrue = header.and_then(|header| untrue_flags(header, &verifier));
     let mut report = finish(plan.stream, verifier, end, origin.elapsed(), &notes);
-    report.violations.extend(untrue.map(|what| Breach { promise: Promise::Decodable, what }));
+    report.violations.extend(untrue.map(|what| Breach { promise: Promise::Announced, what }));
     report
 }
 

@@ -48,6 +48,8 @@ pub enum Promise {
     Integrity,
     /// Times are the publisher's, all shifted alike, and never go back.
     Timestamps,
+    /// A header says which tracks come.
+    Announced,
 }
 
 /// A promise that was not kept.
