@@ -2,12 +2,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "starts the program, and reads what it leaves")]
 
+#[path = "shared/folder.rs"]
+mod folder;
+
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
+    path::Path,
+    process::{Command, Output, Stdio},
 };
 
+use folder::folder;
 use rehearsal_scenarios::{
     capsule::{Capsule, SCHEMA},
     catalogue,
@@ -21,14 +25,6 @@ use rehearsal_scenarios::{
     plan::Plan,
     run::{self, Watch},
 };
-
-/// A folder of this test alone.
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).expect("the folder can be made");
-    path
-}
 
 fn rehearse(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rehearse"))
@@ -261,17 +257,65 @@ fn a_search_that_is_ended_gives_the_smallest_so_far() {
     assert!(smaller.faults.len() < plan.faults.len());
 }
 
-#[test]
-fn a_run_whose_process_dies_is_a_record() {
-    use rehearsal_scenarios::explorer::record::Job;
-    let job = Job {
-        scenario: "live/republish".to_owned(),
-        seed: 1,
-        plan: None,
-        is_checked: true,
-        twice: false,
+/// The workers that `parent` has started.
+fn workers(parent: u32) -> Vec<u32> {
+    let is_its = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name before it may have anything in it, and ends with a bracket.
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let is_child = after_name.split(' ').nth(1) == Some(&parent.to_string());
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_child && arguments.ends_with(b"\0worker\0")
     };
-    let record = Record::broken_off(&job, End::Died, "the run's process died: signal: 6", 5);
-    assert!(record.is_failure());
-    assert_eq!(record.fingerprints[0].what, "the run's process died: signal: #");
+    let entries = fs::read_dir("/proc").expect("there are processes").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_its).collect()
+}
+
+fn signal(name: &str, pid: u32) {
+    let kill = format!("kill -{name} {pid}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh starts").success());
+}
+
+#[test]
+fn a_sweep_that_is_interrupted_tells_what_it_has_and_a_dead_process_is_one_failure() {
+    let folder = folder("interrupted");
+    let mut sweep = Command::new(env!("CARGO_BIN_EXE_rehearse"))
+        .args(["sweep", "live/audio-only", "--for", "60s", "--jobs", "1", "--out", text(&folder)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let pid = sweep.id();
+    let mut wait = || {
+        assert_eq!(sweep.try_wait().expect("it is ours"), None, "it has ended by itself");
+        std::thread::yield_now();
+    };
+    // It listens for signals before it starts its first process.
+    let worker = loop {
+        if let [worker] = workers(pid)[..] {
+            break worker;
+        }
+        wait();
+    };
+    signal("KILL", worker);
+    // A failure is written at once.
+    while !fs::read_to_string(folder.join("results.jsonl")).is_ok_and(|text| text.contains("died"))
+    {
+        wait();
+    }
+    signal("INT", pid);
+    let out = said(&sweep.wait_with_output().expect("it ends"), 1);
+    assert!(out.contains(" on 1 processes, cut short: 1 failed, "), "{out}");
+    let records = results::read(&folder).expect("it is a folder of results");
+    let dead: Vec<_> = records.iter().filter(|record| record.is_failure()).collect();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(
+        (dead[0].end, &dead[0].violations[0][..]),
+        (End::Died, "O8 bounded liveness: the run's process died: signal: 9 (SIGKILL)")
+    );
+    assert!(
+        fs::read_to_string(folder.join("junit.xml"))
+            .is_ok_and(|text| text.contains("errors=\"1\""))
+    );
 }

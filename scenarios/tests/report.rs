@@ -4,12 +4,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "runs real programs on real files")]
 
+#[path = "shared/folder.rs"]
+mod folder;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
+use folder::folder;
 use rehearsal_scenarios::{
     capsule::{Capsule, SCHEMA},
     catalogue,
@@ -39,14 +43,6 @@ fn is_missing() -> bool {
     );
     eprintln!("skipped: chromium is not installed");
     true
-}
-
-/// A folder of this test alone.
-fn folder(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).expect("the folder can be made");
-    path
 }
 
 /// What a page is once its script has run. Anything on the browser's console fails the test.

@@ -77,7 +77,7 @@ pub fn shrink(
     };
     let path = arguments.out.clone().unwrap_or(path);
     let runtime = runtime()?;
-    let mut worker = Worker::new(LIMIT);
+    let mut worker = Worker::new(std::env::current_exe()?, LIMIT);
     let mut run = |plan: &Plan| {
         let job = Job {
             scenario: capsule.scenario.clone(),

@@ -120,6 +120,7 @@ pub fn sweep(
         within: arguments.within,
         jobs,
         shard: arguments.shard,
+        program: std::env::current_exe()?,
         limit: LIMIT,
     };
     let mut results = Results::create(&arguments.out, Program::current()?)?;

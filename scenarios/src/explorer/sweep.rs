@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     str::FromStr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -35,6 +36,8 @@ pub struct Sweep {
     pub jobs: usize,
     /// Which part of the runs.
     pub shard: Shard,
+    /// What its processes run, as [`Worker::new`] has it.
+    pub program: PathBuf,
     /// Longest real time of a run.
     pub limit: Duration,
 }
@@ -106,13 +109,15 @@ impl Sweep {
         mut on_record: impl FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
         let Self { jobs, limit, within, .. } = self;
+        let program = self.program.clone();
         let until = within.map(|within| Instant::now() + within);
         let waiting = Arc::new(Mutex::new(self.into_jobs()));
         let (records, mut all_records) = mpsc::channel(jobs);
         for _ in 0..jobs {
             let (waiting, records, stop) = (Arc::clone(&waiting), records.clone(), stop.clone());
+            let program = program.clone();
             tokio::spawn(stop.run_until_cancelled_owned(async move {
-                let mut worker = Worker::new(limit);
+                let mut worker = Worker::new(program, limit);
                 let next = || waiting.lock().expect("no panic under the lock").next();
                 while until.is_none_or(|until| Instant::now() < until)
                     && let Some(job) = next()
@@ -148,6 +153,7 @@ mod tests {
             within: None,
             jobs: 1,
             shard,
+            program: PathBuf::new(),
             limit: Duration::from_secs(1),
         }
     }

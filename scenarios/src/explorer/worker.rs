@@ -4,7 +4,8 @@
 
 use std::{
     io::{self, BufRead, Write},
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -54,6 +55,7 @@ fn carry_out(job: &Job) -> io::Result<Outcome> {
 
 /// A process that serves, started anew when it has died.
 pub struct Worker {
+    program: PathBuf,
     /// Longest real time of a job.
     limit: Duration,
     process: Option<Process>,
@@ -66,9 +68,9 @@ struct Process {
 }
 
 impl Worker {
-    /// One whose jobs may take `limit` of real time each.
-    pub fn new(limit: Duration) -> Self {
-        Self { limit, process: None }
+    /// A process of `program`, which [`serve`]s when it is given [`COMMAND`]; its jobs may take `limit` of real time each.
+    pub fn new(program: PathBuf, limit: Duration) -> Self {
+        Self { program, limit, process: None }
     }
 
     /// Has a job carried out. A process that dies or takes too long is a record, too.
@@ -78,20 +80,17 @@ impl Worker {
     pub async fn run(&mut self, job: &Job) -> io::Result<Record> {
         let mut process = match self.process.take() {
             Some(process) => process,
-            None => Process::start()?,
+            None => Process::start(&self.program)?,
         };
         let start = Instant::now();
         let answer = timeout(self.limit, process.ask(job)).await;
         let wall_us = start.elapsed().as_micros() as u64;
         let (end, what) = match answer {
-            Ok(Some(record)) => {
+            Ok(Ok(record)) => {
                 self.process = Some(process);
                 return Ok(record);
             }
-            Ok(None) => {
-                let status = process.child.wait().await?;
-                (End::Died, format!("the run's process died: {status}"))
-            }
+            Ok(Err(status)) => (End::Died, format!("the run's process died: {}", status?)),
             Err(_) => {
                 process.child.kill().await?;
                 (End::OutOfTime, format!("the run took more than {:?} of real time", self.limit))
@@ -102,8 +101,8 @@ impl Worker {
 }
 
 impl Process {
-    fn start() -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+    fn start(program: &Path) -> io::Result<Self> {
+        let mut child = Command::new(program)
             .arg(COMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -118,13 +117,98 @@ impl Process {
         Ok(Self { child, input, output })
     }
 
-    /// `None` when the process does not answer any more.
-    async fn ask(&mut self, job: &Job) -> Option<Record> {
+    /// How the process has ended, if it does not answer any more.
+    async fn ask(&mut self, job: &Job) -> Result<Record, io::Result<ExitStatus>> {
+        match self.answer(job).await {
+            Some(record) => Ok(record),
+            None => Err(self.child.wait().await),
+        }
+    }
+
+    /// The next record that it writes. Lines that are none are what somebody has had the run print.
+    async fn answer(&mut self, job: &Job) -> Option<Record> {
         let mut line = serde_json::to_vec(job).expect("a job is JSON");
         line.push(b'\n');
         self.input.write_all(&line).await.ok()?;
         self.input.flush().await.ok()?;
-        let answer = self.output.next_line().await.ok()??;
-        serde_json::from_str(&answer).ok()
+        loop {
+            let line = self.output.next_line().await.ok()??;
+            if let Ok(record) = serde_json::from_str(&line) {
+                return Some(record);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// Has two jobs carried out, one after the other, by a program whose text for `sh` is `does`.
+    fn done_by(name: &str, does: &str) -> [Record; 2] {
+        let program =
+            std::env::temp_dir().join(format!("rehearse-worker-{name}-{}", std::process::id()));
+        fs::write(&program, format!("#!/bin/sh\n{does}\n")).expect("the folder takes it");
+        let can_run = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(&program, can_run).expect("the file is ours");
+        let mut worker = Worker::new(program.clone(), Duration::from_secs(2));
+        let runtime = Builder::new_current_thread().enable_all().build().expect("it starts");
+        let records = [1, 2].map(|seed| {
+            let job = Job {
+                scenario: "live/republish".to_owned(),
+                seed,
+                plan: None,
+                is_checked: true,
+                twice: false,
+            };
+            runtime.block_on(worker.run(&job)).expect("a process starts")
+        });
+        fs::remove_file(program).expect("the file is ours");
+        records
+    }
+
+    /// A record as a process writes it.
+    fn line() -> String {
+        let job = Job {
+            scenario: "live/republish".to_owned(),
+            seed: 7,
+            plan: None,
+            is_checked: true,
+            twice: false,
+        };
+        let record = Record { end: End::Passed, ..Record::broken_off(&job, End::Passed, "", 0) };
+        serde_json::to_string(&record).expect("a record is JSON")
+    }
+
+    #[test]
+    fn what_somebody_prints_in_a_run_is_no_record() {
+        let line = line();
+        let does = format!("while read job; do echo 'a print'; echo '{{}}'; echo '{line}'; done");
+        for record in done_by("prints", &does) {
+            assert_eq!((record.end, record.seed), (End::Passed, 7));
+        }
+    }
+
+    #[test]
+    fn a_process_that_dies_costs_its_job_and_another_one_takes_the_next() {
+        for record in done_by("dies", "read job; kill -ABRT $$") {
+            assert_eq!(record.end, End::Died);
+            assert!(
+                record.violations[0].contains("the run's process died: signal: 6"),
+                "{record:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_process_that_neither_answers_nor_ends_is_killed_when_its_time_is_over() {
+        for record in done_by("hangs", "exec 1>&-; exec sleep 600") {
+            assert_eq!(record.end, End::OutOfTime);
+            assert!(record.violations[0].contains("more than 2s of real time"), "{record:?}");
+        }
     }
 }
