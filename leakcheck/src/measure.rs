@@ -18,7 +18,7 @@ const WARM_UP_CYCLES_MAX: u32 = 8;
 const OWN: [&str; 2] = ["rehearsal_core::", "rehearsal_scenarios::run::serving::"];
 
 /// How a scenario is repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Its plan, against one gateway that lives on.
     Plan,
@@ -29,7 +29,6 @@ pub(crate) enum Mode {
 /// What was measured.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    pub(crate) mode: Mode,
     pub(crate) warm_up_cycles: u32,
     /// Cycles of each phase.
     pub(crate) phases: Vec<u32>,
@@ -149,7 +148,7 @@ pub(crate) fn measure(
         phases.push(2 * phase);
     };
     let (heap, resources) = (looks.series(|look| look.heap), looks.resources());
-    Ok(Measured { mode, warm_up_cycles, phases, heap, sites, resources })
+    Ok(Measured { warm_up_cycles, phases, heap, sites, resources })
 }
 
 /// Runs cycles until one leaves everything as the one before; gives how many.

@@ -269,7 +269,6 @@ mod tests {
     use rehearsal_heap::Frame;
 
     use super::*;
-    use crate::measure::Mode;
 
     fn blocks(start: i64, looks: [i64; 4]) -> Series<Amount> {
         let amount = |blocks| Amount { blocks, bytes: 10 * blocks };
@@ -287,7 +286,6 @@ mod tests {
         [tasks, files]: [Series<i64>; 2],
     ) -> Measured {
         Measured {
-            mode: Mode::Plan,
             warm_up_cycles: 2,
             phases: vec![4, 8, 16],
             heap: sites.first().map_or(blocks(1, [1; 4]), |(_, series)| series.clone()),

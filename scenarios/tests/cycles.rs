@@ -1,6 +1,9 @@
 //! Plans that are played again and again: the gateway holds the same after each cycle, and servers that keep something of each
 //! visitor are seen to.
 
+#[path = "shared/visit.rs"]
+mod visit;
+
 use std::{future::pending, hint::black_box, mem, pin::Pin, time::Duration};
 
 use rehearsal_core::{
@@ -11,12 +14,10 @@ use rehearsal_core::{
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario},
     fault::Lever,
-    plan::{Listener, Plan},
     run::{Cycles, Resources, StandIn},
 };
 use rehearsal_sim::{
-    LinkConfig, SimEnv, SimTcpStream,
-    clients::raw::RawPlan,
+    SimEnv, SimTcpStream,
     heap::{self, CountingAllocator, Scope},
 };
 use tokio::{
@@ -24,28 +25,10 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+use visit::{scenario, visit};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-const fn scenario(name: &'static str, plan: fn(u64) -> Plan) -> Scenario {
-    Scenario { name, about: "", parity: false, heavy: false, plan, check: |_| Vec::new() }
-}
-
-/// Somebody sends a few bytes and stays for a while.
-fn visit(leave_ms: u64) -> Plan {
-    let mut plan = Plan::empty();
-    let bytes = RawPlan {
-        start_ms: 100,
-        pieces: vec![b"some bytes".to_vec()],
-        pause_ms: 1,
-        half_close: false,
-        read_from_ms: 0,
-        leave_ms,
-    };
-    plan.raw_client("visitor", LinkConfig::lan(), Listener::Http, bytes);
-    plan
-}
 
 static VISIT: Scenario = scenario("cycles/visit", |_| visit(10_000));
 

@@ -3,6 +3,9 @@
 //!
 //! `oracles.rs` breaks evidence that is there; this shows that it is gathered.
 
+#[path = "shared/visit.rs"]
+mod visit;
+
 use std::{
     future::pending,
     hint::black_box,
@@ -20,7 +23,7 @@ use rehearsal_core::{
 use rehearsal_scenarios::{
     catalogue::{CATALOGUE, Scenario, find, light},
     fault::Lever,
-    plan::{Crowd, Listener, Plan, Protocol},
+    plan::{Crowd, Plan, Protocol},
     run::{self, Held, Life, Net, StandIn, Watch},
 };
 use rehearsal_sim::{
@@ -28,7 +31,6 @@ use rehearsal_sim::{
     clients::{
         media::MediaPlan,
         publisher::{Leave, PublishPlan, Source},
-        raw::RawPlan,
         rtmp_player::{PlayPlan, Stall},
     },
     heap::CountingAllocator,
@@ -40,6 +42,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use visit::{scenario, visit};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -49,30 +52,11 @@ const NOBODY_CUT: Ended = Ended { cut_connections: 0 };
 const TOLD_MS: u64 = 5_000;
 const RESTART_MS: u64 = 11_000;
 
-const fn scenario(name: &'static str, plan: fn(u64) -> Plan) -> Scenario {
-    Scenario { name, about: "", parity: false, heavy: false, plan, check: |_| Vec::new() }
-}
-
-/// Somebody sends a few bytes and stays for a while.
-fn visit() -> Plan {
-    let mut plan = Plan::empty();
-    let bytes = RawPlan {
-        start_ms: 100,
-        pieces: vec![b"some bytes".to_vec()],
-        pause_ms: 1,
-        half_close: false,
-        read_from_ms: 0,
-        leave_ms: 40_000,
-    };
-    plan.raw_client("visitor", LinkConfig::lan(), Listener::Http, bytes);
-    plan
-}
-
-static VISIT: Scenario = scenario("evidence/visit", |_| visit());
+static VISIT: Scenario = scenario("evidence/visit", |_| visit(40_000));
 
 /// The same, and in the middle of it the server is told to end, and started again.
 static RESTART: Scenario = scenario("evidence/restart", |_| {
-    let mut plan = visit();
+    let mut plan = visit(40_000);
     plan.fault(TOLD_MS, "gateway", Lever::ShutDown);
     plan.fault(RESTART_MS, "gateway", Lever::Restart);
     plan
@@ -80,7 +64,7 @@ static RESTART: Scenario = scenario("evidence/restart", |_| {
 
 /// Two hours in which a player waits.
 static WAIT: Scenario = scenario("evidence/wait", |_| {
-    let mut plan = visit();
+    let mut plan = visit(40_000);
     let stream = "live/cam".to_owned();
     let waits = PlayPlan { stream, start_ms: 100, leave_ms: 7_200_000, stall: None };
     plan.player("player", LinkConfig::lan(), Protocol::Rtmp, waits);
@@ -437,12 +421,12 @@ fn a_panic_of_a_plan_or_of_an_oracle_is_a_violation_too() {
 }
 
 static FAULTS_ELSEWHERE: Scenario = scenario("evidence/faults", |_| {
-    let mut plan = visit();
+    let mut plan = visit(40_000);
     plan.fault(1_000, "visitor", Lever::ResetConnections);
     plan
 });
 static CROWD_ELSEWHERE: Scenario = scenario("evidence/crowd", |_| {
-    let mut plan = visit();
+    let mut plan = visit(40_000);
     let stream = "live/cam".to_owned();
     plan.crowds.push(Crowd {
         host: "crowd".to_owned(),
@@ -478,7 +462,7 @@ fn raw_clients_play_on_turmoil() {
 }
 
 static NONSENSE: Scenario = scenario("evidence/nonsense", |_| {
-    let mut plan = visit();
+    let mut plan = visit(40_000);
     plan.raw_clients[0].plan.pieces = vec![b"some bytes\r\n\r\n".to_vec()];
     plan
 });

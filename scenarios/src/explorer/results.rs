@@ -86,11 +86,6 @@ impl Results {
         Ok(is_new)
     }
 
-    /// The kinds of failures so far.
-    pub fn groups(&self) -> &BTreeMap<Fingerprint, Group> {
-        &self.groups
-    }
-
     /// Writes what is left to be written.
     ///
     /// # Errors
@@ -124,19 +119,6 @@ pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
 /// Where `folder` has the shortest capsule of a kind of failure.
 pub fn capsule_path(folder: &Path, fingerprint: &Fingerprint) -> PathBuf {
     folder.join(CAPSULES).join(format!("{}.json", fingerprint.file_stem()))
-}
-
-/// Paths of the capsules in `folder`, in order.
-///
-/// # Errors
-/// Those of the file system.
-pub fn capsules(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder.join(CAPSULES))?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    paths.sort();
-    Ok(paths)
 }
 
 /// Makes one folder of several; all records are kept, and of each kind of failure the shortest capsule.
