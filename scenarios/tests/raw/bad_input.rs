@@ -319,3 +319,29 @@ fn a_request_with_a_body_is_the_last_of_its_connection() {
         assert!(text.starts_with("HTTP/1.1 405 ") && text.contains("connection: close\r\n"));
     }
 }
+
+#[test]
+fn a_head_that_is_too_long_is_refused_however_it_comes() {
+    let limit_bytes = Config::default().http.max_head_bytes;
+    // What comes while somebody is waited for is read at once afterwards.
+    let before = "GET /live/nobody.flv HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (excess_bytes, status) in [(0, "404"), (1, "431"), (limit_bytes - 3_000, "431")] {
+        let start = "GET /x HTTP/1.1\r\nHost: x\r\nX: ";
+        let long = "y".repeat(limit_bytes + excess_bytes - start.len() - 4);
+        let requests = format!("{before}{start}{long}\r\n\r\n");
+        let answers = [requests.len(), requests.len() - 2, 9_000, 700].map(|length| {
+            let pieces = cut(requests.as_bytes(), &[length]);
+            let seen = run(vec![(HTTP, send(pieces, false))]);
+            assert_unharmed(&seen);
+            let text = String::from_utf8(seen.raw[0].received.clone()).expect("text");
+            let is_kept = |line: &&str| !line.starts_with("date:");
+            text.lines().filter(is_kept).collect::<Vec<_>>().join("\n")
+        });
+        let statuses = answers[0].matches("HTTP/1.1 ").count();
+        assert!(
+            statuses == 2 && answers[0].contains(&format!("HTTP/1.1 {status} ")),
+            "{answers:?}"
+        );
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+}
