@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -24,7 +24,7 @@ struct Inner<T> {
 
 impl<T> Inner<T> {
     fn tasks(&self) -> MutexGuard<'_, Tasks<T>> {
-        self.tasks.lock().expect("the lock is not held across a panic")
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The streams that somebody publishes or plays, by name.
 //!
 //! A stream exists as long as a [`Publisher`] or a [`Subscriber`] holds it; the last one to go takes it along.
+//!
+//! A panic under one of its locks ends one connection; the others go on with what is there.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -85,11 +87,11 @@ impl Stream {
     }
 
     pub(super) fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().expect("a ring's lock is not held across a panic")
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn clock(&self) -> MutexGuard<'_, EpochClock> {
-        self.clock.lock().expect("a clock's lock is not held across a panic")
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -152,7 +154,7 @@ impl Registry {
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
-        self.shared.entries.lock().expect("the registry's lock is not held across a panic")
+        self.shared.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when somebody publishes `name`.
