@@ -1,6 +1,9 @@
 //! The gateway: live streams in over RTMP, out over RTMP and HTTP-FLV.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod points;
+
 pub mod amf;
 pub mod config;
 pub mod env;

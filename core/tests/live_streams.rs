@@ -118,6 +118,29 @@ fn a_late_joiner_gets_the_headers_and_the_last_gop() {
 }
 
 #[test]
+fn who_joins_gets_the_newest_metadata_unless_it_was_withdrawn() {
+    let mut stage = Stage::new(LIMITS);
+    let metadata = |name: &[u8]| [b"\x02\0\x0aonMetaData\x08\0\0\0\0", name, b"\0\0\x09"].concat();
+    let (older, newer) = (metadata(b"\0\x01a\x05"), metadata(b"\0\x01b\x05"));
+    for payload in [&older, &newer] {
+        stage.push(0, type_id::DATA_AMF0, payload.clone());
+    }
+    stage.header(0, 1);
+    stage.key(0);
+    let mut player = stage.subscribe(10);
+    let (frames, _) = stage.take(&mut player, 10);
+    assert_eq!(seen(&frames), [(Metadata, 0), (VideoHeader, 0), (Keyframe, 0)]);
+    assert_eq!(frames[0].payload, newer);
+
+    stage.push(20, type_id::DATA_AMF0, b"\x02\0\x0f@clearDataFrame\x02\0\x0aonMetaData".to_vec());
+    stage.key(40);
+    let mut player = stage.subscribe(50);
+    let (frames, _) = stage.take(&mut player, 50);
+    assert_eq!(seen(&frames), [(VideoHeader, 40), (Keyframe, 40)]);
+    assert_eq!((stage.publisher.name(), stage.publisher.frames()), ("live/cam", 5));
+}
+
+#[test]
 fn who_waited_gets_the_epoch_from_its_first_frame() {
     let registry = Registry::new(LIMITS);
     let start = Instant::now();
@@ -213,8 +236,27 @@ fn after_going_on_elsewhere_lateness_counts_anew() {
 }
 
 #[test]
+fn who_is_late_or_was_paused_and_stands_at_the_last_keyframe_goes_on_without_its_headers() {
+    let mut stage = Stage::new(LIMITS);
+    stage.header(0, 1);
+    stage.key(0);
+    let mut player = stage.subscribe(0);
+    stage.take(&mut player, 0);
+    for resumes in [false, true] {
+        let at_ms = if resumes { 20_000 } else { 10_000 };
+        stage.key(at_ms);
+        if resumes {
+            player.resume(stage.at(at_ms));
+        }
+        let (frames, _) = stage.take(&mut player, at_ms + 3_500);
+        assert_eq!(seen(&frames), [(Keyframe, at_ms as u32)]);
+        assert_eq!((player.resyncs(), player.skipped_frames()), (0, 0));
+    }
+}
+
+#[test]
 fn too_many_unread_bytes_are_too_much_lag() {
-    for (bytes, resyncs) in [(9_000, 0), (11_000, 1)] {
+    for (bytes, resyncs) in [(9_000, 0), (10_000, 0), (10_001, 1)] {
         let mut stage = Stage::new(LIMITS);
         stage.key(0);
         let mut player = stage.subscribe(0);
@@ -247,6 +289,24 @@ fn a_player_that_the_ring_has_overrun_goes_on_at_a_keyframe() {
     stage.key(3_502);
     let (frames, _) = stage.take(&mut player, 3_502);
     assert_eq!(seen(&frames), [(VideoHeader, 3_502), (Keyframe, 3_502)]);
+}
+
+#[test]
+fn who_is_late_for_audio_alone_gets_its_newest_frame_which_may_be_the_last() {
+    let mut stage = Stage::new(LIMITS);
+    stage.push(0, type_id::AUDIO, vec![0xaf, 0, 1]);
+    let mut player = stage.subscribe(0);
+    stage.take(&mut player, 0);
+    (0..=200).for_each(|index| stage.audio(index * 20));
+    drop(stage.publisher);
+    let mut given = Vec::new();
+    let now = stage.start + Duration::from_millis(4_000);
+    let taken = player.take(now, |frame| {
+        given.push(frame);
+        true
+    });
+    assert_eq!((taken, player.resyncs(), player.skipped_frames()), (Taken::Frames, 1, 200));
+    assert_eq!(seen(&given), [(AudioHeader, 4_000), (Audio, 4_000)]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::{
     oracles,
     plan::Plan,
     run::{self, Outcome, Watch},
+    situations,
 };
 
 /// The version of the format.
@@ -80,7 +81,7 @@ impl Capsule {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// It cannot be read, is no capsule, is of another version, or is of a scenario that there is not.
+    /// It cannot be read, is no capsule, is of another version, or is of a scenario or a fault point that there is not.
     #[allow(clippy::disallowed_methods, reason = "outside of any world")]
     pub fn load(path: &Path) -> Result<Self, CapsuleError> {
         let wrong = |problem: String| CapsuleError { file: path.display().to_string(), problem };
@@ -106,6 +107,7 @@ impl Capsule {
         }
         let capsule: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         capsule.find_scenario()?;
+        situations::has_points_of(&capsule.plan)?;
         Ok(capsule)
     }
 

@@ -32,13 +32,14 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 70] = [
+pub const CATALOGUE: [Scenario; 72] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
     live::PLAIN_LINES,
     live::PLAYER_FIRST,
     live::REAL_FILE,
+    live::PAUSE,
     live::SLOW_PLAYER,
     live::NARROW_LINK,
     live::AUDIO_ONLY,
@@ -82,6 +83,7 @@ pub const CATALOGUE: [Scenario; 70] = [
     close::RESET,
     close::VANISH,
     close::PIPELINED,
+    close::IN_ONE_WRITE,
     close::LAST_WORDS,
     slow::WINDOW_ZERO,
     slow::TENTH,

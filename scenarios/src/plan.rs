@@ -1,6 +1,6 @@
 //! A plan: everything that a run does, as data.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
@@ -128,6 +128,9 @@ pub struct Plan {
     pub crowds: Vec<Crowd>,
     /// What befalls hosts, and when.
     pub faults: Vec<Fault>,
+    /// Fault points of the gateway that fire, each so many times of a million that it is come to; only on the fabric.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fault_points: BTreeMap<String, u32>,
     /// What the oracles allow for.
     pub terms: Terms,
 }
@@ -162,6 +165,7 @@ impl Plan {
             raw_clients: Vec::new(),
             crowds: Vec::new(),
             faults: Vec::new(),
+            fault_points: BTreeMap::new(),
             terms: Terms { calm_ms: CALM_MS, ..Terms::default() },
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes of clients that wait for no answer: for raw clients, which may stop or go wrong at any of them.
+//! Bytes of clients that wait for no answer: for raw clients, which may stop or go wrong at any of them; and what they receive.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use rehearsal_core::{
     rtmp::{
         chunk::ChunkLimits,
         command::{Command, Encoding},
-        link::Link,
+        link::{Incoming, Link},
+        message::type_id,
     },
 };
 
@@ -77,4 +78,38 @@ pub fn cut(bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
         rest = after;
     }
     pieces
+}
+
+/// What the gateway sent to a raw client over RTMP.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// `_result`.
+    pub replies: usize,
+    /// Audio and video.
+    pub media: usize,
+}
+
+impl Received {
+    /// Reads `bytes`, a handshake and messages, of which the last may be cut off.
+    ///
+    /// # Errors
+    /// What makes no sense.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let mut input = bytes.get(handshake().len()..).ok_or("no handshake")?;
+        let (mut link, mut received) = (link(), Self::default());
+        let next = |input: &mut &[u8], link: &mut Link| {
+            link.handle_input(Duration::ZERO, input).map_err(|error| error.to_string())
+        };
+        while let Some(incoming) = next(&mut input, &mut link)? {
+            let Incoming::Message(message) = incoming else { continue };
+            match message.type_id {
+                type_id::AUDIO | type_id::VIDEO => received.media += 1,
+                type_id::COMMAND_AMF0 if message.payload.starts_with(b"\x02\0\x07_result") => {
+                    received.replies += 1;
+                }
+                _ => {}
+            }
+        }
+        Ok(received)
+    }
 }

@@ -66,7 +66,7 @@ static RESTART: Scenario = scenario("evidence/restart", |_| {
 static WAIT: Scenario = scenario("evidence/wait", |_| {
     let mut plan = visit(40_000);
     let stream = "live/cam".to_owned();
-    let waits = PlayPlan { stream, start_ms: 100, leave_ms: 7_200_000, stall: None };
+    let waits = PlayPlan { stream, start_ms: 100, leave_ms: 7_200_000, stall: None, pause: None };
     plan.player("player", LinkConfig::lan(), Protocol::Rtmp, waits);
     plan
 });
@@ -338,7 +338,7 @@ static UNDER_LOAD: Scenario = scenario("evidence/under-load", |_| {
     plan.publisher("publisher", LinkConfig::lan(), publish);
     let stream = "live/cam".to_owned();
     let stall = Some(Stall { from_ms: 600, to_ms: 20_000 });
-    let play = PlayPlan { stream, start_ms: 500, leave_ms: 20_000, stall };
+    let play = PlayPlan { stream, start_ms: 500, leave_ms: 20_000, stall, pause: None };
     plan.player("stalled", LinkConfig::lan(), Protocol::Rtmp, play);
     plan.fault(TOLD_MS, "gateway", Lever::ShutDown);
     plan.fault(RESTART_MS, "gateway", Lever::Restart);
@@ -434,7 +434,7 @@ static CROWD_ELSEWHERE: Scenario = scenario("evidence/crowd", |_| {
         protocol: Protocol::Rtmp,
         count: 2,
         every_us: 1_000,
-        plan: PlayPlan { stream, start_ms: 0, leave_ms: 1_000, stall: None },
+        plan: PlayPlan { stream, start_ms: 0, leave_ms: 1_000, stall: None, pause: None },
     });
     plan
 });

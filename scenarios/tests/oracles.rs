@@ -55,6 +55,7 @@ static EVERYBODY: Scenario = Scenario {
             start_ms,
             leave_ms,
             stall,
+            pause: None,
         };
         plan.publisher("publisher-1", LinkConfig::lan(), publish(1, 0, 8_000));
         plan.publisher("publisher-2", LinkConfig::lan(), publish(2, 12_000, 6_000));
@@ -88,7 +89,8 @@ static IDLE: Scenario = Scenario {
     plan: |_| {
         let mut plan = Plan::empty();
         let stream = "live/cam".to_owned();
-        let waits = PlayPlan { stream, start_ms: 100, leave_ms: 7_200_000, stall: None };
+        let waits =
+            PlayPlan { stream, start_ms: 100, leave_ms: 7_200_000, stall: None, pause: None };
         plan.player("player", LinkConfig::lan(), Protocol::Rtmp, waits);
         plan
     },

@@ -113,6 +113,8 @@ proptest! {
         let mut faults = whole.faults.iter();
         // In their order, and each as it was.
         prop_assert!(part.faults.iter().all(|fault| faults.any(|of_whole| of_whole == fault)));
+        let points: Vec<_> = whole.fault_points.iter().filter(|(name, _)| is_left(name)).collect();
+        prop_assert_eq!(part.fault_points.iter().collect::<Vec<_>>(), points);
         let kept = |name: &String| is_left(name) && whole.hosts().contains(name);
         prop_assert_eq!(elements(theme, seed).iter().filter(|n| kept(n)).count() + 1, part.hosts().len());
     }
@@ -121,7 +123,8 @@ proptest! {
     fn a_fault_that_is_left_out_leaves_every_client_and_other_fault(seed in any::<u64>()) {
         let whole = draw(Theme::Faults, seed, |_| true);
         let hosts = whole.hosts();
-        for name in elements(Theme::Faults, seed).iter().filter(|name| !hosts.contains(name)) {
+        let is_fault = |name: &&String| !hosts.contains(name) && !whole.fault_points.contains_key(*name);
+        for name in elements(Theme::Faults, seed).iter().filter(is_fault) {
             let part = draw(Theme::Faults, seed, |other| other != name);
             prop_assert_eq!(part.hosts(), whole.hosts());
             let gone: Vec<_> = whole.faults.iter().filter(|f| !part.faults.contains(f)).collect();
@@ -183,6 +186,9 @@ fn sights(plan: &Plan) -> Vec<String> {
             Lever::ShutDown => "shutdown",
         };
         see(&format!("{where_}: {what}"));
+    }
+    for name in plan.fault_points.keys() {
+        see(name);
     }
     if plan.terms.twin_within_ms.is_some() {
         see("twin");
@@ -272,7 +278,15 @@ fn everything_that_can_be_drawn_is_drawn_sometimes() {
     ];
     let of_hosts = of_hosts.iter().map(|lever| format!("host: {lever}"));
     let of_gateway = of_gateway.iter().map(|lever| format!("gateway: {lever}"));
-    let others = clients.iter().chain(&raw).chain(&config).map(|what| (*what).to_owned());
+    let points = [
+        "a delivery lets others go first",
+        "a delivery takes one frame and no more",
+        "an RTMP connection lets others go first",
+        "a ring lets go of all but its newest frame",
+        "a subscriber is taken to be late",
+    ];
+    let others = clients.iter().chain(&raw).chain(&config).chain(&points);
+    let others = others.map(|what| (*what).to_owned());
     let never: Vec<_> =
         of_hosts.chain(of_gateway).chain(others).filter(|what| !met.contains(what)).collect();
     assert!(never.is_empty(), "never drawn: {never:?}");

@@ -37,7 +37,7 @@ fn publish(leave: Leave, keyframe_bytes: usize) -> PublishPlan {
 }
 
 fn play(stream: &str, stall: Option<Stall>) -> PlayPlan {
-    PlayPlan { stream: stream.into(), start_ms: 500, leave_ms: 30_000, stall }
+    PlayPlan { stream: stream.into(), start_ms: 500, leave_ms: 30_000, stall, pause: None }
 }
 
 #[test]

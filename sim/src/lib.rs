@@ -22,6 +22,7 @@ mod executor;
 mod fabric;
 mod guard;
 mod levers;
+mod points;
 mod prefetch;
 mod rng;
 mod slab;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rehearsal_core::points;
 use tokio::{
     runtime::{Builder, Runtime},
     task::coop::unconstrained,
@@ -24,6 +25,7 @@ use crate::{
     fabric::{Fabric, link::LinkConfig, netstat::Netstat},
     guard::{self, Breach},
     heap::{self, Scope},
+    points::Points,
     trace::Trace,
 };
 
@@ -97,6 +99,7 @@ pub(crate) struct Shared {
     fabric: Confined<Fabric>,
     /// How far wall clocks were set forward, in milliseconds; of hosts where they were set.
     wall_clock_steps_ms: Confined<BTreeMap<HostId, i64>>,
+    pub(crate) points: Confined<Points>,
 }
 
 /// The fabric, borrowed; what it allocates meanwhile is the simulation's own.
@@ -174,6 +177,7 @@ impl World {
             executor: Arc::new(Executor::new(seed)),
             fabric: Confined::new(Fabric::new(seed)),
             wall_clock_steps_ms: Confined::new(BTreeMap::new()),
+            points: Confined::new(Points::default()),
         };
         Self { seed, shared: Arc::new(shared), hosts: Vec::new(), runtime, start }
     }
@@ -238,6 +242,8 @@ impl World {
         let main_scope = heap::current();
         let _scope = heap::enter(Scope::Sim);
         let _running = Running::since(self.start);
+        let shared = Arc::clone(&self.shared);
+        let _watching = points::watch(move |point| shared.pass(point));
         let outcome = self.runtime.block_on(async {
             let mut main = pin!(main);
             let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);

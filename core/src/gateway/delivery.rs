@@ -148,10 +148,12 @@ impl Delivery {
         if self.deadline().is_none_or(|at| at > now) {
             return Ok(());
         }
-        match self.stalled_since.is_some_and(|since| since + self.stall <= now) {
-            true => Err(DeliveryError::Stalled(self.stall)),
-            false => Err(DeliveryError::TooSlow),
+        if self.stalled_since.is_some_and(|since| since + self.stall <= now) {
+            sometimes!("a subscriber is closed because its socket took nothing");
+            return Err(DeliveryError::Stalled(self.stall));
         }
+        sometimes!("a subscriber is closed because its frames wait for too long");
+        Err(DeliveryError::TooSlow)
     }
 
     /// Sends what there is. Pending when the socket or the stream has to be waited for; `changed` holds the wait
@@ -165,6 +167,10 @@ impl Delivery {
     ) -> Poll<Result<DeliveryEvent, DeliveryError>> {
         if std::mem::take(&mut self.resubscribed) {
             changed.set(None);
+        }
+        if fault_point!("a delivery lets others go first") {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         loop {
             self.drop_outdated();
@@ -205,6 +211,7 @@ impl Delivery {
         let Some(first) = self.outbox.first_frame() else { return };
         let Some(newest) = self.subscriber.as_ref().map(Subscriber::newest_epoch) else { return };
         if first.epoch != newest {
+            sometimes!("frames are on their way when the next publish begins");
             self.skipped_frames += self.outbox.drop_frames(|frame| frame.epoch != newest);
         }
     }
@@ -238,7 +245,9 @@ impl Delivery {
                 true => subscriber.watch(now),
                 false => subscriber.take(now, |frame| {
                     outbox.push_frame(frame, stream_id);
-                    outbox.len() < BATCH_FRAMES && outbox.queued_bytes() < limit
+                    outbox.len() < BATCH_FRAMES
+                        && outbox.queued_bytes() < limit
+                        && !fault_point!("a delivery takes one frame and no more")
                 }),
             };
             match taken {

@@ -208,6 +208,7 @@ async fn accept<E: Env, F: Future<Output = ()> + Send + 'static>(
         };
         match accepted {
             Ok((_, address)) if connections.len() >= shared.config.limits.max_connections => {
+                sometimes!("a connection is refused because there are too many");
                 count(&shared.counters.connections_refused, 1);
                 // Once for each time it comes to this, however many try.
                 if !std::mem::replace(&mut refusing, true) {

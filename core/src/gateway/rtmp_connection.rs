@@ -129,12 +129,17 @@ impl<E: Env> Connection<E> {
             if !progressed {
                 return Ok(());
             }
+            if fault_point!("an RTMP connection lets others go first") {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
         }
     }
 
     /// Reads once and handles what came; true when something did.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, End> {
         if self.delivery.is_backed_up() {
+            sometimes!("a peer is not read because it does not read its answers");
             return Ok(false);
         }
         let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
@@ -262,6 +267,7 @@ impl<E: Env> Connection<E> {
         let Media { type_id, timestamp_ms, payload } = media;
         let message = Message { type_id, stream_id, timestamp_ms, payload };
         if let Err(error) = publisher.push(message, now) {
+            sometimes!("a message of a publisher makes no sense and is left out");
             count(&self.shared.counters.messages_dropped, 1);
             debug!(peer = %self.peer.address, stream = publisher.name(), %error, "message dropped");
         }

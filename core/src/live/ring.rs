@@ -125,7 +125,12 @@ impl Ring {
         &self.headers
     }
 
-    /// Where somebody who joins or has fallen behind starts: at the last keyframe, or with the next frame when
+    /// Position of the newest frame; of the next one when none is held.
+    pub(super) fn newest(&self) -> u64 {
+        self.end().saturating_sub(1).max(self.start)
+    }
+
+    /// Where somebody who joins starts, and who has fallen behind in pictures: at the last keyframe, or with the next frame when
     /// there is none.
     pub(super) fn entry(&self) -> u64 {
         self.last_keyframe.unwrap_or_else(|| self.end())
@@ -184,12 +189,13 @@ impl Ring {
 
     fn trim(&mut self, now: Instant) {
         let entry = self.entry();
+        let is_cut_short = fault_point!("a ring lets go of all but its newest frame");
         while let Some(Held { frame: oldest, held_bytes, .. }) = self.frames.front() {
             let age = now.duration_since(oldest.arrived_at);
             let spare = self.start < entry && age > self.limits.keep;
             // The newest frame stays whatever its size: somebody has to be able to send it.
             let excess = self.frames.len() > 1
-                && (age > self.limits.gop || self.held_bytes > self.limits.bytes);
+                && (age > self.limits.gop || self.held_bytes > self.limits.bytes || is_cut_short);
             if !spare && !excess {
                 return;
             }
@@ -197,7 +203,10 @@ impl Ring {
             self.held_pictures -= usize::from(oldest.kind.is_picture());
             self.frames.pop_front();
             self.start += 1;
-            self.last_keyframe = self.last_keyframe.filter(|&keyframe| keyframe >= self.start);
+            if self.last_keyframe.is_some_and(|keyframe| keyframe < self.start) {
+                sometimes!("a ring lets go of its last keyframe");
+                self.last_keyframe = None;
+            }
         }
     }
 
@@ -217,6 +226,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::TrackIds;
 
     const LIMITS: RingLimits =
         RingLimits { keep: Duration::from_secs(1), gop: Duration::from_secs(5), bytes: 1 << 20 };
@@ -269,6 +279,42 @@ mod tests {
         assert!(ring.end() - ring.start() >= 7);
         push(&mut ring, start, 101, FrameKind::Keyframe, 20_000);
         assert_eq!((ring.start(), ring.end(), ring.entry()), (100, 101, 100));
+    }
+
+    #[test]
+    fn frames_as_old_or_as_long_as_the_limit_are_kept() {
+        let (mut ring, start) = begun(LIMITS);
+        push(&mut ring, start, 0, FrameKind::Keyframe, 10);
+        push(&mut ring, start, 1_000, FrameKind::Keyframe, 10);
+        assert_eq!(ring.start(), 0, "kept for as long as it is to be");
+        push(&mut ring, start, 6_000, FrameKind::Inter, 10);
+        assert_eq!(ring.start(), 1, "the GOP is as old as it may be");
+        let held_bytes = ring.held_bytes;
+        let (mut ring, start) = begun(RingLimits { bytes: held_bytes, ..LIMITS });
+        push(&mut ring, start, 0, FrameKind::Keyframe, 10);
+        push(&mut ring, start, 10, FrameKind::Inter, 10);
+        assert_eq!((ring.start(), ring.held_bytes), (0, held_bytes));
+        push(&mut ring, start, 20, FrameKind::Inter, 10);
+        assert_eq!((ring.start(), ring.held_bytes), (1, held_bytes));
+    }
+
+    #[test]
+    fn each_version_of_the_headers_counts_as_long_as_its_frame_is_held() {
+        let (mut ring, start) = begun(LIMITS);
+        let mut expected_bytes = 0;
+        for (slot, slots) in [(HeaderSlot::Metadata, 1), (HeaderSlot::Audio(TrackIds::DEFAULT), 2)]
+        {
+            let headers = Arc::clone(ring.headers());
+            let payload = vec![0; 10].into();
+            let frame = Arc::new(Frame::new(FrameKind::Metadata, 1, 0, start, payload, headers));
+            let version_bytes = slots * size_of::<(HeaderSlot, Arc<Frame>)>();
+            expected_bytes += frame.held_bytes() + size_of::<Headers>() + version_bytes;
+            ring.push(frame, Some(slot));
+            assert_eq!(ring.held_bytes, expected_bytes);
+        }
+        let later_ms = LIMITS.gop.as_millis() as u64 + 1;
+        push(&mut ring, start, later_ms, FrameKind::Audio, 10);
+        assert_eq!(ring.held_bytes, ring.get(2).expect("the newest stays").held_bytes());
     }
 
     #[test]

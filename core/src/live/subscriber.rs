@@ -164,14 +164,19 @@ impl Subscriber {
             State::Waiting(last) if ring.epoch == last => Taken::Nothing,
             // An epoch that has ended meanwhile is for those only who waited for it, and only whole.
             State::Waiting(_) if !ring.live && !self.has_waited_for(&ring) => {
+                sometimes!("a publish is over before its subscriber has joined it");
                 self.state = State::Waiting(ring.epoch);
                 Taken::Nothing
             }
             State::Waiting(_) => {
+                if !ring.live {
+                    sometimes!("a publish that is over is given whole to who waited for it");
+                }
                 self.join(&ring, now);
                 if self.came_into == Some(ring.epoch) { Taken::Joined } else { Taken::Began }
             }
             State::Reading(epoch) if ring.epoch != epoch => {
+                sometimes!("a subscriber hears of the end of a publish when the next has begun");
                 self.state = State::Waiting(epoch);
                 Taken::Ended
             }
@@ -195,6 +200,9 @@ impl Subscriber {
         self.since = now;
         // Whoever waited gets the epoch from its first frame on.
         let whole = self.has_waited_for(ring);
+        if !whole && ring.entry() == ring.end() && ring.start() < ring.end() {
+            sometimes!("a subscriber finds frames and no keyframe among them");
+        }
         self.enter(if whole { ring.start() } else { ring.entry() });
     }
 
@@ -220,13 +228,23 @@ impl Subscriber {
             });
             waited > limits.lag_resync || ring.bytes_from(self.next) > limits.lag_resync_bytes
         };
-        // With pictures but no later keyframe there is nothing better than to go on.
-        let target = ring.entry();
-        let better = target > self.next && (target < ring.end() || ring.has_no_picture());
+        // With pictures but no later keyframe there is nothing better than to go on; without pictures there is the newest frame,
+        // which may be the last one.
+        let target = if ring.has_no_picture() { ring.newest() } else { ring.entry() };
+        let better = target > self.next && target < ring.end();
         let target = match (overrun, better) {
-            (true, false) => ring.start(),
-            (true, true) => target,
-            (false, true) if late() => target,
+            (true, false) => {
+                sometimes!("a subscriber is overrun where no keyframe is left");
+                ring.start()
+            }
+            (true, true) => {
+                sometimes!("a subscriber is overrun and goes on at an entry");
+                target
+            }
+            (false, true) if late() || fault_point!("a subscriber is taken to be late") => {
+                sometimes!("a subscriber that is late goes on at an entry");
+                target
+            }
             _ => return false,
         };
         self.skipped_frames += target - self.next;

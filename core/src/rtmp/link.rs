@@ -123,6 +123,7 @@ impl Link {
                     }
                 }
                 None if message.type_id == type_id::AGGREGATE => {
+                    sometimes!("an aggregate is taken apart");
                     self.parts = Some(aggregate::split(&message));
                 }
                 None => return Ok(Some(Incoming::Message(message))),

@@ -1,9 +1,11 @@
 //! Family close: ends of every kind at every stage. The gateway is rid of each at once, or when it is due for those who say
 //! nothing, and nobody else notices.
 
+mod in_one_write;
 mod requests;
 mod vanish;
 
+pub use in_one_write::IN_ONE_WRITE;
 pub use requests::PIPELINED;
 pub use vanish::VANISH;
 

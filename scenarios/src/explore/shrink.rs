@@ -151,9 +151,11 @@ fn print_sizes(
         |what: &str, [before, after]: [u64; 2]| format!("{what:<16}  {before:>9}  {after:>9}");
     let plans = capsules.map(|capsule| &capsule.plan);
     writeln!(out, "{:<16}  {:>9}  {:>9}", "", "before", "after")?;
-    let clients = plans.map(|plan| (elements::all(plan).len() - plan.faults.len()) as u64);
+    let others = |plan: &Plan| plan.faults.len() + plan.fault_points.len();
+    let clients = plans.map(|plan| (elements::all(plan).len() - others(plan)) as u64);
     writeln!(out, "{}", row("clients", clients))?;
     writeln!(out, "{}", row("faults", plans.map(|plan| plan.faults.len() as u64)))?;
+    writeln!(out, "{}", row("fault points", plans.map(|plan| plan.fault_points.len() as u64)))?;
     writeln!(out, "{}", row("events", records.map(|record| record.events)))?;
     writeln!(out, "{}", row("virtual time, ms", records.map(|record| record.virtual_ms)))?;
     writeln!(

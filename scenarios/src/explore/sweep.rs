@@ -20,7 +20,7 @@ use rehearsal_scenarios::{
     },
     fingerprint::Fingerprint,
     seed,
-    situations::{SITUATIONS, Situation},
+    situations::{self, Situation},
 };
 use tokio::signal;
 use tokio_util::sync::CancellationToken;
@@ -179,14 +179,8 @@ fn print_situations(
     names: &[&str],
     met: &BTreeMap<String, u64>,
 ) -> io::Result<bool> {
-    let is_swept = |family: &&str| {
-        names
-            .iter()
-            .any(|name| name.strip_prefix(*family).is_some_and(|rest| rest.starts_with('/')))
-    };
-    let wanted = SITUATIONS.iter().filter(|situation| situation.families.iter().any(is_swept));
     let (found, missed): (Vec<&Situation>, Vec<&Situation>) =
-        wanted.partition(|situation| met.contains_key(situation.name));
+        situations::wanted(names).partition(|situation| met.contains_key(situation.name));
     writeln!(out, "{} of {} situations met", found.len(), found.len() + missed.len())?;
     for situation in &missed {
         writeln!(out, "    never met: {}", situation.name)?;

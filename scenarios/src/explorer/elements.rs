@@ -7,6 +7,8 @@ use crate::plan::Plan;
 pub enum Element {
     /// A fault.
     Fault(usize),
+    /// A fault point of the gateway, by its place among their names.
+    FaultPoint(usize),
     /// A raw client.
     RawClient(usize),
     /// A crowd.
@@ -20,6 +22,7 @@ pub enum Element {
 /// Everything in `plan`, what matters least first.
 pub fn all(plan: &Plan) -> Vec<Element> {
     let mut all: Vec<_> = (0..plan.faults.len()).map(Element::Fault).collect();
+    all.extend((0..plan.fault_points.len()).map(Element::FaultPoint));
     all.extend((0..plan.raw_clients.len()).map(Element::RawClient));
     all.extend((0..plan.crowds.len()).map(Element::Crowd));
     all.extend((0..plan.players.len()).map(Element::Player));
@@ -32,6 +35,8 @@ pub fn only(plan: &Plan, kept: &[Element]) -> Plan {
     let has = |element: Element| kept.binary_search(&element).is_ok();
     let mut less = plan.clone();
     less.faults = of(&plan.faults, |index| has(Element::Fault(index)));
+    let mut points = (0..).map(Element::FaultPoint);
+    less.fault_points.retain(|_, _| points.next().is_some_and(has));
     less.raw_clients = of(&plan.raw_clients, |index| has(Element::RawClient(index)));
     less.crowds = of(&plan.crowds, |index| has(Element::Crowd(index)));
     less.players = of(&plan.players, |index| has(Element::Player(index)));

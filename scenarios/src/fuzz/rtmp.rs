@@ -269,7 +269,7 @@ fn aggregate(rng: &mut Rng) -> Vec<u8> {
     body
 }
 
-/// Beginnings of long messages on many chunk streams.
+/// Beginnings of long messages on many chunk streams; then the first one is aborted, or the chunk size changes.
 fn unfinished(rng: &mut Rng) -> Vec<u8> {
     let count = *pick(rng, &[2, 30, 70]);
     let length = *pick(rng, &[200, 60_000, 4 << 20, 8 << 20]);
@@ -278,6 +278,11 @@ fn unfinished(rng: &mut Rng) -> Vec<u8> {
         let length = u32::to_be_bytes(length);
         bytes.extend([0, index, 0, 0, 0, length[1], length[2], length[3], 9, 1, 0, 0, 0]);
         bytes.extend([0x17; CHUNK_BYTES]);
+    }
+    // Chunk streams with a basic header of two bytes begin at 64.
+    match rng.below(2) {
+        0 => bytes.extend(chunked(2, type_id::ABORT, 0, &64_u32.to_be_bytes())),
+        _ => bytes.extend(chunked(2, type_id::SET_CHUNK_SIZE, 0, &4_096_u32.to_be_bytes())),
     }
     bytes
 }

@@ -118,8 +118,14 @@ fn wrong_rtmp() -> Vec<Input> {
     let name = |text: String| vec![Value::Null, text.into()];
     let many = call("createStream", 0, vec![Value::Null]).repeat(20);
     let header = [&[0x17, 0, 0, 0, 0][..], &[1; HEADERS_BYTES]].concat();
+    // Half a message, which is aborted; another half, a chunk size, and the rest.
+    let half = [&[9, 0, 0, 0, 0, 1, 0, 9, 1, 0, 0, 0][..], &[7; 128]].concat();
+    let abort = [2, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0, 9];
+    let chunk_size = [2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0x10, 0];
+    let halves = [&half[..], &abort, &half, &chunk_size, &[0xc9], &[7; 128]].concat();
     let wrong = [
         ("a call that nobody knows", connected(call("make tea", 0, vec![])), "_result"),
+        ("halves of messages", connected(halves), "_result"),
         ("too many message streams", connected(many), "too many message streams"),
         (
             "publish on no stream",

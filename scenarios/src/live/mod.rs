@@ -2,6 +2,7 @@
 
 mod crowd;
 mod one_stream;
+mod pause;
 mod plain_lines;
 mod tracks;
 mod unusual_players;
@@ -10,6 +11,7 @@ pub use crowd::CROWD;
 pub use one_stream::{
     LATE_JOINER, ONE_PUBLISHER_THREE_PLAYERS, PLAYER_FIRST, REAL_FILE, REPUBLISH,
 };
+pub use pause::PAUSE;
 pub use plain_lines::PLAIN_LINES;
 pub use tracks::{AUDIO_ONLY, CHANGING_HEADERS, ENHANCED_RTMP, VIDEO_ONLY};
 pub use unusual_players::{NARROW_LINK, SLOW_PLAYER};
@@ -40,7 +42,7 @@ pub(crate) fn publish(duration_ms: u64, media: MediaPlan) -> PublishPlan {
 
 /// A subscriber from `start_ms` to `leave_ms`.
 pub(crate) fn play(start_ms: u64, leave_ms: u64) -> PlayPlan {
-    PlayPlan { stream: STREAM.to_owned(), start_ms, leave_ms, stall: None }
+    PlayPlan { stream: STREAM.to_owned(), start_ms, leave_ms, stall: None, pause: None }
 }
 
 /// A violation of what a scenario is for.

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::charts::count;
 use crate::{
     explorer::record::Record,
-    situations::{SITUATIONS, Situation},
+    situations::{self, Situation},
 };
 
 /// A table of those that the families of `records` are there for, those first that were never met; open if there are any.
@@ -16,12 +16,8 @@ pub(super) fn section(records: &[Record]) -> Markup {
     for situation in records.iter().flat_map(|record| &record.situations) {
         *met.entry(situation).or_default() += 1;
     }
-    let is_swept = |family: &&str| {
-        records.iter().any(|record| {
-            record.scenario.strip_prefix(*family).is_some_and(|rest| rest.starts_with('/'))
-        })
-    };
-    let wanted = SITUATIONS.iter().filter(|situation| situation.families.iter().any(is_swept));
+    let names: Vec<&str> = records.iter().map(|record| &record.scenario[..]).collect();
+    let wanted = situations::wanted(&names);
     let runs_of = |situation: &&Situation| met.get(situation.name).copied().unwrap_or(0);
     let (mut all, mut missed): (Vec<_>, Vec<_>) = wanted.partition(|it| runs_of(it) > 0);
     let (found, is_complete) = (all.len(), missed.is_empty());
@@ -53,8 +49,7 @@ mod tests {
     #[test]
     fn what_was_never_met_comes_first_and_families_that_were_not_swept_are_left_out() {
         let of = |family: &str, is_of: bool| {
-            SITUATIONS
-                .iter()
+            situations::all()
                 .find(|it| it.families.contains(&family) == is_of)
                 .expect("there is one")
         };
@@ -69,7 +64,7 @@ mod tests {
         let broken = Record::broken_off(&job, End::Died, "x", 1);
         let text =
             section(&[Record { situations: vec![met.name.to_owned()], ..broken }]).into_string();
-        let wanted = SITUATIONS.iter().filter(|it| it.families.contains(&"churn")).count();
+        let wanted = situations::all().filter(|it| it.families.contains(&"churn")).count();
         assert!(text.contains(&format!("Situations: 1 of {wanted} met")), "{text}");
         let place = |what: &str| text.find(what);
         assert!(place("never") < place(met.name) && text.matches("never").count() == wanted - 1);

@@ -1,6 +1,7 @@
 //! The clients of a plan, on whatever network they play, and their reports.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -192,6 +193,7 @@ impl Reports {
             twin: None,
             streams_at_rest: 0,
             lives: Vec::new(),
+            points_passed: BTreeMap::new(),
             host: None,
             left_on_heap: Held::default(),
         }

@@ -37,6 +37,8 @@ pub struct Evidence {
     /// The gateway's lives, one after the other: it begins another with each restart. One that goes on after the run, as after
     /// each of [`Cycles`](super::Cycles), is not among them.
     pub lives: Vec<Life>,
+    /// How often the gateway came to each of its moments, and each of its fault points fired; only on the fabric.
+    pub points_passed: BTreeMap<&'static str, u64>,
     /// What its host shows of the gateway; only the fabric looks into hosts.
     pub host: Option<HostEvidence>,
     /// What the gateway had on the heap and has not given back, now that its world is gone; nothing unless the process counts, or

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     fault::{Fault, Lever},
     plan::{ASSETS, Plan},
+    situations,
 };
 
 /// How a plan is carried out, besides what it says.
@@ -53,10 +54,15 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
 }
 
 /// A world with `seed` and the hosts of `plan`; and the gateway's of them.
+///
+/// # Panics
+/// When a fault point of `plan` is none of the gateway's.
 pub(super) fn world_of(seed: u64, plan: &Plan) -> (World, SimEnv) {
+    situations::has_points_of(plan).unwrap_or_else(|unknown| panic!("{unknown}"));
     let mut world = World::new(seed);
     let gateway = world.add_host("gateway", plan.gateway_link);
     gateway.set_heap_scope(Scope::Gateway);
+    gateway.watch_points(&plan.fault_points);
     for name in plan.hosts().iter().skip(1) {
         add_client(&mut world, name, plan.link_of(name).expect("the host is the plan's"));
     }
@@ -109,8 +115,9 @@ async fn drive(
 ) -> Evidence {
     let mut stage = Stage::set(env, hosts, &plan, stand_in).await;
     let (reports, sampler) = stage.play(&plan, faults).await;
-    let Stage { serving, before, .. } = stage;
-    serving.see_out(before, plan, reports, Some(sampler)).await
+    let Stage { env, serving, before, .. } = stage;
+    let evidence = serving.see_out(before, plan, reports, Some(sampler)).await;
+    Evidence { points_passed: env.points_passed(), ..evidence }
 }
 
 /// The gateway on its host while clients come and faults befall it and others.

@@ -1,6 +1,5 @@
 //! Family segments: bytes that come and go in pieces of any length, and answers while a write is blocked.
 
-use rehearsal_core::rtmp::{link::Incoming, message::type_id};
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{media::MediaPlan, publisher::PublishPlan, raw::RawPlan},
@@ -14,7 +13,7 @@ use crate::{
     oracles::Violation,
     plan::{Listener, Plan, Protocol},
     run::Evidence,
-    wire::{cut, handshake, link, opening, pointless_calls},
+    wire::{Received, cut, opening, pointless_calls},
 };
 
 /// Small frames: each byte costs an event.
@@ -78,7 +77,7 @@ pub const SHORT_IO: Scenario = Scenario {
 };
 
 /// Calls that wait for an answer while the player reads nothing.
-const CALLS: u32 = 200;
+const CALLS: u32 = 3_000;
 
 /// Answers to calls have to find their place between whole messages.
 pub const BLOCKED_REPLIES: Scenario = Scenario {
@@ -92,6 +91,8 @@ pub const BLOCKED_REPLIES: Scenario = Scenario {
         // Nobody is skipped or given up: what was blocked comes whole.
         plan.config.live.lag_resync_ms = 25_000;
         plan.config.live.keep_ms = 25_000;
+        // Less than the answers come to: in the end the calls are not read any more.
+        plan.config.live.in_flight_bytes = 1 << 16;
         let media = MediaPlan { keyframe_bytes: 60_000, ..MediaPlan::default() };
         plan.publisher("publisher", LinkConfig::lan(), publish(12_000, media));
         plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play(300, 18_000));
@@ -99,7 +100,7 @@ pub const BLOCKED_REPLIES: Scenario = Scenario {
         let mut pieces = vec![opening("play", "cam")];
         pieces.extend(cut(&pointless_calls(CALLS), &lengths));
         let read_from_ms = 5_000 + rng.below(4_000);
-        let pause_ms = 4_000 / pieces.len() as u64;
+        let pause_ms = (4_000 / pieces.len() as u64).max(1);
         let caller = RawPlan {
             start_ms: 1_000,
             pieces,
@@ -119,7 +120,7 @@ pub const BLOCKED_REPLIES: Scenario = Scenario {
                 .into_iter()
                 .collect();
         };
-        let seen = messages(&report.received);
+        let seen = Received::parse(&report.received);
         let expected = CALLS as usize + 2;
         let is_whole = seen.as_ref().is_ok_and(|seen| seen.replies == expected && seen.media > 500);
         unless(is_whole, || format!("{expected} replies expected and 500 frames, seen {seen:?}"))
@@ -127,32 +128,3 @@ pub const BLOCKED_REPLIES: Scenario = Scenario {
             .collect()
     },
 };
-
-/// What the gateway sent to a raw client.
-#[derive(Debug, Default)]
-struct Messages {
-    /// `_result`.
-    replies: usize,
-    /// Audio and video.
-    media: usize,
-}
-
-/// Reads everything after the handshake.
-fn messages(received: &[u8]) -> Result<Messages, String> {
-    let mut input = received.get(handshake().len()..).ok_or("no handshake")?;
-    let (mut link, mut seen) = (link(), Messages::default());
-    let next = |input: &mut &[u8], link: &mut rehearsal_core::rtmp::link::Link| {
-        link.handle_input(std::time::Duration::ZERO, input).map_err(|error| error.to_string())
-    };
-    while let Some(incoming) = next(&mut input, &mut link)? {
-        let Incoming::Message(message) = incoming else { continue };
-        match message.type_id {
-            type_id::AUDIO | type_id::VIDEO => seen.media += 1,
-            type_id::COMMAND_AMF0 if message.payload.starts_with(b"\x02\0\x07_result") => {
-                seen.replies += 1;
-            }
-            _ => {}
-        }
-    }
-    Ok(seen)
-}

@@ -185,7 +185,8 @@ pub(super) fn players(
         let is_stall = features.stalls && rng.below(3) == 0;
         let stall = is_stall.then_some(Stall { from_ms, to_ms: from_ms + for_ms });
         let link = link(&mut rng, features);
-        let plan = PlayPlan { stream: its.plan.stream.clone(), start_ms, leave_ms, stall };
+        let plan =
+            PlayPlan { stream: its.plan.stream.clone(), start_ms, leave_ms, stall, pause: None };
         Player { host, link, protocol, plan }
     };
     (0..PLAYERS).map(player).collect()

@@ -70,6 +70,8 @@ pub(super) struct Features {
     pub(super) faults: bool,
     /// A fault of the gateway.
     pub(super) strike: Option<Strike>,
+    /// Fault points of the gateway.
+    pub(super) points: bool,
     /// The twin run: no stream has a second publisher, no fault is a publisher's, links of others leave nothing to chance, and nobody
     /// stops to read or leaves in mid-stream.
     pub(super) twin: bool,
@@ -124,6 +126,8 @@ impl Features {
             lossy,
             faults,
             strike,
+            // In the twin run others would come to them.
+            points: !twin && has("points", 40),
             twin,
         }
     }

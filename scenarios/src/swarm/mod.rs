@@ -17,6 +17,7 @@ mod clients;
 mod faults;
 mod features;
 mod moments;
+mod points;
 mod raw;
 mod settings;
 mod terms;
@@ -107,13 +108,13 @@ pub fn draw(theme: Theme, seed: u64, takes_part: impl Fn(&str) -> bool) -> Plan 
     drawn(theme, seed, takes_part).0
 }
 
-/// Names of all that takes part in the plan of `theme` that `seed` draws: clients and faults.
+/// Names of all that takes part in the plan of `theme` that `seed` draws: clients, faults, and fault points of the gateway.
 pub fn elements(theme: Theme, seed: u64) -> Vec<String> {
     let (plan, faults) = drawn(theme, seed, |_| true);
     plan.hosts().into_iter().skip(1).chain(faults).collect()
 }
 
-/// The plan, and names of its faults.
+/// The plan, and names of its faults and fault points.
 fn drawn(theme: Theme, seed: u64, takes_part: impl Fn(&str) -> bool) -> (Plan, Vec<String>) {
     let lots = Lots { theme, seed };
     let features = Features::draw(&lots);
@@ -154,6 +155,9 @@ fn drawn(theme: Theme, seed: u64, takes_part: impl Fn(&str) -> bool) -> (Plan, V
             names.push(element.name);
         }
     }
+    plan.fault_points = points::draw(&lots, &features);
+    plan.fault_points.retain(|name, _| takes_part(name));
+    names.extend(plan.fault_points.keys().cloned());
     terms::allow(&mut plan, &features);
     (plan, names)
 }

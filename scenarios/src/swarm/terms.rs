@@ -11,6 +11,7 @@ use rehearsal_sim::{
 use super::{
     clients::{LEAVE_MS, end_ms},
     features::Features,
+    points,
 };
 use crate::{
     base::bytes_per_second,
@@ -181,16 +182,19 @@ fn gop_ms(media: &MediaPlan) -> u64 {
 /// Whether frames since the last keyframe may not be there for who comes, or be too many.
 fn may_skip(plan: &Plan) -> bool {
     let live = &plan.config.live;
-    plan.publishers.iter().filter_map(media).any(|media| {
-        let gop_bytes = bytes_per_second(media) * gop_ms(media).max(1_000) / 1_000;
-        let most = 2 * (gop_bytes + media.keyframe_bytes as u64);
-        // What does not fit into a socket at once is behind when the next keyframe comes.
-        let is_behind = 2 * gop_bytes > SEND_BUFFER_BYTES as u64 && gop_ms(media) > live.keep_ms;
-        is_behind
-            || gop_ms(media) + 200 >= live.gop_ms
-            || most > live.lag_resync_bytes
-            || most > live.ring_bytes as u64
-    })
+    let by_point = points::may_skip(&plan.fault_points);
+    by_point
+        || plan.publishers.iter().filter_map(media).any(|media| {
+            let gop_bytes = bytes_per_second(media) * gop_ms(media).max(1_000) / 1_000;
+            let most = 2 * (gop_bytes + media.keyframe_bytes as u64);
+            // What does not fit into a socket at once is behind when the next keyframe comes.
+            let is_behind =
+                2 * gop_bytes > SEND_BUFFER_BYTES as u64 && gop_ms(media) > live.keep_ms;
+            is_behind
+                || gop_ms(media) + 200 >= live.gop_ms
+                || most > live.lag_resync_bytes
+                || most > live.ring_bytes as u64
+        })
 }
 
 /// Who comes to video alone, and finds no keyframe, waits for the next one.

@@ -152,7 +152,8 @@ impl Stage {
         self.crowd(from_ms, numbers, |_, start_ms| {
             let (env, origin) = (self.clients.clone(), self.origin);
             let (rtmp, http) = (self.rtmp, self.http);
-            let plan = PlayPlan { stream: name(0), start_ms, leave_ms: END_MS, stall: None };
+            let plan =
+                PlayPlan { stream: name(0), start_ms, leave_ms: END_MS, stall: None, pause: None };
             async move {
                 match over_http {
                     true => flv_viewer::run(env, http, plan, origin, quiet()).await,

@@ -50,7 +50,13 @@ const CROWD: Scenario = Scenario {
         for index in 0..PLAYERS {
             for (name, protocol) in [("player", Protocol::Rtmp), ("viewer", Protocol::HttpFlv)] {
                 let stream = "live/cam".into();
-                let play = PlayPlan { stream, start_ms: index * 100, leave_ms: 5_000, stall: None };
+                let play = PlayPlan {
+                    stream,
+                    start_ms: index * 100,
+                    leave_ms: 5_000,
+                    stall: None,
+                    pause: None,
+                };
                 plan.player(&format!("{name}-{index}"), LinkConfig::lan(), protocol, play);
             }
         }

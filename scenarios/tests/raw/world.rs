@@ -44,7 +44,7 @@ pub(crate) struct Seen {
 }
 
 pub(crate) fn play(stream: &str, leave_ms: u64) -> PlayPlan {
-    PlayPlan { stream: stream.into(), start_ms: 0, leave_ms, stall: None }
+    PlayPlan { stream: stream.into(), start_ms: 0, leave_ms, stall: None, pause: None }
 }
 
 /// What is the same for all raw clients of a run.

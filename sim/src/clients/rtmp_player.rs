@@ -1,6 +1,6 @@
 //! An RTMP player: checks and logs what it receives.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use rehearsal_core::{
     env::Env,
@@ -21,7 +21,7 @@ use super::{
 /// Chunk size of players, who send little.
 const CHUNK_BYTES: u32 = 128;
 
-/// A time in which a subscriber reads nothing.
+/// A time in which a subscriber reads nothing, or has its stream paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stall {
     /// When it stops, after the start of the run.
@@ -51,6 +51,9 @@ pub struct PlayPlan {
     pub leave_ms: u64,
     /// When not to read.
     pub stall: Option<Stall>,
+    /// When to have the stream paused, after it has begun; over RTMP only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Stall>,
 }
 
 /// How playing went.
@@ -148,9 +151,27 @@ pub(super) async fn play<E: Env>(
     let connect = RtmpSocket::connect(env, gateway, &plan.stream, Intent::Play, form, CHUNK_BYTES);
     let mut socket = connect.await?;
     let mut stall = plan.stall;
+    let pauses = plan.pause.map(|Stall { from_ms, to_ms }| [(from_ms, true), (to_ms, false)]);
+    let mut pauses = pauses.into_iter().flatten().peekable();
     loop {
         sit_out(&mut stall, origin, notes).await;
-        match socket.event().await? {
+        let pause = async {
+            match pauses.peek() {
+                Some((at_ms, _)) => sleep_until(origin + Duration::from_millis(*at_ms)).await,
+                None => pending().await,
+            }
+        };
+        let event = tokio::select! {
+            biased;
+            () = pause => None,
+            event = socket.event() => Some(event?),
+        };
+        let Some(event) = event else {
+            let (_, is_paused) = pauses.next().expect("its time has come");
+            socket.session().send_pause(is_paused);
+            continue;
+        };
+        match event {
             ClientEvent::Started => notes("play starts"),
             ClientEvent::Refused { code, .. } => {
                 notes(&format!("refused {code}"));

@@ -147,6 +147,11 @@ pub(crate) fn set_host(host: Option<HostId>, step_ms: i64) {
     });
 }
 
+/// The host whose task is being polled on this thread; `None` is the main future.
+pub(crate) fn host() -> Option<HostId> {
+    WATCHED.with(|watched| watched.host.get())
+}
+
 /// The wall clock of `host` was set, maybe by a task of its own.
 pub(crate) fn on_wall_clock_step(host: HostId, step_ms: i64) {
     WATCHED.with(|watched| {

@@ -297,6 +297,9 @@ impl ChunkReader {
         stream.stream_id = header.stream_id.unwrap_or(stream.stream_id);
         if !stream.unfinished {
             stream.unfinished = true;
+            if self.pending_bytes > 0 {
+                sometimes!("a message begins inside one of another chunk stream");
+            }
             stream.timestamp_ms = stream.timestamp_ms.wrapping_add(stream.delta_ms);
             if u64::from(stream.length) + u64::from(self.pending_bytes)
                 > u64::from(self.limits.message_bytes)
@@ -343,6 +346,9 @@ impl ChunkReader {
                 if size == 0 || size > self.limits.chunk_bytes {
                     return Err(ChunkError::ChunkSize { size, limit: self.limits.chunk_bytes });
                 }
+                if self.pending_bytes > 0 {
+                    sometimes!("the chunk size changes inside a message");
+                }
                 // No message is longer than 2^24 - 1 bytes: larger sizes all mean the same (section 5.4.1).
                 self.chunk_bytes = size.min(EXTENDED);
                 Ok(None)
@@ -350,6 +356,9 @@ impl ChunkReader {
             type_id::ABORT => {
                 let id = value()?;
                 if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == id) {
+                    if stream.unfinished {
+                        sometimes!("a message is aborted before it is whole");
+                    }
                     self.pending_bytes -= stream.body.len() as u32;
                     stream.body = Vec::new();
                     stream.unfinished = false;

@@ -336,7 +336,12 @@ impl ServerSession {
         let due = self.timers().into_iter().flatten().filter(|(at, _)| *at <= now);
         match due.min_by_key(|(at, _)| *at) {
             None => Ok(()),
-            Some((_, Some(awaited))) => Err(SessionError::Timeout(awaited)),
+            Some((_, Some(awaited))) => {
+                if awaited == Awaited::Ping {
+                    sometimes!("a peer is closed because it has not answered a ping");
+                }
+                Err(SessionError::Timeout(awaited))
+            }
             Some((_, None)) => {
                 self.pinged_at = Some(now);
                 let time_ms = now.as_millis() as u32;

@@ -1,57 +1,48 @@
-//! Situations that a sweep has to meet: what never happened was not tested, however many runs passed.
+//! Situations that show in what a run leaves.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{publisher::PublishReport, verify::Kind};
 
+use super::{Situation, Witness};
 use crate::{
     fault::Lever,
     plan::Protocol,
     run::{Evidence, Life},
 };
 
-/// A moment of a run that is worth having been in.
-#[derive(Clone, Copy)]
-pub struct Situation {
-    /// What it is, in words.
-    pub name: &'static str,
-    /// Families of scenarios that meet it, any of them.
-    pub families: &'static [&'static str],
-    is_met: fn(&Evidence) -> bool,
-}
-
 /// Where the times of RTMP need an extended timestamp, and where they are negative for those who read them as signed.
 const EXTENDED_MS: u32 = 0x00FF_FFFF;
 const NEGATIVE_MS: u32 = 1 << 31;
 
-/// All of them, in the order they are listed.
-pub const SITUATIONS: [Situation; 29] = [
+/// All of them.
+pub(super) const SITUATIONS: [Situation; 29] = [
     Situation {
         name: "a stream is published again while a player stays",
         families: &["live", "churn", "leak"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             run.players.iter().any(|player| {
                 let epochs = player.received.iter().filter_map(|seen| Some(seen.stamp?.epoch));
                 let mut epochs: Vec<u32> = epochs.collect();
                 epochs.dedup();
                 epochs.len() > 1
             })
-        },
+        }),
     },
     Situation {
         name: "a publisher is refused because the name is taken",
         families: &["churn", "leak"],
-        is_met: |run| is_refused(run, "NetStream.Publish.BadName"),
+        witness: Witness::Evidence(|run| is_refused(run, "NetStream.Publish.BadName")),
     },
     Situation {
         name: "a publisher is refused because there are too many streams",
         families: &["exhaust", "leak"],
-        is_met: |run| is_refused(run, "NetStream.Publish.Denied"),
+        witness: Witness::Evidence(|run| is_refused(run, "NetStream.Publish.Denied")),
     },
     Situation {
         name: "two publishers of one name come within 10 ms",
         families: &["churn"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             let mut starts: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
             for publisher in &run.plan.publishers {
                 let plan = &publisher.plan;
@@ -61,161 +52,184 @@ pub const SITUATIONS: [Situation; 29] = [
                 starts.sort_unstable();
                 starts.windows(2).any(|pair| pair[1] - pair[0] <= 10)
             })
-        },
+        }),
     },
     Situation {
         name: "a player waits for its publisher",
         families: &["live"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             run.plan.players.iter().zip(&run.players).any(|(player, report)| {
                 let first = report.received.first();
                 let waited = Duration::from_millis(player.plan.start_ms + 2_000);
                 first.is_some_and(|first| first.at > waited)
             })
-        },
+        }),
     },
     Situation {
         name: "a player resynchronises at a keyframe after a gap",
         families: &["live", "slow", "lossy"],
-        is_met: |run| run.players.iter().any(|player| player.gaps > 0),
+        witness: Witness::Evidence(|run| run.players.iter().any(|player| player.gaps > 0)),
     },
     Situation {
         name: "a player over RTMP stalls, and goes on",
         families: &["live", "slow", "leak"],
-        is_met: |run| stalls_and_goes_on(run, Protocol::Rtmp),
+        witness: Witness::Evidence(|run| stalls_and_goes_on(run, Protocol::Rtmp)),
     },
     Situation {
         name: "a viewer over HTTP-FLV stalls, and goes on",
         families: &["live", "slow", "leak"],
-        is_met: |run| stalls_and_goes_on(run, Protocol::HttpFlv),
+        witness: Witness::Evidence(|run| stalls_and_goes_on(run, Protocol::HttpFlv)),
     },
     Situation {
         name: "a viewer is answered that nobody publishes",
         families: &["live", "churn", "leak"],
-        is_met: |run| run.players.iter().any(|player| player.end == "status 404"),
+        witness: Witness::Evidence(|run| {
+            run.players.iter().any(|player| player.end == "status 404")
+        }),
     },
     Situation {
         name: "a viewer is answered that there is no room",
         families: &["exhaust", "leak"],
-        is_met: |run| run.players.iter().any(|player| player.end == "status 503"),
+        witness: Witness::Evidence(|run| {
+            run.players.iter().any(|player| player.end == "status 503")
+        }),
     },
     Situation {
         name: "a publisher that falls silent is closed",
         families: &["churn"],
-        is_met: |run| run.publishers.iter().any(|p| is_there(p) && p.end == "closed by the server"),
+        witness: Witness::Evidence(|run| {
+            run.publishers.iter().any(|p| is_there(p) && p.end == "closed by the server")
+        }),
     },
     Situation {
         name: "a publisher is reset",
         families: &["churn", "leak"],
-        is_met: |run| pulled(run, "publisher", |lever| *lever == Lever::ResetConnections),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "publisher", |lever| *lever == Lever::ResetConnections)
+        }),
     },
     Situation {
         name: "a client vanishes into a black hole",
         families: &["close", "slow", "churn", "leak"],
-        is_met: |run| pulled(run, "", |lever| *lever == Lever::BlackHole(true)),
+        witness: Witness::Evidence(|run| pulled(run, "", |lever| *lever == Lever::BlackHole(true))),
     },
     Situation {
         name: "a player's host crashes",
         families: &["churn", "leak"],
-        is_met: |run| run.players.iter().any(|player| player.end == "crashed"),
+        witness: Witness::Evidence(|run| run.players.iter().any(|player| player.end == "crashed")),
     },
     Situation {
         name: "a NAT forgets a publisher's connection",
         families: &["churn"],
-        is_met: |run| pulled(run, "publisher", |lever| *lever == Lever::RebindNat),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "publisher", |lever| *lever == Lever::RebindNat)
+        }),
     },
     Situation {
         name: "the gateway is told to end while somebody publishes",
         families: &["stop", "leak"],
-        is_met: |run| ends_while_published(run, |lever| *lever == Lever::ShutDown),
+        witness: Witness::Evidence(|run| {
+            ends_while_published(run, |lever| *lever == Lever::ShutDown)
+        }),
     },
     Situation {
         name: "the gateway crashes while somebody publishes",
         families: &["stop", "leak"],
-        is_met: |run| ends_while_published(run, |lever| *lever == Lever::Crash),
+        witness: Witness::Evidence(|run| ends_while_published(run, |lever| *lever == Lever::Crash)),
     },
     Situation {
         name: "the gateway comes back and serves",
         families: &["stop", "leak"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             run.lives.len() > 1
                 && matches!(run.lives[0], Life::Crashed | Life::ToldToEnd { .. })
                 && run.publishers.last().is_some_and(|publisher| publisher.refused.is_none())
-        },
+        }),
     },
     Situation {
         name: "the gateway stands still for a while",
         families: &["stop"],
-        is_met: |run| pulled(run, "gateway", |lever| *lever == Lever::Frozen(true)),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "gateway", |lever| *lever == Lever::Frozen(true))
+        }),
     },
     Situation {
         name: "the gateway runs out of descriptors",
         families: &["exhaust"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             pulled(run, "gateway", |lever| matches!(lever, Lever::DescriptorLimit(Some(_))))
-        },
+        }),
     },
     Situation {
         name: "connections die before they are accepted",
         families: &["exhaust"],
-        is_met: |run| pulled(run, "gateway", |lever| matches!(lever, Lever::FailAccepts(1..))),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "gateway", |lever| matches!(lever, Lever::FailAccepts(1..)))
+        }),
     },
     Situation {
         name: "the wall clock is set back",
         families: &["clock"],
-        is_met: |run| pulled(run, "gateway", |lever| matches!(lever, Lever::StepWallClock(..0))),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "gateway", |lever| matches!(lever, Lever::StepWallClock(..0)))
+        }),
     },
     Situation {
         name: "reads and writes move a byte or so",
         families: &["segments"],
-        is_met: |run| pulled(run, "", |lever| matches!(lever, Lever::ShortIo(Some(_)))),
+        witness: Witness::Evidence(|run| {
+            pulled(run, "", |lever| matches!(lever, Lever::ShortIo(Some(_))))
+        }),
     },
     Situation {
         name: "what was lost is sent again after a timeout",
         families: &["lossy", "close", "slow"],
-        is_met: |run| run.host.as_ref().is_some_and(|host| !host.waits.is_empty()),
+        witness: Witness::Evidence(|run| {
+            run.host.as_ref().is_some_and(|host| !host.waits.is_empty())
+        }),
     },
     Situation {
         name: "bytes of the gateway's wait for a second and more",
         families: &["lossy", "slow"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             let unsent = run.host.iter().flat_map(|host| host.unsent.values());
             unsent.max().is_some_and(|longest| *longest >= Duration::from_secs(1))
-        },
+        }),
     },
     Situation {
         name: "a stream's times need extended timestamps",
         families: &["wrap"],
-        is_met: |run| has_sent(run, |before, after| before < EXTENDED_MS && EXTENDED_MS <= after),
+        witness: Witness::Evidence(|run| {
+            has_sent(run, |before, after| before < EXTENDED_MS && EXTENDED_MS <= after)
+        }),
     },
     Situation {
         name: "a stream's times pass 2^31",
         families: &["wrap"],
-        is_met: |run| has_sent(run, |before, after| before < NEGATIVE_MS && NEGATIVE_MS <= after),
+        witness: Witness::Evidence(|run| {
+            has_sent(run, |before, after| before < NEGATIVE_MS && NEGATIVE_MS <= after)
+        }),
     },
     Situation {
         name: "a stream's times begin again at 0",
         families: &["wrap"],
-        is_met: |run| has_sent(run, |before, after| before > after && before - after > NEGATIVE_MS),
+        witness: Witness::Evidence(|run| {
+            has_sent(run, |before, after| before > after && before - after > NEGATIVE_MS)
+        }),
     },
     Situation {
         name: "a stream has one track only",
         families: &["live"],
-        is_met: |run| {
+        witness: Witness::Evidence(|run| {
             let has = |kinds: &[Kind], publisher: &PublishReport| {
                 publisher.sent.iter().any(|sent| kinds.contains(&sent.kind))
             };
             run.publishers.iter().filter(|publisher| !publisher.sent.is_empty()).any(|publisher| {
                 has(&[Kind::Audio], publisher) != has(&[Kind::Keyframe, Kind::Inter], publisher)
             })
-        },
+        }),
     },
 ];
-
-/// Those that the run met, in order.
-pub fn met(run: &Evidence) -> impl Iterator<Item = &'static str> {
-    SITUATIONS.iter().filter(|situation| (situation.is_met)(run)).map(|situation| situation.name)
-}
 
 fn is_refused(run: &Evidence, code: &str) -> bool {
     run.publishers.iter().any(|publisher| publisher.refused.as_deref() == Some(code))
@@ -257,24 +271,4 @@ fn has_sent(run: &Evidence, is_it: impl Fn(u32, u32) -> bool) -> bool {
         let times: Vec<u32> = video.map(|sent| sent.timestamp_ms).collect();
         times.windows(2).any(|pair| is_it(pair[0], pair[1]))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::catalogue::CATALOGUE;
-
-    #[test]
-    fn each_has_its_name_and_families_that_there_are() {
-        let names: BTreeSet<_> = SITUATIONS.iter().map(|situation| situation.name).collect();
-        assert_eq!(names.len(), SITUATIONS.len());
-        for Situation { name, families, .. } in &SITUATIONS {
-            for family in *families {
-                let is_there = CATALOGUE.iter().any(|scenario| scenario.is_named(family));
-                assert!(is_there, "{name}: no family is called {family}");
-            }
-        }
-    }
 }
