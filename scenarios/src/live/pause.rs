@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// From one keyframe to the next.
 const GOP_MS: u64 = 2_000;
 
-/// A short pause, a long one, and one from one publish into the next.
+/// A short pause, one across a keyframe, a long one, and one from one publish into the next.
 pub const PAUSE: Scenario = Scenario {
     name: "live/pause",
     about: "players who pause receive nothing meanwhile, are told of publishers, and go on at once",
@@ -44,9 +44,13 @@ pub const PAUSE: Scenario = Scenario {
         plan.publisher("publisher-2", LinkConfig::lan(), second);
         // Within the second GOP, which begins a little after its time.
         let short_ms = GOP_MS + 200 + rng.below(500);
+        // Over the beginning of the third GOP, to where all since the pause began is still kept.
+        let to_third_ms = 2 * GOP_MS - 400 - rng.below(500);
+        let third_ms = 2 * GOP_MS + 400 + rng.below(500);
         let long_ms = 1_000 + rng.below(1_000);
         let pauses = [
             ("short", Stall { from_ms: short_ms, to_ms: short_ms + 300 + rng.below(700) }),
+            ("to-third", Stall { from_ms: to_third_ms, to_ms: third_ms }),
             ("long", Stall { from_ms: long_ms, to_ms: long_ms + rng.range(5_000..=6_000) }),
             ("across", Stall { from_ms: 9_500, to_ms: second_ms + rng.range(500..=1_500) }),
         ];
@@ -77,9 +81,12 @@ fn of_player(evidence: &Evidence, player: &Player, report: &PlayReport) -> Vec<V
     let answers = [("Pause.Notify", from), ("Unpause.Notify", to)].map(|(code, at)| {
         unless(told_at(code, at, at + SOON), || format!("{host} was not told {code} at {at:?}"))
     });
-    let comes = ["UnpublishNotify", "PublishNotify"].map(|code| {
-        let hears = host != "across" || told_at(code, from, to);
-        unless(hears, || format!("{host} was not told {code} in its pause"))
+    let [first, second] = &evidence.publishers[..] else { return Vec::new() };
+    let comes = [("UnpublishNotify", first.ended_at), ("PublishNotify", second.answered_at)];
+    let comes = comes.map(|(code, at)| {
+        let at = at.unwrap_or_default();
+        let hears = told_at(code, at.saturating_sub(SOON), at + SOON);
+        unless(hears, || format!("{host} was not told {code} at {at:?}"))
     });
     let media = |kind| matches!(kind, Kind::Keyframe | Kind::Inter | Kind::Audio);
     let mut received = report.received.iter().filter(|seen| media(seen.kind));
@@ -88,9 +95,9 @@ fn of_player(evidence: &Evidence, player: &Player, report: &PlayReport) -> Vec<V
     let first = received.find(|seen| seen.at >= to);
     let goes_on = first.is_some_and(|first| first.at < to + SOON);
     let goes_on = unless(goes_on, || format!("{host} went on with {first:?}, asked at {to:?}"));
-    // Who missed no keyframe missed nothing.
+    // Who missed no keyframe missed nothing; the end of a publish is no gap.
     let has_gaps = report.gaps > 0;
-    let gaps = unless(has_gaps == (host == "long") || host == "across", || {
+    let gaps = unless(has_gaps == matches!(&host[..], "to-third" | "long"), || {
         format!("{host} has {} gaps", report.gaps)
     });
     let is_whole = host != "short" || report.received.len() == sent(evidence);
