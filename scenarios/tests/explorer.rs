@@ -17,8 +17,9 @@ use rehearsal_scenarios::{
     catalogue,
     explorer::{
         program::Program,
-        record::{End, Record},
-        results, shrink,
+        record::{End, Job, Record},
+        results::{self, Results},
+        shrink,
     },
     fault::{Fault, Lever},
     fingerprint::Fingerprint,
@@ -80,6 +81,33 @@ fn shards_merge_to_what_one_sweep_finds() {
     let record = all.iter().find(|r| r.scenario == "live/republish" && r.seed == 9);
     let hash = format!("{:016x}", outcome.trace_hash());
     assert_eq!(record.and_then(|record| record.trace_hash.clone()), Some(hash));
+}
+
+#[test]
+fn a_merge_keeps_the_shortest_capsule_as_its_program_wrote_it() {
+    let record = |seed, events| {
+        let scenario = "live/republish".to_owned();
+        let job = Job { scenario, seed, plan: None, is_checked: true, twice: false };
+        Record { events, ..Record::broken_off(&job, End::Failed, "it broke", 1) }
+    };
+    let parts = [("a", vec![(1, 300), (2, 100), (3, 200)]), ("b", vec![(4, 90), (5, 50), (6, 50)])];
+    let folders = parts.map(|(name, runs)| {
+        let path = folder(&format!("merge-{name}"));
+        let program = Program { hash: format!("program {name}"), revision: None };
+        let mut results = Results::create(&path, program).expect("the folder takes it");
+        for (seed, events) in runs {
+            results.add(&record(seed, events)).expect("the folder takes it");
+        }
+        results.finish().expect("the folder takes it");
+        path
+    });
+    let program = Program { hash: "another program".to_owned(), revision: None };
+    let (count, groups) =
+        results::merge(&folders, &folders[0], program).expect("both are folders of results");
+    let group = groups.values().next().expect("both failed alike");
+    assert_eq!((count, groups.len(), group.runs, group.shortest.seed), (6, 1, 6, 5));
+    let capsule = Capsule::load(&group.capsule).expect("it is there");
+    assert_eq!((capsule.seed, capsule.program.as_str()), (5, "program b"));
 }
 
 #[test]

@@ -64,6 +64,22 @@ impl Results {
         let Some(fingerprint) = record.fingerprints.first() else { return Ok(false) };
         // Somebody may look while the sweep goes on.
         self.records.flush()?;
+        let scenario = catalogue::find(&record.scenario).expect("a record is of a scenario");
+        let (seed, hash, program) = (record.seed, record.trace_hash.clone(), self.program.clone());
+        self.group(record, fingerprint, || {
+            let (kind, what) = (fingerprint.clone(), &record.violations[0]);
+            Some(Capsule::of_seed(scenario, seed, kind, what, hash, &program))
+        })
+    }
+
+    /// Adds a record to its group; whether that is new. If it is the shortest, `capsule` gives its capsule, unless a shorter one
+    /// will come.
+    fn group(
+        &mut self,
+        record: &Record,
+        fingerprint: &Fingerprint,
+        capsule: impl FnOnce() -> Option<Capsule>,
+    ) -> io::Result<bool> {
         let known = self.groups.get_mut(fingerprint);
         let is_new = known.is_none();
         let is_shortest = match known {
@@ -75,10 +91,9 @@ impl Results {
         };
         if is_shortest {
             let path = capsule_path(&self.folder, fingerprint);
-            let scenario = catalogue::find(&record.scenario).expect("a record is of a scenario");
-            let (seed, hash) = (record.seed, record.trace_hash.clone());
-            let (kind, what) = (fingerprint.clone(), &record.violations[0]);
-            Capsule::of_seed(scenario, seed, kind, what, hash, &self.program).save(&path)?;
+            if let Some(capsule) = capsule() {
+                capsule.save(&path)?;
+            }
             let runs = self.groups.get(fingerprint).map_or(1, |group| group.runs);
             let group = Group { runs, shortest: record.clone(), capsule: path };
             self.groups.insert(fingerprint.clone(), group);
@@ -121,7 +136,8 @@ pub fn capsule_path(folder: &Path, fingerprint: &Fingerprint) -> PathBuf {
     folder.join(CAPSULES).join(format!("{}.json", fingerprint.file_stem()))
 }
 
-/// Makes one folder of several; all records are kept, and of each kind of failure the shortest capsule.
+/// Makes one folder of several; all records are kept, and of each kind of failure the shortest capsule, as it was written by the
+/// program that found it.
 ///
 /// # Errors
 /// Those of the file system, and what is no folder of results.
@@ -131,12 +147,44 @@ pub fn merge(
     program: Program,
 ) -> io::Result<(u64, BTreeMap<Fingerprint, Group>)> {
     // All are read before anything is written: one of them may be `into`.
-    let records = folders.iter().map(|folder| read(folder)).collect::<io::Result<Vec<_>>>()?;
+    let parts = folders.iter().map(|folder| Part::read(folder)).collect::<io::Result<Vec<_>>>()?;
     let mut results = Results::create(into, program)?;
     let mut count = 0;
-    for record in records.iter().flatten() {
-        results.add(record)?;
-        count += 1;
+    for Part { records, mut capsules } in parts {
+        for record in &records {
+            count += 1;
+            serde_json::to_writer(&mut results.records, record)?;
+            results.records.write_all(b"\n")?;
+            let Some(fingerprint) = record.fingerprints.first() else { continue };
+            // A folder has the capsule of its shortest run only.
+            let is_its = |capsule: &mut Capsule| {
+                capsule.scenario == record.scenario && capsule.seed == record.seed
+            };
+            let capsule = || capsules.get_mut(fingerprint)?.take_if(is_its);
+            results.group(record, fingerprint, capsule)?;
+        }
     }
     Ok((count, results.finish()?))
+}
+
+/// What one folder has.
+struct Part {
+    records: Vec<Record>,
+    /// By kind of failure.
+    capsules: BTreeMap<Fingerprint, Option<Capsule>>,
+}
+
+impl Part {
+    fn read(folder: &Path) -> io::Result<Self> {
+        let records = read(folder)?;
+        let mut capsules = BTreeMap::new();
+        for fingerprint in records.iter().filter_map(|record| record.fingerprints.first()) {
+            if !capsules.contains_key(fingerprint) {
+                let capsule = Capsule::load(&capsule_path(folder, fingerprint));
+                let capsule = capsule.map_err(|error| io::Error::other(error.to_string()))?;
+                capsules.insert(fingerprint.clone(), Some(capsule));
+            }
+        }
+        Ok(Self { records, capsules })
+    }
 }
