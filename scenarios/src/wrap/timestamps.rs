@@ -26,6 +26,8 @@ pub const TIMESTAMPS: Scenario = Scenario {
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/wrap");
         let mut plan = Plan::empty();
+        // Pictures of several chunks, each of which repeats an extended timestamp.
+        plan.config.rtmp.chunk_bytes = 1_000;
         for (stream, end) in ENDS {
             let host = |what: &str| format!("{what}-{}", stream.trim_start_matches("live/"));
             // Half of them have a picture at the very end.
