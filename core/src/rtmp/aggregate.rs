@@ -97,8 +97,9 @@ mod tests {
     use super::*;
 
     fn part(type_id: u8, time_ms: u32, body: &[u8]) -> Vec<u8> {
-        let time = time_ms.to_be_bytes();
-        let mut bytes = vec![type_id, 0, 0, body.len() as u8, time[1], time[2], time[3], time[0]];
+        let (time, size) = (time_ms.to_be_bytes(), (body.len() as u32).to_be_bytes());
+        let mut bytes =
+            vec![type_id, size[1], size[2], size[3], time[1], time[2], time[3], time[0]];
         bytes.extend([0, 0, 0]);
         bytes.extend(body);
         bytes.extend((HEADER_BYTES as u32 + body.len() as u32).to_be_bytes());
@@ -117,6 +118,18 @@ mod tests {
             parts.iter().map(|p| (p.type_id, p.timestamp_ms, &p.payload[..])).collect();
         assert_eq!(seen, [(8, 5_000, &b"a"[..]), (9, 5_040, b"video")]);
         assert!(parts.iter().all(|part| part.stream_id == 1));
+    }
+
+    #[test]
+    fn parts_are_of_any_size_and_the_last_one_needs_no_back_pointer() {
+        let long = vec![7; 0x01_0203];
+        let payload = [part(9, 0, &long), part(8, 0, b"")].concat();
+        for cut in 0..=BACK_POINTER_BYTES {
+            let payload = payload[..payload.len() - cut].to_vec();
+            let parts: Vec<_> = split(&aggregate(payload)).map(Result::unwrap).collect();
+            assert_eq!(parts.len(), 2);
+            assert!(parts[0].payload == long && parts[1].payload.is_empty());
+        }
     }
 
     #[test]

@@ -188,6 +188,13 @@ mod tests {
     }
 
     #[test]
+    fn a_command_in_amf3_may_lack_its_format_byte() {
+        let command = Command { name: "x".into(), transaction: 2.0, values: vec![Value::Null] };
+        let (_, body) = command.encode(Encoding::Amf0);
+        assert_eq!(Command::parse(&message(type_id::COMMAND_AMF3, body)), Ok(command));
+    }
+
+    #[test]
     fn arguments_in_amf3_are_read_as_amf0() {
         let command = Command {
             name: "publish".into(),

@@ -142,6 +142,12 @@ mod tests {
     fn other_data_is_passed_on_and_clearing_is_told_apart() {
         let cue = data(18, &["onCuePoint".into(), Object::new().with("name", "x").into()]);
         assert_eq!(parse(&cue), Ok(Data::Other(cue.payload.clone())));
+        // What is written anew because some of it was AMF3 keeps its kind.
+        let amf3 = Value::Amf3(crate::amf::amf3::Value::String("y".into()));
+        let object = || Object::new().with("name", "x").into();
+        let mixed = data(18, &["onCuePoint".into(), object(), amf3]);
+        let plain = data(18, &["onCuePoint".into(), object(), "y".into()]);
+        assert_eq!(parse(&mixed), Ok(Data::Other(plain.payload)));
         let clear = data(18, &["@clearDataFrame".into(), "onMetaData".into()]);
         assert_eq!(parse(&clear), Ok(Data::ClearMetadata));
     }

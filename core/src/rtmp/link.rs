@@ -88,11 +88,6 @@ impl Link {
         self.peer_received_bytes
     }
 
-    /// Size of the chunks that are sent.
-    pub fn chunk_bytes(&self) -> u32 {
-        self.writer.chunk_bytes()
-    }
-
     /// Consumes from the front of `input` until something for the session is there or the input is used up.
     ///
     /// # Errors

@@ -88,11 +88,6 @@ impl ChunkWriter {
         self.chunk_bytes = chunk_bytes;
     }
 
-    /// Chunk size in force.
-    pub fn chunk_bytes(&self) -> u32 {
-        self.chunk_bytes
-    }
-
     /// Appends `message` to `output` on `chunk_stream_id`, with the shortest header that every peer reads alike.
     pub fn write(&mut self, chunk_stream_id: u32, message: &Message, output: &mut Vec<u8>) {
         let length = message.payload.len() as u32;

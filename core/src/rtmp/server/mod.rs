@@ -214,11 +214,6 @@ impl ServerSession {
         }
     }
 
-    /// Chunk size of what is sent, for the owner's media.
-    pub fn chunk_bytes(&self) -> u32 {
-        self.link.chunk_bytes()
-    }
-
     /// Consumes from the front of `input` until there is an event or the input is used up.
     ///
     /// # Errors
