@@ -108,9 +108,37 @@ proptest! {
             }
             wire.extend(chunk);
         }
+        // Readers put up with an extended timestamp that is not repeated, but some players do not.
+        let mut writer = ChunkWriter::default();
+        writer.set_chunk_bytes(chunk_bytes as u32);
+        let mut written = Vec::new();
+        writer.write(7, &message, &mut written);
+        prop_assert_eq!(&wire, &written);
         let mut control = Vec::new();
         ChunkWriter::default().write(2, &set_chunk_size(chunk_bytes as u32), &mut control);
         let whole = [control, wire].concat();
         prop_assert_eq!(read_cut(&whole, &[1]), Ok(vec![message]));
+    }
+}
+
+#[test]
+fn a_message_is_written_as_the_specification_has_it() {
+    let payload = Bytes::from_static(b"abcde");
+    let message = Message { type_id: 8, stream_id: 1, timestamp_ms: 0x0102_0304, payload };
+    for (chunk_stream, first, further) in [
+        (63, vec![63], vec![0xc0 | 63]),
+        (64, vec![0, 0], vec![0xc0, 0]),
+        (319, vec![0, 255], vec![0xc0, 255]),
+        (320, vec![1, 0, 1], vec![0xc1, 0, 1]),
+        (65_599, vec![1, 255, 255], vec![0xc1, 255, 255]),
+    ] {
+        let mut writer = ChunkWriter::default();
+        writer.set_chunk_bytes(3);
+        let mut wire = Vec::new();
+        writer.write(chunk_stream, &message, &mut wire);
+        let time = [1, 2, 3, 4];
+        let header = [0xff, 0xff, 0xff, 0, 0, 5, 8, 1, 0, 0, 0];
+        let expected = [&first[..], &header, &time, b"abc", &further, &time, b"de"].concat();
+        assert_eq!(wire, expected, "chunk stream {chunk_stream}");
     }
 }

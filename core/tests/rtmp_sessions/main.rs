@@ -266,6 +266,22 @@ fn every_call_is_answered_with_its_transaction() {
 }
 
 #[test]
+fn a_second_connect_changes_nothing_and_answers_are_not_answered() {
+    use rehearsal_core::amf::{Object, Value};
+    let (mut server, mut link) = connected();
+    let object = Object::new().with("app", "elsewhere");
+    let again = command("connect", 7.0, &[object.into()]);
+    let replies = call(&mut server, &mut link, 0, again).unwrap();
+    assert_eq!(replies, [command("_result", 7.0, &[Value::Null, Value::Null])]);
+    for name in ["_result", "_error", "onStatus"] {
+        let sent = command(name, 8.0, &[Value::Null]);
+        assert_eq!(call(&mut server, &mut link, 0, sent), Ok(vec![]), "{name}");
+    }
+    let publish = command("createStream", 9.0, &[Value::Null]);
+    assert_eq!(call(&mut server, &mut link, 0, publish).unwrap()[0].name, "_result");
+}
+
+#[test]
 fn message_streams_are_numbered_from_one_limited_and_reused() {
     use rehearsal_core::amf::Value;
     let (mut server, mut link) = connected();

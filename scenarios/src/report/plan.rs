@@ -1,4 +1,4 @@
-//! A plan in short: who does what from when to when, and which faults there are.
+//! A plan in short: who does what from when to when, and which faults and fault points there are.
 
 use maud::{Markup, html};
 
@@ -26,7 +26,7 @@ pub(super) fn section(plan: &Plan) -> Markup {
             summary {
                 "Plan: " (plan.publishers.len()) " publishers, " (plan.players.len()) " players, "
                 (plan.raw_clients.len()) " raw clients, " (plan.crowds.len()) " crowds, "
-                (plan.faults.len()) " faults"
+                (plan.faults.len()) " faults, " (plan.fault_points.len()) " fault points"
             }
             @if clients > 0 {
                 div.scroll { table {
@@ -67,6 +67,16 @@ pub(super) fn section(plan: &Plan) -> Markup {
                 @if plan.faults.len() > FAULTS_MAX {
                     p.note { "And " (plan.faults.len() - FAULTS_MAX) " more faults." }
                 }
+            }
+            @if !plan.fault_points.is_empty() {
+                div.scroll { table {
+                    thead { tr { th { "fault point of the gateway" } th { "fires, of the times it is come to" } } }
+                    tbody {
+                        @for (name, ppm) in &plan.fault_points {
+                            tr { th scope="row" { (name) } td { (f64::from(*ppm) / 10_000.0) " %" } }
+                        }
+                    }
+                } }
             }
         }
     }

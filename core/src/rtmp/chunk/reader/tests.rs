@@ -206,6 +206,33 @@ fn unfinished_messages_together_stay_below_the_limit() {
     assert!(refused && reader.pending_bytes <= LIMITS.message_bytes);
 }
 
+/// What becomes of a message of each length, on chunk streams 4 and 5, whose chunks alternate: the limit is 300 bytes.
+fn alternating(lengths: [u8; 2]) -> Result<usize, ChunkError> {
+    let mut reader = ChunkReader::new(ChunkLimits { message_bytes: 300, ..LIMITS });
+    let mut input = Vec::new();
+    for (id, length) in [4, 5].into_iter().zip(lengths) {
+        input.extend([id, 0, 0, 0, 0, 0, length, 8, 1, 0, 0, 0]);
+        input.extend(vec![7; usize::from(length.min(128))]);
+    }
+    for (id, length) in [4, 5].into_iter().zip(lengths) {
+        input.push(0xc0 | id);
+        input.extend(vec![7; usize::from(length - 128)]);
+    }
+    let (mut rest, mut messages) = (&input[..], 0);
+    while reader.handle_input(&mut rest)?.is_some() {
+        messages += 1;
+    }
+    Ok(messages)
+}
+
+#[test]
+fn what_is_unfinished_may_be_as_much_as_the_limit_and_no_more() {
+    let too_long = |length, pending| ChunkError::MessageTooLong { length, pending, limit: 300 };
+    assert_eq!(alternating([172, 172]), Ok(2));
+    assert_eq!(alternating([172, 173]), Err(too_long(173, 128)), "it cannot become whole");
+    assert_eq!(alternating([173, 172]), Err(too_long(173, 128)), "with what the other has");
+}
+
 #[test]
 fn a_header_that_is_repeated_inside_its_message_is_a_continuation() {
     for again in [vec![0x44, 0, 0, 9, 0, 0, 200, 8], vec![0x84, 0, 0, 9]] {
