@@ -550,3 +550,41 @@ fn a_paused_player_hears_of_epochs_and_gets_no_frames() {
     let (frames, _) = stage.take(&mut player, 2_960);
     assert_eq!((frames[0].kind, frames.len()), (Keyframe, 10));
 }
+
+#[test]
+fn who_resumes_goes_on_where_it_stopped_when_no_keyframe_is_left_and_at_the_newest_audio() {
+    let mut stage = Stage::new(LiveLimits { gop: Duration::from_secs(1), ..LIMITS });
+    stage.key(0);
+    let mut player = stage.subscribe(0);
+    stage.take(&mut player, 0);
+    (1..=20).for_each(|index| stage.inter(index * 40));
+    stage.take(&mut player, 800);
+    // The keyframe goes, and not yet what comes next for who has had it.
+    (21..=30).for_each(|index| stage.inter(index * 40));
+    player.resume(stage.at(1_200));
+    assert_eq!(stage.take(&mut player, 1_200).0.len(), 10);
+
+    let mut stage = Stage::new(LIMITS);
+    stage.audio(0);
+    let mut player = stage.subscribe(0);
+    stage.take(&mut player, 0);
+    (1..=100).for_each(|index| stage.audio(index * 20));
+    player.resume(stage.at(2_000));
+    assert_eq!(seen(&stage.take(&mut player, 2_000).0), [(Audio, 2_000)]);
+}
+
+#[test]
+fn a_panic_of_one_reader_leaves_the_stream_to_the_others() {
+    let mut stage = Stage::new(LIMITS);
+    let (mut one, mut other) = (stage.subscribe(0), stage.subscribe(0));
+    for player in [&mut one, &mut other] {
+        stage.take(player, 0);
+    }
+    stage.key(10);
+    let now = stage.at(10);
+    let broken = std::panic::AssertUnwindSafe(|| one.take(now, |_| panic!("in its reader")));
+    assert!(std::panic::catch_unwind(broken).is_err());
+    drop(one);
+    stage.inter(20);
+    assert_eq!(seen(&stage.take(&mut other, 20).0), [(Keyframe, 10), (Inter, 20)]);
+}

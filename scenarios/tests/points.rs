@@ -41,19 +41,24 @@ fn names<'t>(text: &'t str, macro_name: &str) -> impl Iterator<Item = &'t str> {
 
 #[test]
 fn the_catalogue_has_each_point_of_the_gateway_once() {
-    let mut found = Vec::new();
+    let (mut moments, mut fault_points) = (Vec::new(), Vec::new());
     for path in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")) {
         // It has the macros themselves, with examples.
         if path.file_name().is_some_and(|name| name == "points.rs") {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a file of the source");
-        found.extend(names(&text, "sometimes").map(str::to_owned));
-        found.extend(names(&text, "fault_point").map(str::to_owned));
+        moments.extend(names(&text, "sometimes").map(str::to_owned));
+        fault_points.extend(names(&text, "fault_point").map(str::to_owned));
     }
-    let distinct: BTreeSet<_> = found.iter().map(String::as_str).collect();
-    assert_eq!(distinct.len(), found.len(), "a name is one place's: {found:?}");
-    assert_eq!(distinct, situations::points().collect());
+    // A name is one place's.
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(moments), sorted(situations::moments().map(str::to_owned).collect()));
+    let listed = situations::fault_points().map(str::to_owned).collect();
+    assert_eq!(sorted(fault_points), sorted(listed));
 }
 
 fn scenario(name: &str) -> &'static Scenario {
@@ -114,6 +119,11 @@ fn a_point_that_the_gateway_does_not_have_is_refused() {
     let outcome = run::run_plan(scenario, 1, &plan, true, &Watch::default());
     let what = outcome.violations.first().map(ToString::to_string).unwrap_or_default();
     assert!(what.contains("no fault point is called \"a delivery sings\""), "{what}");
+
+    // A moment is none.
+    let of_moment = BTreeMap::from([("an aggregate is taken apart".to_owned(), 1)]);
+    let plan = Plan { fault_points: of_moment, ..(scenario.plan)(1) };
+    assert!(situations::has_points_of(&plan).is_err());
 
     let regression = include_str!("../regressions/late-for-the-end-of-audio.json");
     let renamed = Capsule::parse(&regression.replace(IS_LATE, "a delivery sings"));

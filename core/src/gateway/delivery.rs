@@ -168,7 +168,8 @@ impl Delivery {
         if std::mem::take(&mut self.resubscribed) {
             changed.set(None);
         }
-        if fault_point!("a delivery lets others go first") {
+        // Who stalls has a deadline, which nobody else may hold up.
+        if self.stalled_since.is_none() && fault_point!("a delivery lets others go first") {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -244,10 +245,12 @@ impl Delivery {
             let taken = match self.paused {
                 true => subscriber.watch(now),
                 false => subscriber.take(now, |frame| {
+                    let is_header = frame.kind.is_header();
                     outbox.push_frame(frame, stream_id);
-                    outbox.len() < BATCH_FRAMES
-                        && outbox.queued_bytes() < limit
-                        && !fault_point!("a delivery takes one frame and no more")
+                    // Headers are not given without what they are for.
+                    let is_enough =
+                        !is_header && fault_point!("a delivery takes one frame and no more");
+                    outbox.len() < BATCH_FRAMES && outbox.queued_bytes() < limit && !is_enough
                 }),
             };
             match taken {

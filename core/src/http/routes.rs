@@ -93,13 +93,16 @@ impl<E: Env> hyper::service::Service<Request<Incoming>> for Service<E> {
     }
 }
 
-/// Length of the head of `request` as it is mostly written: RFC 9112, 3 and 5, without more spaces than are needed.
+/// Length of the head of `request` as it is mostly written (RFC 9112, 3 and 5): CR and LF after each line, one space after each colon.
 ///
 /// hyper refuses a head that is incomplete in a full buffer. One whose end comes with the bytes that fill it passes, although it is too
 /// long, and so how it was cut into segments would make a difference.
 fn head_bytes(request: &Request<Incoming>) -> usize {
     let uri = request.uri();
-    let target_bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let path_bytes = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let scheme_bytes = uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len());
+    let authority_bytes = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let target_bytes = scheme_bytes + authority_bytes + path_bytes;
     let request_line_bytes =
         request.method().as_str().len() + target_bytes + "  HTTP/1.1\r\n".len();
     let fields = request.headers().iter();

@@ -57,6 +57,11 @@ impl FrameKind {
         }
     }
 
+    /// True for what a decoder must have seen before media.
+    pub fn is_header(self) -> bool {
+        matches!(self, Self::Metadata | Self::AudioHeader | Self::VideoHeader)
+    }
+
     /// True for key and inter frames.
     pub fn is_picture(self) -> bool {
         matches!(self, Self::Keyframe | Self::Inter)

@@ -159,9 +159,6 @@ impl Outbox {
     /// Drops the frames that `unwanted` picks, except one that is half written; gives how many.
     pub fn drop_frames(&mut self, mut unwanted: impl FnMut(&Frame) -> bool) -> u64 {
         let mut half_written = self.written > 0;
-        if half_written && matches!(self.items.front(), Some(Item::Frame(_))) {
-            sometimes!("frames are dropped behind one that is half written");
-        }
         let mut dropped = 0;
         let frame_bytes = &mut self.frame_bytes;
         self.items.retain(|item| {
@@ -175,6 +172,9 @@ impl Outbox {
                 _ => true,
             }
         });
+        if dropped > 0 && self.written > 0 && matches!(self.items.front(), Some(Item::Frame(_))) {
+            sometimes!("frames are dropped behind one that is half written");
+        }
         dropped
     }
 

@@ -125,13 +125,15 @@ impl Ring {
         &self.headers
     }
 
-    /// Position of the newest frame; of the next one when none is held.
-    pub(super) fn newest(&self) -> u64 {
-        self.end().saturating_sub(1).max(self.start)
+    /// Where somebody who would get `next` and is behind goes on: at the last keyframe; in a stream without pictures at the newest
+    /// frame, which may be the last one. Nothing when there is nothing better than to go on.
+    pub(super) fn resync(&self, next: u64) -> Option<u64> {
+        let newest = self.end().saturating_sub(1).max(self.start);
+        let target = if self.has_no_picture() { newest } else { self.entry() };
+        (target > next && target < self.end()).then_some(target)
     }
 
-    /// Where somebody who joins starts, and who has fallen behind in pictures: at the last keyframe, or with the next frame when
-    /// there is none.
+    /// Where somebody who joins starts: at the last keyframe, or with the next frame when there is none.
     pub(super) fn entry(&self) -> u64 {
         self.last_keyframe.unwrap_or_else(|| self.end())
     }

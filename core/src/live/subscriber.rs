@@ -130,29 +130,33 @@ impl Subscriber {
         frame.arrived_at.max(self.since) + self.registry.limits().lag_close
     }
 
-    /// Goes on after a pause: at the last keyframe if it has not been given yet, or else where it stopped.
+    /// Goes on after a pause: at the last keyframe, or the newest frame of a stream without pictures, if it has not been given yet;
+    /// or else where it stopped.
     pub fn resume(&mut self, now: Instant) {
         self.since = now;
         let stream = Arc::clone(&self.stream);
         let ring = stream.ring();
-        if ring.live && self.state == State::Reading(ring.epoch) && ring.entry() > self.next {
-            self.enter(ring.entry());
+        if ring.live
+            && self.state == State::Reading(ring.epoch)
+            && let Some(target) = ring.resync(self.next)
+        {
+            self.enter(target);
         }
     }
 
     /// As [`Self::take`] during a pause: frames are passed over, epochs come and go.
     pub fn watch(&mut self, now: Instant) -> Taken {
-        let over = {
+        let (newest, live) = {
             let ring = self.stream.ring();
-            !ring.live && self.state == State::Reading(ring.epoch)
+            (ring.epoch, ring.live)
         };
-        if over {
-            self.state = State::Waiting(self.stream.epoch());
-            return Taken::Ended;
-        }
         match self.state {
-            State::Reading(epoch) if epoch == self.stream.epoch() => Taken::Nothing,
-            _ => self.take(now, |_| false),
+            State::Reading(epoch) if epoch != newest || !live => {
+                self.state = State::Waiting(epoch);
+                Taken::Ended
+            }
+            State::Reading(_) => Taken::Nothing,
+            State::Waiting(_) => self.take(now, |_| false),
         }
     }
 
@@ -228,24 +232,20 @@ impl Subscriber {
             });
             waited > limits.lag_resync || ring.bytes_from(self.next) > limits.lag_resync_bytes
         };
-        // With pictures but no later keyframe there is nothing better than to go on; without pictures there is the newest frame,
-        // which may be the last one.
-        let target = if ring.has_no_picture() { ring.newest() } else { ring.entry() };
-        let better = target > self.next && target < ring.end();
-        let target = match (overrun, better) {
-            (true, false) => {
+        let target = match (overrun, ring.resync(self.next)) {
+            (true, None) => {
                 sometimes!("a subscriber is overrun where no keyframe is left");
                 ring.start()
             }
-            (true, true) => {
+            (true, Some(target)) => {
                 sometimes!("a subscriber is overrun and goes on at an entry");
                 target
             }
-            (false, true) if late() || fault_point!("a subscriber is taken to be late") => {
+            (false, Some(target)) if late() || fault_point!("a subscriber is taken to be late") => {
                 sometimes!("a subscriber that is late goes on at an entry");
                 target
             }
-            _ => return false,
+            (false, _) => return false,
         };
         self.skipped_frames += target - self.next;
         self.resyncs += 1;

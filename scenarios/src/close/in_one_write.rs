@@ -59,11 +59,10 @@ pub const IN_ONE_WRITE: Scenario = Scenario {
         let [waits, writes] = reports[..] else {
             return unless(false, || "not all could connect".to_owned()).into_iter().collect();
         };
-        // The headers come again before the first frame.
         let expected = media().count();
         let [waits, writes] = [waits, writes].map(|report| Received::parse(&report.received));
         let has_all = waits.as_ref().is_ok_and(|seen| seen.media == expected);
-        let has_none = writes.as_ref().is_ok_and(|seen| seen.media == 0);
+        let has_none = writes.as_ref().is_ok_and(|seen| seen.media == 0 && seen.replies == 3);
         let all = unless(has_all, || format!("who waited has {waits:?}, and not {expected} media"));
         let none = unless(has_none, || format!("who came into it has {writes:?}"));
         all.into_iter().chain(none).collect()

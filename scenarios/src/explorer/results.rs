@@ -180,9 +180,11 @@ impl Part {
         let mut capsules = BTreeMap::new();
         for fingerprint in records.iter().filter_map(|record| record.fingerprints.first()) {
             if !capsules.contains_key(fingerprint) {
-                let capsule = Capsule::load(&capsule_path(folder, fingerprint));
+                let path = capsule_path(folder, fingerprint);
+                // A sweep that was killed may have told of a run and not of its capsule.
+                let capsule = path.exists().then(|| Capsule::load(&path)).transpose();
                 let capsule = capsule.map_err(|error| io::Error::other(error.to_string()))?;
-                capsules.insert(fingerprint.clone(), Some(capsule));
+                capsules.insert(fingerprint.clone(), capsule);
             }
         }
         Ok(Self { records, capsules })

@@ -113,6 +113,7 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
         }
         for index in 0..self.best.players.len() {
             self.try_change(|plan| plan.players[index].plan.stall = None);
+            self.try_change(|plan| plan.players[index].plan.pause = None);
         }
         self.try_change(|plan| plan.terms.twin_within_ms = None);
         for index in 0..self.best.publishers.len() {

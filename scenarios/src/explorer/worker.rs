@@ -142,14 +142,22 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs,
+        os::unix::fs::PermissionsExt,
+        sync::{Mutex, PoisonError},
+    };
 
     use tokio::runtime::Builder;
 
     use super::*;
 
+    /// A program cannot be started while another test's process, which is being started, has it open to be written.
+    static STARTS: Mutex<()> = Mutex::new(());
+
     /// Has two jobs carried out, one after the other, by a program whose text for `sh` is `does`.
     fn done_by(name: &str, does: &str) -> [Record; 2] {
+        let _alone = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
         let program =
             std::env::temp_dir().join(format!("rehearse-worker-{name}-{}", std::process::id()));
         fs::write(&program, format!("#!/bin/sh\n{does}\n")).expect("the folder takes it");

@@ -71,9 +71,13 @@ pub const PAUSE: Scenario = Scenario {
 };
 
 fn of_player(evidence: &Evidence, player: &Player, report: &PlayReport) -> Vec<Violation> {
-    let Some(Stall { from_ms, to_ms }) = player.plan.pause else { return Vec::new() };
-    let [from, to] = [from_ms, to_ms].map(Duration::from_millis);
     let host = &player.host;
+    let Some(Stall { from_ms, to_ms }) = player.plan.pause else {
+        let (has, all) = (report.received.len(), sent(evidence));
+        let lacks = unless(has == all, || format!("{host} has {has} messages of {all}"));
+        return lacks.into_iter().collect();
+    };
+    let [from, to] = [from_ms, to_ms].map(Duration::from_millis);
     let told_at = |code: &str, from: Duration, to: Duration| {
         let mut told = report.statuses.iter();
         told.any(|(at, status)| status.ends_with(code) && (from..to).contains(at))

@@ -146,7 +146,8 @@ fn released(evidence: &Evidence, publisher: &Publisher, report: &PublishReport) 
             // Who closes in order ends when all that it sent has arrived, which may take its line long.
             let is_orderly = publisher.plan.leave == Leave::Orderly;
             let arrived = report.ended_at.filter(|_| is_orderly).unwrap_or_default();
-            due(last.max(Duration::from_millis(sent_ms)).max(arrived), silence + plan.slack())
+            let over = due(last.max(Duration::from_millis(sent_ms)), silence + plan.slack());
+            over.max(arrived + plan.slack())
         }
         false if publisher.plan.leave == Leave::Silent => due(last, silence + plan.slack()),
         false => due(last, plan.slack()),

@@ -29,7 +29,7 @@ enum Witness {
 
 /// All of them, in the order they are listed.
 pub fn all() -> impl Iterator<Item = &'static Situation> {
-    seen::SITUATIONS.iter().chain(&told::SITUATIONS)
+    seen::SITUATIONS.iter().chain(&told::MOMENTS).chain(&told::FAULT_POINTS)
 }
 
 /// Those that scenarios of the families of `names` are there to meet.
@@ -51,15 +51,20 @@ pub fn met(run: &Evidence) -> impl Iterator<Item = &'static str> {
     all().filter(is_met).map(|situation| situation.name)
 }
 
-/// Names of the points that the gateway has.
-pub fn points() -> impl Iterator<Item = &'static str> {
-    told::SITUATIONS.iter().map(|situation| situation.name)
+/// Names of the gateway's moments.
+pub fn moments() -> impl Iterator<Item = &'static str> {
+    told::MOMENTS.iter().map(|situation| situation.name)
+}
+
+/// Names of the gateway's fault points.
+pub fn fault_points() -> impl Iterator<Item = &'static str> {
+    told::FAULT_POINTS.iter().map(|situation| situation.name)
 }
 
 /// # Errors
 /// A fault point of `plan` is none of the gateway's.
 pub fn has_points_of(plan: &Plan) -> Result<(), String> {
-    let unknown = plan.fault_points.keys().find(|name| !points().any(|point| point == *name));
+    let unknown = plan.fault_points.keys().find(|name| !fault_points().any(|point| point == *name));
     unknown.map_or(Ok(()), |name| {
         Err(format!(
             "no fault point is called {name:?}; scenarios/src/situations/told.rs has them all"

@@ -9,8 +9,8 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
     Situation { name, families, witness: Witness::Gateway }
 }
 
-/// Each point of the gateway, moments first.
-pub(super) const SITUATIONS: [Situation; 25] = [
+/// Each moment of the gateway.
+pub(super) const MOMENTS: [Situation; 20] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -40,6 +40,10 @@ pub(super) const SITUATIONS: [Situation; 25] = [
     told("a message is aborted before it is whole", &["leak", "fuzz"]),
     told("an aggregate is taken apart", &["fuzz"]),
     told("a peer is closed because it has not answered a ping", &["stall", "churn", "leak"]),
+];
+
+/// Each fault point of the gateway; met when it fires.
+pub(super) const FAULT_POINTS: [Situation; 5] = [
     told("a delivery lets others go first", DRAWN),
     told("a delivery takes one frame and no more", DRAWN),
     told("an RTMP connection lets others go first", DRAWN),

@@ -326,7 +326,7 @@ fn a_head_that_is_too_long_is_refused_however_it_comes() {
     // What comes while somebody is waited for is read at once afterwards.
     let before = "GET /live/nobody.flv HTTP/1.1\r\nHost: x\r\n\r\n";
     for (excess_bytes, status) in [(0, "404"), (1, "431"), (limit_bytes - 3_000, "431")] {
-        let start = "GET /x HTTP/1.1\r\nHost: x\r\nX: ";
+        let start = "GET http://x/x HTTP/1.1\r\nHost: x\r\nX: ";
         let long = "y".repeat(limit_bytes + excess_bytes - start.len() - 4);
         let requests = format!("{before}{start}{long}\r\n\r\n");
         let answers = [requests.len(), requests.len() - 2, 9_000, 700].map(|length| {
