@@ -2,7 +2,7 @@
 //! that is allowed but rare is made to happen.
 //!
 //! Without the feature `points`, which no shipped gateway has, nothing of them is compiled: a moment is nothing, and a fault point
-//! is `false`. With it, whoever runs the gateway on this thread may [`watch`] them; nobody does so by default.
+//! is `false`. With it, whoever runs the gateway on this thread may watch them (`watch`); nobody does so by default.
 //!
 //! A name is a whole sentence, the only one of its kind, and stands in the catalogue of situations in `rehearsal-scenarios`.
 

@@ -72,7 +72,7 @@ pub struct Record {
     pub trace_hash: Option<String>,
     /// Whether it was run twice.
     pub twice: bool,
-    /// Names of the [situations](situations::SITUATIONS) that it met.
+    /// Names of the [situations](situations::all) that it met.
     pub situations: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Situations that a sweep has to meet: what never happened was not tested, however many runs passed.
 //!
-//! Most are [seen](seen) in what a run leaves. Others nobody outside of the gateway can tell: it [tells](told) of them itself, by
+//! Most are seen in what a run leaves. Others nobody outside of the gateway can tell: it tells of them itself, by
 //! `sometimes!`, and of the fault points that fire in it. Each is of some families, whose scenarios meet it.
 
 mod seen;

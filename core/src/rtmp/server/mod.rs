@@ -1,7 +1,6 @@
 //! The server's side of a connection, as a state machine.
 //!
-//! [`ServerSession`] in four groups:
-//! - getters: [`chunk_bytes`](ServerSession::chunk_bytes);
+//! [`ServerSession`] in three groups:
 //! - input: [`handle_input`](ServerSession::handle_input), [`handle_timeout`](ServerSession::handle_timeout);
 //! - what the owner decided: [`accept_connect`](ServerSession::accept_connect),
 //!   [`accept_publish`](ServerSession::accept_publish), [`accept_play`](ServerSession::accept_play),
