@@ -143,9 +143,8 @@ fn released(evidence: &Evidence, publisher: &Publisher, report: &PublishReport) 
         // Nobody knows what of it arrived.
         true => {
             let sent_ms = publisher.plan.start_ms + publisher.plan.duration_ms;
-            // Who closes in order ends when all that it sent has arrived, which may take its line long.
-            let is_orderly = publisher.plan.leave == Leave::Orderly;
-            let arrived = report.ended_at.filter(|_| is_orderly).unwrap_or_default();
+            // It ends when all that it sent has arrived, or the gateway has closed it: that may take its line long.
+            let arrived = report.ended_at.unwrap_or_default();
             let over = due(last.max(Duration::from_millis(sent_ms)), silence + plan.slack());
             over.max(arrived + plan.slack())
         }
