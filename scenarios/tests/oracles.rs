@@ -535,8 +535,6 @@ fn the_memory_bound_is_of_the_size_of_what_is_held() {
     let small = [
         "fuzz",
         "swarm",
-        // Who pauses holds nothing, while the bound allows it a batch of frames.
-        "live/pause",
         "leak/abandoned-handshake",
         "leak/bad-input",
         "leak/republish",

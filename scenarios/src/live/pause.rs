@@ -36,6 +36,8 @@ pub const PAUSE: Scenario = Scenario {
         let mut plan = Plan::empty();
         // Kept for a shorter time than the long pause takes.
         plan.config.live.keep_ms = 3_000;
+        // Little is on its way to who pauses, so that the bound on memory is near to what is held.
+        plan.config.live.in_flight_bytes = 1 << 13;
         let media = MediaPlan { header_every_gops: 2, ..MediaPlan::default() };
         let second_ms = 10_000 + rng.range(1_200..=2_000);
         plan.publisher("publisher-1", LinkConfig::lan(), publish(10_000, media.clone()));
