@@ -50,6 +50,14 @@ pub fn opening_until(name: &str, stream: &str, count: usize) -> Vec<u8> {
     [handshake(), link.poll_output()].concat()
 }
 
+/// A call on a message stream.
+pub fn call(name: &str, stream_id: u32, values: Vec<Value>) -> Vec<u8> {
+    let mut link = link();
+    let command = Command { name: name.into(), transaction: 9.0, values };
+    link.send_command(stream_id, &command, Encoding::Amf0);
+    link.poll_output()
+}
+
 /// Calls that want an answer each and change nothing.
 pub fn pointless_calls(count: u32) -> Vec<u8> {
     let mut link = link();

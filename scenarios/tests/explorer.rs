@@ -86,8 +86,7 @@ fn shards_merge_to_what_one_sweep_finds() {
 #[test]
 fn a_merge_keeps_the_shortest_capsule_as_its_program_wrote_it() {
     let record = |seed, events| {
-        let scenario = "live/republish".to_owned();
-        let job = Job { scenario, seed, plan: None, is_checked: true, twice: false };
+        let job = Job::of_seed("live/republish", seed);
         Record { events, ..Record::broken_off(&job, End::Failed, "it broke", 1) }
     };
     let parts = [("a", vec![(1, 300), (2, 100), (3, 200)]), ("b", vec![(4, 90), (5, 50), (6, 50)])];

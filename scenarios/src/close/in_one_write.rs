@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use rehearsal_core::{
     amf::Value,
-    rtmp::{
-        command::{Command, Encoding},
-        message::{Message, type_id},
-    },
+    rtmp::message::{Message, type_id},
 };
 use rehearsal_sim::{
     LinkConfig, Rng,
@@ -22,11 +19,12 @@ use crate::{
     catalogue::Scenario,
     live::unless,
     plan::Listener,
-    wire::{Received, link, opening, opening_until},
+    wire::{Received, call, link, opening, opening_until},
 };
 
 /// How much is published: with the calls around it, it fits into one segment, which one read takes.
 const LASTS: Duration = Duration::from_millis(80);
+
 /// Publish, media, play on another stream of the same connection, and the end of the publish, without waiting for an answer.
 pub const IN_ONE_WRITE: Scenario = Scenario {
     name: "close/in-one-write",
@@ -85,18 +83,13 @@ fn media() -> impl Iterator<Item = Message> {
 
 fn whole_publish() -> Vec<u8> {
     let mut link = link();
-    let mut call = |stream_id, name: &str, values| {
-        let command = Command { name: name.into(), transaction: 4.0, values };
-        link.send_command(stream_id, &command, Encoding::Amf0);
-    };
-    call(0, "createStream", vec![Value::Null]);
-    call(1, "publish", vec![Value::Null, "brief".into()]);
     media().for_each(|message| link.send_message(6, &message));
-    let mut call = |stream_id, name: &str, values| {
-        let command = Command { name: name.into(), transaction: 5.0, values };
-        link.send_command(stream_id, &command, Encoding::Amf0);
-    };
-    call(2, "play", vec![Value::Null, "brief".into()]);
-    call(0, "deleteStream", vec![Value::Null, 1.0.into()]);
-    link.poll_output()
+    [
+        call("createStream", 0, vec![Value::Null]),
+        call("publish", 1, vec![Value::Null, "brief".into()]),
+        link.poll_output(),
+        call("play", 2, vec![Value::Null, "brief".into()]),
+        call("deleteStream", 0, vec![Value::Null, 1.0.into()]),
+    ]
+    .concat()
 }

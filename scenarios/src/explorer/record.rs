@@ -30,6 +30,13 @@ pub struct Job {
     pub twice: bool,
 }
 
+impl Job {
+    /// What the scenario called `scenario` makes of `seed`, run once.
+    pub fn of_seed(scenario: &str, seed: u64) -> Self {
+        Self { scenario: scenario.to_owned(), seed, plan: None, is_checked: true, twice: false }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -90,11 +90,8 @@ impl Sweep {
         });
         let mine = (0_u64..).zip(runs).filter(move |(run, _)| shard.has(*run));
         mine.map(|(_, (scenario, seed))| Job {
-            scenario: scenario.name.to_owned(),
-            seed,
-            plan: None,
-            is_checked: true,
             twice: xxh3_64_with_seed(scenario.name.as_bytes(), seed).is_multiple_of(TWICE_EVERY),
+            ..Job::of_seed(scenario.name, seed)
         })
     }
 

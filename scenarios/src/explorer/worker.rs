@@ -166,13 +166,7 @@ mod tests {
         let mut worker = Worker::new(program.clone(), Duration::from_secs(2));
         let runtime = Builder::new_current_thread().enable_all().build().expect("it starts");
         let records = [1, 2].map(|seed| {
-            let job = Job {
-                scenario: "live/republish".to_owned(),
-                seed,
-                plan: None,
-                is_checked: true,
-                twice: false,
-            };
+            let job = Job::of_seed("live/republish", seed);
             runtime.block_on(worker.run(&job)).expect("a process starts")
         });
         fs::remove_file(program).expect("the file is ours");
@@ -181,13 +175,7 @@ mod tests {
 
     /// A record as a process writes it.
     fn line() -> String {
-        let job = Job {
-            scenario: "live/republish".to_owned(),
-            seed: 7,
-            plan: None,
-            is_checked: true,
-            twice: false,
-        };
+        let job = Job::of_seed("live/republish", 7);
         let record = Record { end: End::Passed, ..Record::broken_off(&job, End::Passed, "", 0) };
         serde_json::to_string(&record).expect("a record is JSON")
     }

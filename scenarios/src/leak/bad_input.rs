@@ -5,10 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rehearsal_core::{
     amf::Value,
-    rtmp::{
-        command::{Command, Encoding},
-        message::{Message, type_id},
-    },
+    rtmp::message::{Message, type_id},
 };
 use rehearsal_sim::{LinkConfig, Rng};
 
@@ -17,7 +14,7 @@ use crate::{
     catalogue::Scenario,
     live::unless,
     plan::{Listener, Plan, Protocol},
-    wire::{handshake, link, opening, opening_until, request},
+    wire::{call, handshake, link, opening, opening_until, request},
 };
 
 /// When everything comes.
@@ -49,13 +46,6 @@ struct Input {
     /// Part of the answer; nothing if there is none.
     answer: &'static str,
     end: End,
-}
-
-fn call(name: &str, stream_id: u32, values: Vec<Value>) -> Vec<u8> {
-    let mut link = link();
-    let command = Command { name: name.into(), transaction: 9.0, values };
-    link.send_command(stream_id, &command, Encoding::Amf0);
-    link.poll_output()
 }
 
 /// One message on a chunk stream of its own.

@@ -3,13 +3,7 @@ use crate::explorer::record::Job;
 
 /// A run that failed as `what` says.
 fn failed(seed: u64, what: &str, events: u64) -> Record {
-    let job = Job {
-        scenario: "live/republish".to_owned(),
-        seed,
-        plan: None,
-        is_checked: true,
-        twice: false,
-    };
+    let job = Job::of_seed("live/republish", seed);
     Record { end: End::Failed, events, ..Record::broken_off(&job, End::Died, what, 5) }
 }
 

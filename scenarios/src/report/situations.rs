@@ -54,13 +54,7 @@ mod tests {
                 .expect("there is one")
         };
         let (met, other) = (of("churn", true), of("churn", false));
-        let job = Job {
-            scenario: "churn/x".to_owned(),
-            seed: 1,
-            plan: None,
-            is_checked: true,
-            twice: false,
-        };
+        let job = Job::of_seed("churn/x", 1);
         let broken = Record::broken_off(&job, End::Died, "x", 1);
         let text =
             section(&[Record { situations: vec![met.name.to_owned()], ..broken }]).into_string();
