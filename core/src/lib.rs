@@ -1,10 +1,11 @@
-//! The gateway: live streams in over RTMP, out over RTMP and HTTP-FLV.
+//! The gateway: live streams in over RTMP and by phone, out over RTMP, HTTP-FLV and by phone.
 #![forbid(unsafe_code)]
 
 #[macro_use]
 pub mod points;
 
 pub mod amf;
+pub mod bridge;
 pub mod config;
 pub mod env;
 pub mod gateway;
@@ -12,3 +13,6 @@ mod http;
 pub mod live;
 pub mod media;
 pub mod rtmp;
+pub mod rtp;
+pub mod sdp;
+pub mod sip;

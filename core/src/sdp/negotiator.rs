@@ -1,0 +1,451 @@
+//! The offer/answer state of one call (RFC 3264).
+//!
+//! Whatever fails leaves what was agreed on as it was: each step is worked out beside the agreed
+//! session and takes its place when all of it is well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sdp_types::Media;
+
+use super::{
+    AnswerError, Codec, Direction, Format, Local, MediaAgreement, MediaKind, Negotiated,
+    OfferError,
+    description::{self, RemoteFormat, RemoteLine, packetization_mode},
+    writing::{Writer, closed_line, open_line},
+};
+
+/// The payload types that have no meaning of their own (RFC 3551 §3).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
+
+/// A line of the session; it keeps its place for good.
+#[derive(Debug, Clone)]
+struct Line {
+    media: String,
+    transport: String,
+    formats_text: String,
+    kind: Option<MediaKind>,
+    stream: Option<Stream>,
+}
+
+#[derive(Debug, Clone)]
+struct Stream {
+    agreement: MediaAgreement,
+    /// What the peer said last of whether it wants to receive.
+    peer_holds: bool,
+}
+
+/// What is agreed on.
+#[derive(Debug, Clone, Default)]
+struct Session {
+    lines: Vec<Line>,
+    hold: bool,
+    /// The numbers that the gateway receives codecs with.
+    own_numbers: BTreeMap<Codec, u8>,
+    /// All numbers that had a meaning for either side: it must not change (RFC 3264 §8.3.2).
+    taken: BTreeSet<u8>,
+}
+
+impl Session {
+    fn stream(&self, kind: MediaKind) -> Option<&Stream> {
+        self.lines
+            .iter()
+            .filter(|line| line.kind == Some(kind))
+            .find_map(|line| line.stream.as_ref())
+    }
+
+    fn negotiated(&self) -> Negotiated {
+        let agreement = |kind| Some(self.stream(kind)?.agreement.clone());
+        Negotiated { audio: agreement(MediaKind::Audio), video: agreement(MediaKind::Video) }
+    }
+
+    /// The number of a codec in an offer; `None` if all are taken.
+    fn number(&mut self, codec: Codec) -> Option<u8> {
+        if let Some(known) = self.own_numbers.get(&codec) {
+            return Some(*known);
+        }
+        let usual = codec.payload_type();
+        let number = std::iter::once(usual)
+            .chain(if DYNAMIC.contains(&usual) { DYNAMIC } else { usual..=usual })
+            .find(|number| !self.taken.contains(number))?;
+        self.own_numbers.insert(codec, number);
+        self.taken.insert(number);
+        Some(number)
+    }
+}
+
+/// An offer that is not answered yet.
+#[derive(Debug, Clone)]
+struct Pending {
+    text: String,
+    /// The agreed session with what changes in any case.
+    session: Session,
+    /// For each line what was offered; `None` where it is closed.
+    offered: Vec<Option<Offered>>,
+}
+
+#[derive(Debug, Clone)]
+struct Offered {
+    formats: Vec<Format>,
+    direction: Direction,
+}
+
+/// The offer/answer state of one call. Clone it for each answer, where an offer forks.
+#[derive(Debug, Clone)]
+pub struct Negotiator {
+    local: Local,
+    writer: Writer,
+    agreed: Session,
+    /// Whether the gateway is to hold from the next offer or answer on.
+    hold: bool,
+    pending: Option<Pending>,
+}
+
+impl Negotiator {
+    /// The state before the first offer of either side.
+    pub fn new(local: Local) -> Self {
+        Self {
+            writer: Writer::new(local.address, local.origin_id),
+            local,
+            agreed: Session::default(),
+            hold: false,
+            pending: None,
+        }
+    }
+
+    /// What is agreed on now; nothing before the first answer.
+    pub fn negotiated(&self) -> Negotiated {
+        self.agreed.negotiated()
+    }
+
+    /// Whether an offer of the gateway's waits for its answer.
+    pub fn is_offer_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Sets whether the gateway holds the call, from the next offer or answer on.
+    pub fn hold(&mut self, hold: bool) {
+        self.hold = hold;
+    }
+
+    /// The offer to send: the first one, one that says anew what holds now, or again the one that is
+    /// pending. Until it is answered or rejected, the peer's offers are glare.
+    pub fn offer(&mut self) -> String {
+        if let Some(pending) = &self.pending {
+            return pending.text.clone();
+        }
+        let mut session = self.agreed.clone();
+        session.hold = self.hold;
+        if session.lines.is_empty() {
+            session.lines = self.first_lines();
+        }
+        let is_first = self.agreed.lines.is_empty();
+        let mut offered = Vec::new();
+        let mut written = Vec::new();
+        for index in 0..session.lines.len() {
+            let line = session.lines[index].clone();
+            let open = match (line.kind, &line.stream) {
+                (Some(kind), None) if is_first => self.open_offer(&mut session, kind, None),
+                (Some(kind), Some(stream)) => self.open_offer(&mut session, kind, Some(stream)),
+                _ => None,
+            };
+            written.push(match &open {
+                None => closed_line(&line.media, &line.transport, &line.formats_text),
+                Some(open) => {
+                    let kind = open.formats[0].codec.kind();
+                    let port = self.port(kind).expect("only what has a port is offered");
+                    let parameters = Some(self.local.h264_parameters.as_str());
+                    let Offered { formats, direction } = open;
+                    open_line(&line.transport, port, formats, parameters, *direction, None)
+                }
+            });
+            offered.push(open);
+        }
+        let text = self.writer.write(written);
+        self.pending = Some(Pending { text: text.clone(), session, offered });
+        text
+    }
+
+    /// Takes back the pending offer, which the peer refused or never got: all is as it was before,
+    /// holding included.
+    pub fn reject_offer(&mut self) {
+        if self.pending.take().is_some() {
+            self.hold = self.agreed.hold;
+        }
+    }
+
+    /// Takes the peer's answer to the pending offer.
+    ///
+    /// # Errors
+    /// Any [`AnswerError`]; the offer is then rejected, too.
+    pub fn handle_answer(&mut self, body: &[u8]) -> Result<Negotiated, AnswerError> {
+        let Some(pending) = &self.pending else { return Err(AnswerError::NoOffer) };
+        match self.agree(pending, body) {
+            Ok(session) => {
+                self.agreed = session;
+                self.pending = None;
+                Ok(self.agreed.negotiated())
+            }
+            Err(error) => {
+                self.reject_offer();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes an offer of the peer; gives the answer, and what is agreed on once that is sent.
+    ///
+    /// # Errors
+    /// Any [`OfferError`]; nothing is changed then.
+    pub fn handle_offer(&mut self, body: &[u8]) -> Result<(String, Negotiated), OfferError> {
+        if self.pending.is_some() {
+            return Err(OfferError::Glare);
+        }
+        let remote = description::read(body, self.local.limits)?;
+        self.check_places(&remote)?;
+        let mut session = self.agreed.clone();
+        session.hold = self.hold;
+        session.lines.clear();
+        let mut answer = Vec::new();
+        for line in &remote {
+            session.taken.extend(&line.payload_types);
+            let kind = line.kind.filter(|kind| session.stream(*kind).is_none());
+            let accepted = match kind.and_then(|kind| self.choose(line, kind)) {
+                Some(chosen) => Some(self.accept(line, chosen)?),
+                None => None,
+            };
+            let (written, stream) = match accepted {
+                None => (closed_line(&line.media, &line.transport, &line.formats_text), None),
+                Some((written, stream)) => {
+                    let agreement = &stream.agreement;
+                    session.own_numbers.insert(agreement.codec, agreement.send_payload_type);
+                    if let Some(dtmf) = agreement.dtmf_receive_payload_type {
+                        session.own_numbers.insert(Codec::Dtmf, dtmf);
+                    }
+                    (written, Some(stream))
+                }
+            };
+            answer.push(written);
+            session.lines.push(Line {
+                media: line.media.clone(),
+                transport: line.transport.clone(),
+                formats_text: line.formats_text.clone(),
+                kind: line.kind,
+                stream,
+            });
+        }
+        if session.lines.iter().all(|line| line.stream.is_none()) {
+            return Err(OfferError::NoCommonCodec);
+        }
+        self.agreed = session;
+        Ok((self.writer.write(answer), self.agreed.negotiated()))
+    }
+
+    fn port(&self, kind: MediaKind) -> Option<u16> {
+        match kind {
+            MediaKind::Audio => Some(self.local.audio_port),
+            MediaKind::Video => self.local.video_port,
+        }
+    }
+
+    /// The streams that can be offered, as lines that are closed yet.
+    fn first_lines(&self) -> Vec<Line> {
+        [MediaKind::Audio, MediaKind::Video]
+            .into_iter()
+            .filter(|kind| self.port(*kind).is_some() && self.codecs(*kind).next().is_some())
+            .map(|kind| Line {
+                media: kind.as_str().to_owned(),
+                transport: "RTP/AVP".to_owned(),
+                formats_text: String::new(),
+                kind: Some(kind),
+                stream: None,
+            })
+            .collect()
+    }
+
+    fn codecs(&self, kind: MediaKind) -> impl Iterator<Item = Codec> {
+        let codecs = self.local.codecs.iter().copied();
+        codecs.filter(move |codec| codec.kind() == kind && codec.is_stream())
+    }
+
+    /// All that can be carried on a line, what is in use first, so that it stays in use.
+    fn open_offer(
+        &self,
+        session: &mut Session,
+        kind: MediaKind,
+        stream: Option<&Stream>,
+    ) -> Option<Offered> {
+        let used = stream.map(|stream| stream.agreement.codec);
+        let others = self.codecs(kind).filter(|codec| Some(*codec) != used);
+        let digits = self
+            .local
+            .codecs
+            .iter()
+            .copied()
+            .filter(|codec| *codec == Codec::Dtmf && kind == MediaKind::Audio);
+        let mut formats: Vec<Format> = Vec::new();
+        for codec in used.into_iter().chain(others).chain(digits) {
+            if let Some(payload_type) = session.number(codec)
+                && formats.iter().all(|format| format.codec != codec)
+            {
+                formats.push(Format { payload_type, codec });
+            }
+        }
+        let peer_holds = stream.is_some_and(|stream| stream.peer_holds);
+        let direction = Direction { send: !(self.hold && peer_holds), receive: !self.hold };
+        (!formats.is_empty()).then_some(Offered { formats, direction })
+    }
+
+    /// The session that an answer makes of an offer.
+    fn agree(&self, pending: &Pending, body: &[u8]) -> Result<Session, AnswerError> {
+        let remote = description::read(body, self.local.limits)?;
+        if remote.len() != pending.offered.len() {
+            return Err(AnswerError::LineCount {
+                answered: remote.len(),
+                offered: pending.offered.len(),
+            });
+        }
+        let mut session = pending.session.clone();
+        for (index, (answer, offered)) in remote.iter().zip(&pending.offered).enumerate() {
+            session.taken.extend(&answer.payload_types);
+            let line = &mut session.lines[index];
+            let before = line.stream.take();
+            if !answer.media.eq_ignore_ascii_case(&line.media) {
+                return Err(AnswerError::OtherMedia(index));
+            }
+            let Some(offered) = offered.as_ref().filter(|_| answer.port != 0) else {
+                line.formats_text.clone_from(&answer.formats_text);
+                continue;
+            };
+            if !answer.is_open() {
+                return Err(AnswerError::OtherMedia(index));
+            }
+            let held_before = before.is_some_and(|stream| stream.peer_holds);
+            line.stream = Some(self.conclude(index, answer, offered, held_before)?);
+        }
+        if session.lines.iter().all(|line| line.stream.is_none()) {
+            return Err(AnswerError::NoCommonCodec);
+        }
+        Ok(session)
+    }
+
+    fn conclude(
+        &self,
+        index: usize,
+        answer: &RemoteLine,
+        offered: &Offered,
+        held_before: bool,
+    ) -> Result<Stream, AnswerError> {
+        let own = |codec| offered.formats.iter().find(|format| format.codec == codec).copied();
+        let kept = || answer.formats.iter().filter(|format| own(format.codec).is_some());
+        let chosen =
+            kept().find(|format| format.codec.is_stream()).ok_or(AnswerError::NotOffered(index))?;
+        let mut receive_formats: Vec<Format> = Vec::new();
+        for format in kept().filter(|format| format.codec.is_stream()).filter_map(|f| own(f.codec))
+        {
+            if !receive_formats.contains(&format) {
+                receive_formats.push(format);
+            }
+        }
+        let digits = kept().find(|format| format.codec == Codec::Dtmf);
+        let (remote_rtp, remote_rtcp) = answer.addresses(self.local.address)?;
+        Ok(Stream {
+            agreement: MediaAgreement {
+                codec: chosen.codec,
+                send_payload_type: chosen.payload_type,
+                receive_formats,
+                dtmf_send_payload_type: digits.map(|digits| digits.payload_type),
+                dtmf_receive_payload_type: digits
+                    .and_then(|digits| own(digits.codec))
+                    .map(|format| format.payload_type),
+                remote_rtp,
+                remote_rtcp,
+                direction: offered.direction.and(answer.direction.mirrored()),
+                ptime_ms: answer.ptime_ms,
+                parameters: chosen.parameters.clone(),
+            },
+            // Where nothing was to be sent, the answer cannot tell whether the peer would receive.
+            peer_holds: if offered.direction.send {
+                !answer.direction.receive
+            } else {
+                held_before
+            },
+        })
+    }
+
+    /// Lines stay where they are, and what is in use stays of its type (RFC 3264 §8).
+    fn check_places(&self, remote: &[RemoteLine]) -> Result<(), OfferError> {
+        if remote.len() < self.agreed.lines.len() {
+            return Err(OfferError::FewerLines {
+                offered: remote.len(),
+                agreed: self.agreed.lines.len(),
+            });
+        }
+        let mut places = self.agreed.lines.iter().zip(remote).enumerate();
+        match places.find(|(_, (line, remote))| line.stream.is_some() && line.kind != remote.kind) {
+            Some((index, _)) => Err(OfferError::OtherMedia(index)),
+            None => Ok(()),
+        }
+    }
+
+    /// The format of an offered line that becomes the stream: what is in use if it still can be, else
+    /// what is preferred.
+    fn choose<'a>(&self, line: &'a RemoteLine, kind: MediaKind) -> Option<&'a RemoteFormat> {
+        self.port(kind).filter(|_| line.is_open())?;
+        let usable = || {
+            line.formats.iter().filter(|format| self.codecs(kind).any(|own| own == format.codec))
+        };
+        let used = self.agreed.stream(kind).map(|stream| stream.agreement.codec);
+        let codec = if usable().any(|format| Some(format.codec) == used) {
+            used?
+        } else if self.local.prefer_peers_order {
+            usable().next()?.codec
+        } else {
+            self.codecs(kind).find(|own| usable().any(|format| format.codec == *own))?
+        };
+        // Of several forms of H.264 the one that may be fragmented: frames are larger than packets.
+        let of_codec = || usable().filter(|format| format.codec == codec);
+        of_codec()
+            .find(|format| packetization_mode(format.parameters.as_deref()) == Some(1))
+            .or_else(|| of_codec().next())
+    }
+
+    /// The line of the answer that accepts `chosen`, and what is agreed on with it.
+    fn accept(
+        &self,
+        line: &RemoteLine,
+        chosen: &RemoteFormat,
+    ) -> Result<(Media, Stream), OfferError> {
+        let (remote_rtp, remote_rtcp) = line.addresses(self.local.address)?;
+        let wanted = Direction { send: true, receive: !self.hold };
+        let direction = wanted.and(line.direction.mirrored());
+        let digits = line
+            .formats
+            .iter()
+            .find(|format| format.codec == Codec::Dtmf && self.local.codecs.contains(&Codec::Dtmf))
+            .map(|format| format.payload_type);
+        let format = Format { payload_type: chosen.payload_type, codec: chosen.codec };
+        let mut formats = vec![format];
+        formats.extend(digits.map(|payload_type| Format { payload_type, codec: Codec::Dtmf }));
+        let written = open_line(
+            &line.transport,
+            self.port(chosen.codec.kind()).expect("only what has a port is chosen"),
+            &formats,
+            chosen.parameters.as_deref(),
+            direction,
+            line.ptime_ms,
+        );
+        let agreement = MediaAgreement {
+            codec: chosen.codec,
+            send_payload_type: chosen.payload_type,
+            receive_formats: vec![format],
+            dtmf_send_payload_type: digits,
+            dtmf_receive_payload_type: digits,
+            remote_rtp,
+            remote_rtcp,
+            direction,
+            ptime_ms: line.ptime_ms,
+            parameters: chosen.parameters.clone(),
+        };
+        Ok((written, Stream { agreement, peer_holds: !line.direction.receive }))
+    }
+}

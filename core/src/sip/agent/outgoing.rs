@@ -1,0 +1,215 @@
+//! Whom we call: the INVITE, what is answered to it, and what becomes of answers that nobody waits for any more.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    Agent, AgentEvent, CallRef, End, FORKS_MAX, InviteClient, Purpose, SDP, Target,
+    add_capabilities,
+    call::{Call, Stage},
+    sdp_of,
+    session::{SessionTimer, least_of},
+};
+use crate::sip::{
+    dialog::{Dialog, FIRST_CSEQ_BOUND},
+    fields::{CSeq, NameAddr},
+    headers::HeaderName,
+    message::{Fields, Request, Response},
+    method::Method,
+    transaction::ClientId,
+    transport::Hop,
+};
+
+impl Agent {
+    /// Calls somebody with the offer `sdp`.
+    pub fn call(&mut self, now: Duration, target: Target, sdp: Bytes) -> CallRef {
+        let tokens = self.transactions.tokens();
+        let (tag, call_id) = (tokens.hex(), tokens.hex());
+        let number = 1 + tokens.below(FIRST_CSEQ_BOUND);
+        let mut invite = Request::new(Method::Invite, target.uri.clone());
+        for (name, value) in [
+            (HeaderName::MAX_FORWARDS, "70".to_owned()),
+            (HeaderName::FROM, target.from.with_tag(&tag).to_string()),
+            (HeaderName::TO, NameAddr::new(target.uri).to_string()),
+            (HeaderName::CALL_ID, call_id),
+            (HeaderName::CSEQ, CSeq { number, method: Method::Invite }.to_string()),
+            (HeaderName::CONTACT, self.contact()),
+            (HeaderName::SESSION_EXPIRES, self.config.session_expires.as_secs().to_string()),
+        ] {
+            invite.headers.push(name, value);
+        }
+        add_capabilities(&mut invite.headers);
+        let invite = invite.with_body(SDP, sdp);
+        let call = self.new_call();
+        let client = self.send_invite(now, call, invite, target.hop, true);
+        let mut own = Call::new(Stage::Outgoing { client }, None, true);
+        own.credentials = target.credentials;
+        self.calls.insert(call, own);
+        call
+    }
+
+    pub(super) fn send_invite(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        request: Request,
+        hop: Hop,
+        is_first: bool,
+    ) -> ClientId {
+        let client = self.transactions.request(now, request.clone(), hop);
+        let acks = BTreeMap::new();
+        let invite = InviteClient { call, request, hop, is_first, acks };
+        self.clients.insert(client, Purpose::Invite(Box::new(invite)));
+        client
+    }
+
+    pub(super) fn handle_invite_response(
+        &mut self,
+        now: Duration,
+        id: ClientId,
+        response: &Response,
+    ) {
+        match response.status {
+            100..200 => self.handle_progress(id, response.status),
+            200..300 => self.handle_success(now, id, response),
+            _ => {
+                if let Some(Purpose::Invite(invite)) = self.forget_client(id) {
+                    self.handle_invite_failure(now, &invite, response.status, Some(response));
+                }
+            }
+        }
+    }
+
+    fn handle_progress(&mut self, id: ClientId, status: u16) {
+        let Some(Purpose::Invite(invite)) = self.clients.get(&id) else { return };
+        let call = invite.call;
+        let is_waiting =
+            self.calls.get(&call).is_some_and(|own| matches!(own.stage, Stage::Outgoing { .. }));
+        if status > 100 && is_waiting {
+            self.events.push_back(AgentEvent::Ringing { call, status });
+        }
+    }
+
+    /// A 2xx: the first of its peer is confirmed and begins the call, or ends at once what nobody wants any more; copies are
+    /// confirmed once more.
+    fn handle_success(&mut self, now: Duration, id: ClientId, response: &Response) {
+        let Some(Purpose::Invite(invite)) = self.clients.get(&id) else { return };
+        let tag = response.to().and_then(|to| to.tag()).unwrap_or_default();
+        if let Some((hop, bytes)) = invite.acks.get(&tag).cloned() {
+            self.transactions.resend(hop, bytes);
+            return;
+        }
+        if invite.acks.len() >= FORKS_MAX {
+            return;
+        }
+        let (call, request, hop, is_first) =
+            (invite.call, invite.request.clone(), invite.hop, invite.is_first);
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let own_dialog = match is_first {
+            true => None,
+            false => self.calls.get(&call).and_then(|own| own.dialog.clone()),
+        };
+        let dialog = match own_dialog {
+            Some(mut dialog) => {
+                dialog.refresh_target(response, None);
+                Some(dialog)
+            }
+            None => Dialog::of_client(&request, response, hop),
+        };
+        let Some(mut dialog) = dialog else { return };
+        let mut ack = dialog.ack(number);
+        for name in [HeaderName::AUTHORIZATION, HeaderName::PROXY_AUTHORIZATION] {
+            for value in request.headers.all(&name) {
+                ack.headers.push(name.clone(), value);
+            }
+        }
+        let ack_hop = dialog.hop();
+        let bytes = self.transactions.send(ack_hop, ack);
+        if let Some(Purpose::Invite(invite)) = self.clients.get_mut(&id) {
+            invite.acks.insert(tag, (ack_hop, bytes));
+        }
+        let timer = SessionTimer::agreed(response, self.config.session_expires);
+        let sdp = sdp_of(&response.body);
+        match self.calls.get_mut(&call) {
+            Some(own)
+                if is_first && matches!(own.stage, Stage::Outgoing { client } if client == id) =>
+            {
+                own.stage = Stage::Up;
+                own.session = Some(timer.due(now));
+                self.dialogs.insert(dialog.id(), call);
+                own.dialog = Some(dialog);
+                self.retime(call);
+                self.events.push_back(AgentEvent::Answered { call, sdp });
+            }
+            Some(own) if !is_first => {
+                own.dialog = Some(dialog);
+                own.own_offer = None;
+                own.session = Some(timer.due(now));
+                self.retime(call);
+                self.events.push_back(AgentEvent::OfferAccepted { call, sdp });
+            }
+            // Cancelled too late, or one more of a fork.
+            _ if is_first => self.send_bye(now, &mut dialog, None),
+            _ => {}
+        }
+    }
+
+    /// The INVITE has come to nothing with `status`; `response` said so, if somebody did.
+    pub(super) fn handle_invite_failure(
+        &mut self,
+        now: Duration,
+        invite: &InviteClient,
+        status: u16,
+        response: Option<&Response>,
+    ) {
+        if !invite.is_first {
+            self.handle_offer_failure(now, invite.call, status, response);
+            return;
+        }
+        if let Some(response) = response
+            && self.try_again(now, invite, response)
+        {
+            return;
+        }
+        let reason = response.map(|response| response.reason.clone()).filter(|own| !own.is_empty());
+        let reason =
+            reason.unwrap_or_else(|| crate::sip::message::reason_phrase(status).to_owned());
+        self.end(invite.call, End::Rejected { status, reason });
+    }
+
+    /// Calls once more if the answer says how: with a proof of who calls, or with a longer session.
+    fn try_again(&mut self, now: Duration, invite: &InviteClient, response: &Response) -> bool {
+        let Some(own) = self.calls.get_mut(&invite.call) else { return false };
+        let mut request = invite.request.clone();
+        match response.status {
+            401 | 407 if own.credentials.is_some() => {
+                if !own.auth.take(response) {
+                    return false;
+                }
+            }
+            422 => {
+                let asked = request.headers.get(&HeaderName::SESSION_EXPIRES);
+                let asked = asked.and_then(crate::sip::fields::decimal).unwrap_or_default();
+                let Some(least) = least_of(response).filter(|least| least.as_secs() > asked.into())
+                else {
+                    return false;
+                };
+                request.headers.set(HeaderName::SESSION_EXPIRES, least.as_secs().to_string());
+                request.headers.set(HeaderName::MIN_SE, least.as_secs().to_string());
+            }
+            _ => return false,
+        }
+        let credentials = own.credentials.clone();
+        own.auth.authorize(&mut request, credentials.as_ref(), self.transactions.tokens());
+        if let Some(mut cseq) = request.cseq() {
+            cseq.number += 1;
+            request.headers.set(HeaderName::CSEQ, cseq.to_string());
+        }
+        let client = self.send_invite(now, invite.call, request, invite.hop, true);
+        if let Some(own) = self.calls.get_mut(&invite.call) {
+            own.stage = Stage::Outgoing { client };
+        }
+        true
+    }
+}

@@ -1,0 +1,341 @@
+//! What happens within a call: it is changed, something is said, it ends.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    Agent, AgentEvent, CallRef, End, GLARES_MAX, Purpose, SDP, add_capabilities,
+    call::{OwnOffer, Stage},
+    incoming::refused_response,
+    sdp_of,
+    session::{INTERVAL_MAX, SessionTimer, least_of},
+};
+use crate::sip::{
+    fields::decimal,
+    headers::HeaderName,
+    message::{Fields, Request, Response},
+    method::Method,
+    transaction::ServerId,
+    transport::Hop,
+};
+
+/// How long a change of ours waits for one of the peer's that is going on.
+const BUSY_WAIT: Duration = Duration::from_millis(500);
+/// How long the user may take to make an offer that it is asked for, until it is asked again.
+const ASK_WAIT: Duration = Duration::from_secs(32);
+/// Longest time for which a peer may put off a change of ours, in seconds.
+const RETRY_AFTER_S_MAX: u32 = 30;
+/// Least time between two tries to refresh a session.
+const REFRESH_WAIT_MIN: Duration = Duration::from_secs(5);
+
+impl Agent {
+    pub(super) fn handle_within(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        id: ServerId,
+        request: Box<Request>,
+        source: Hop,
+    ) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        if !own.dialog.as_mut().is_some_and(|dialog| dialog.take_number(number)) {
+            self.respond(now, id, &request, 500);
+            return;
+        }
+        match &request.method {
+            Method::Invite => self.handle_reinvite(now, call, id, request, source),
+            Method::Bye => {
+                self.respond(now, id, &request, 200);
+                self.refuse_offer(now, call, 487);
+                // The caller may give up by BYE what it could cancel.
+                self.reject_with(now, call, 487, End::HungUp);
+                self.end(call, End::HungUp);
+            }
+            Method::Info => {
+                self.respond(now, id, &request, 200);
+                if let Some(content_type) = request.content_type() {
+                    let body = request.body.clone();
+                    self.events.push_back(AgentEvent::Info { call, content_type, body });
+                }
+            }
+            Method::Options => {
+                let mut response = request.response(200, None);
+                add_capabilities(&mut response.headers);
+                self.transactions.respond(now, id, response);
+            }
+            _ => {
+                let response = request.response(405, None);
+                let response = response.with_header(HeaderName::ALLOW, super::ALLOW);
+                self.transactions.respond(now, id, response);
+            }
+        }
+    }
+
+    fn handle_reinvite(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        id: ServerId,
+        invite: Box<Request>,
+        source: Hop,
+    ) {
+        if let Some(response) = refused_response(&invite) {
+            self.transactions.respond(now, id, response);
+            return;
+        }
+        let (least, session) = (self.config.session_expires_min, self.config.session_expires);
+        if let Err(least) = SessionTimer::answer(&invite, session, least) {
+            let response = invite.response(422, None);
+            let response = response.with_header(HeaderName::MIN_SE, least.as_secs().to_string());
+            self.transactions.respond(now, id, response);
+            return;
+        }
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        // Both ends want to change it at once (section 14.2).
+        if matches!(own.own_offer, Some(OwnOffer::Sent { .. })) {
+            self.respond(now, id, &invite, 491);
+            return;
+        }
+        let is_busy = !matches!(own.stage, Stage::Up)
+            || own.unconfirmed.is_some()
+            || own.peer_offer.is_some();
+        if is_busy {
+            let wait_s = self.transactions.tokens().below(11);
+            let response = invite.response(500, None);
+            let response = response.with_header(HeaderName::RETRY_AFTER, wait_s.to_string());
+            self.transactions.respond(now, id, response);
+            return;
+        }
+        // A change of ours that waits was made for what there was before.
+        if let Some(OwnOffer::Waiting { sdp, .. }) = &mut own.own_offer
+            && sdp.take().is_some()
+        {
+            self.events.push_back(AgentEvent::OfferPostponed { call });
+        }
+        let sdp = sdp_of(&invite.body);
+        own.peer_offer = Some((id, invite, source));
+        self.servers.insert(id, call);
+        self.events.push_back(AgentEvent::Offered { call, sdp });
+    }
+
+    /// Takes the peer's change with `sdp`, an answer to its offer, or an offer if it had none.
+    pub fn accept_offer(&mut self, now: Duration, call: CallRef, sdp: Bytes) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let Some((server, invite, source)) = own.peer_offer.take() else { return };
+        if let Some(dialog) = &mut own.dialog {
+            dialog.refresh_target(&*invite, Some(source));
+        }
+        self.servers.remove(&server);
+        self.accept(now, call, server, &invite, None, sdp, false);
+        self.retime(call);
+    }
+
+    /// Does not take the peer's change: all is as before.
+    pub fn refuse_offer(&mut self, now: Duration, call: CallRef, status: u16) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let Some((server, invite, _)) = own.peer_offer.take() {
+            self.servers.remove(&server);
+            self.transactions.respond(now, server, invite.response(status, None));
+        }
+    }
+
+    /// Wants to change the call to `sdp`: at once, or when what else is going on is over.
+    pub fn offer(&mut self, now: Duration, call: CallRef, sdp: Bytes) {
+        let Some(own) = self.calls.get_mut(&call).filter(|own| !own.is_hung_up) else { return };
+        match &mut own.own_offer {
+            // What is on its way is answered first.
+            Some(OwnOffer::Sent { .. }) => {
+                self.events.push_back(AgentEvent::OfferRefused { call, status: 491 });
+            }
+            Some(OwnOffer::Waiting { at, sdp: waiting, .. }) => {
+                // One that the user was asked for goes out at once.
+                *at = if waiting.is_none() { now } else { *at };
+                *waiting = Some(sdp);
+            }
+            None => {
+                own.own_offer = Some(OwnOffer::Waiting { at: now, sdp: Some(sdp), attempts: 0 });
+            }
+        }
+        self.send_offer(now, call);
+        self.retime(call);
+    }
+
+    /// Sends a change that waits, if it is time for it; asks the user for it if there is none any more.
+    fn send_offer(&mut self, now: Duration, call: CallRef) {
+        let contact = self.contact();
+        let session_expires = self.config.session_expires;
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let is_free = own.is_free();
+        let Some(OwnOffer::Waiting { at, sdp, attempts }) = &mut own.own_offer else { return };
+        if now < *at {
+            return;
+        }
+        if !is_free {
+            *at = now + BUSY_WAIT;
+            return;
+        }
+        let Some(sdp) = sdp.clone() else {
+            *at = now + ASK_WAIT;
+            self.events.push_back(AgentEvent::RefreshDue { call });
+            return;
+        };
+        let attempts = *attempts;
+        let Some(dialog) = &mut own.dialog else { return };
+        let mut invite = dialog.request(Method::Invite).with_body(SDP, sdp);
+        let hop = dialog.hop();
+        invite.headers.push(HeaderName::CONTACT, contact);
+        let interval = own.session.map_or(session_expires, |session| session.interval);
+        invite.headers.push(HeaderName::SESSION_EXPIRES, interval.as_secs().to_string());
+        add_capabilities(&mut invite.headers);
+        let credentials = own.credentials.clone();
+        own.auth.authorize(&mut invite, credentials.as_ref(), self.transactions.tokens());
+        self.send_invite(now, call, invite, hop, false);
+        if let Some(own) = self.calls.get_mut(&call) {
+            own.own_offer = Some(OwnOffer::Sent { attempts });
+        }
+    }
+
+    /// The peer has not taken our change.
+    pub(super) fn handle_offer_failure(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        status: u16,
+        response: Option<&Response>,
+    ) {
+        let least = response.and_then(least_of).filter(|least| *least <= INTERVAL_MAX);
+        let retry_after = response.and_then(|own| own.headers.get(&HeaderName::RETRY_AFTER));
+        let retry_after_s = retry_after
+            .and_then(|value| decimal(value.split([';', '(', ' ']).next()?))
+            .filter(|seconds| *seconds <= RETRY_AFTER_S_MAX);
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let Some(OwnOffer::Sent { attempts }) = own.own_offer.take() else { return };
+        match status {
+            // The peer is gone, or knows nothing of the call (section 12.2.1.2).
+            408 | 481 | 503 => {
+                self.hang_up_as(now, call, Some(End::Expired));
+                return;
+            }
+            491 if attempts < GLARES_MAX => {
+                // Who owns the call waits longer, so that one of the two is first (section 14.1).
+                let tokens = self.transactions.tokens();
+                let wait_ms = match own.is_caller {
+                    true => 2_100 + 10 * tokens.below(191),
+                    false => 10 * tokens.below(201),
+                };
+                self.postpone(call, now + Duration::from_millis(wait_ms.into()), attempts);
+            }
+            // A session of another length (RFC 4028, section 7.3).
+            422 if least.is_some() && attempts < GLARES_MAX => {
+                if let Some((session, least)) = own.session.as_mut().zip(least) {
+                    session.interval = session.interval.max(least);
+                }
+                self.postpone(call, now, attempts);
+            }
+            // The peer is in the middle of something (section 14.2).
+            500 if retry_after_s.is_some() && attempts < GLARES_MAX => {
+                let wait = Duration::from_secs(retry_after_s.unwrap_or_default().into());
+                self.postpone(call, now + wait, attempts);
+            }
+            _ => self.events.push_back(AgentEvent::OfferRefused { call, status }),
+        }
+        self.retime(call);
+    }
+
+    /// A change of ours is tried again at `at`, made anew.
+    fn postpone(&mut self, call: CallRef, at: Duration, attempts: u32) {
+        if let Some(own) = self.calls.get_mut(&call) {
+            own.own_offer = Some(OwnOffer::Waiting { at, sdp: None, attempts: attempts + 1 });
+            self.events.push_back(AgentEvent::OfferPostponed { call });
+        }
+    }
+
+    /// Says something to the peer.
+    pub fn send_info(&mut self, now: Duration, call: CallRef, content_type: &str, body: Bytes) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let (Stage::Up, Some(dialog)) = (&own.stage, &mut own.dialog) {
+            let info = dialog.request(Method::Info).with_body(content_type, body);
+            let hop = dialog.hop();
+            let id = self.transactions.request(now, info, hop);
+            self.clients.insert(id, Purpose::Notice);
+        }
+    }
+
+    /// Ends the call, however far it has come; nothing more is heard of it.
+    pub fn hang_up(&mut self, now: Duration, call: CallRef) {
+        self.hang_up_as(now, call, None);
+    }
+
+    /// Ends the call; `told` is what its user hears of it.
+    fn hang_up_as(&mut self, now: Duration, call: CallRef, told: Option<End>) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let Some(end) = told
+            && !own.is_hung_up
+        {
+            self.events.push_back(AgentEvent::Ended { call, end });
+        }
+        own.is_hung_up = true;
+        match &own.stage {
+            Stage::Incoming { .. } => self.reject(now, call, 480),
+            Stage::Outgoing { client } => {
+                let client = *client;
+                self.remove(call);
+                self.transactions.cancel(now, client);
+            }
+            // Who was called must not send a BYE before the ACK has come (section 15).
+            Stage::Up if own.unconfirmed.as_ref().is_some_and(|own| own.is_first) => {}
+            Stage::Up => {
+                self.refuse_offer(now, call, 487);
+                if let Some(mut removed) = self.remove(call)
+                    && let Some(mut dialog) = removed.dialog.take()
+                {
+                    self.send_bye(now, &mut dialog, Some(&mut removed));
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_call_timeout(&mut self, now: Duration, call: CallRef) {
+        let timers = *self.transactions.timers();
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let Stage::Incoming { answer_by, .. } = own.stage {
+            if now >= answer_by {
+                self.reject_with(now, call, 480, End::Unanswered);
+            }
+            return;
+        }
+        if let Some(unconfirmed) = &mut own.unconfirmed {
+            if now >= unconfirmed.ends_at {
+                own.unconfirmed = None;
+                self.hang_up_as(now, call, Some(End::Unconfirmed));
+                return;
+            }
+            if unconfirmed.take_resend(now, &timers) {
+                let (hop, bytes) = (unconfirmed.hop, unconfirmed.bytes.clone());
+                self.transactions.resend(hop, bytes);
+            }
+        }
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let Some(session) = &mut own.session {
+            if now >= session.expires_at {
+                own.unconfirmed = None;
+                self.hang_up_as(now, call, Some(End::Expired));
+                return;
+            }
+            if session.refresh_at.is_some_and(|at| now >= at) {
+                // If that comes to nothing there may be time for another try.
+                let next = (session.expires_at - now) / 2;
+                session.refresh_at = (next >= REFRESH_WAIT_MIN).then_some(now + next);
+                if own.own_offer.is_none() && !own.is_hung_up {
+                    self.events.push_back(AgentEvent::RefreshDue { call });
+                }
+            }
+        }
+        let Some(own) = self.calls.get(&call) else { return };
+        if matches!(own.own_offer, Some(OwnOffer::Waiting { at, .. }) if now >= at) {
+            self.send_offer(now, call);
+        }
+    }
+}

@@ -1,0 +1,585 @@
+//! The transaction layer: copies are told from news, what may be lost is sent again, and every request ends with an answer
+//! or with the time for one (RFC 3261, section 17).
+//!
+//! [`Transactions`] in three groups:
+//! - input: [`handle_bytes`](Transactions::handle_bytes), [`handle_unreachable`](Transactions::handle_unreachable),
+//!   [`handle_timeout`](Transactions::handle_timeout);
+//! - what the user decided: [`request`](Transactions::request), [`respond`](Transactions::respond),
+//!   [`cancel`](Transactions::cancel), [`send`](Transactions::send);
+//! - output: [`poll_event`](Transactions::poll_event), [`poll_transmit`](Transactions::poll_transmit),
+//!   [`poll_timeout`](Transactions::poll_timeout).
+//!
+//! A CANCEL is answered here. A 2xx to INVITE and its ACK are the user's to send again (RFC 3261, section 13).
+
+mod client;
+mod key;
+mod server;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use client::{Client, Reception};
+use key::{ClientKey, MergeKey, ServerKey};
+use server::Server;
+
+use super::{
+    deadlines::Deadlines,
+    fields::Via,
+    headers::HeaderName,
+    message::{Message, Request, Response},
+    method::Method,
+    params::Params,
+    parse::{ParseError, ParseLimits, parse},
+    tokens::Tokens,
+    transport::{Hop, Transmit, Transport, note_source},
+};
+
+pub use timers::Timers;
+
+/// What the layer allows, how long it waits, and what it calls itself.
+#[derive(Clone, Debug)]
+pub struct TransactionConfig {
+    /// Waits.
+    pub timers: Timers,
+    /// What a message may have.
+    pub parse_limits: ParseLimits,
+    /// Requests that are being answered, at a time; one more is told to come again.
+    pub server_transactions: usize,
+    /// Host in Via: where answers come to.
+    pub host: String,
+    /// Port in Via.
+    pub port: u16,
+    /// `Server` and `User-Agent`.
+    pub product: String,
+}
+
+/// Seconds after which a client may come again that was refused for want of room.
+const RETRY_AFTER_S: u32 = 5;
+
+/// A request that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(u64);
+
+/// A request that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerId(u64);
+
+/// What the user is to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionEvent {
+    /// A new request; it has to be answered.
+    Request {
+        /// To answer it.
+        id: ServerId,
+        /// It; its Via says where it came from.
+        request: Box<Request>,
+        /// Who sent it.
+        source: Hop,
+    },
+    /// An ACK that no transaction waits for: to a 2xx, or to nothing.
+    Ack {
+        /// It.
+        request: Box<Request>,
+    },
+    /// The INVITE was cancelled; it has to be answered with 487.
+    Cancelled {
+        /// The INVITE.
+        id: ServerId,
+    },
+    /// Nobody confirmed the final answer.
+    Unconfirmed {
+        /// The INVITE.
+        id: ServerId,
+    },
+    /// An answer, none of those that came before.
+    Response {
+        /// The request.
+        id: ClientId,
+        /// It.
+        response: Box<Response>,
+    },
+    /// No more answers are expected.
+    Ended {
+        /// The request.
+        id: ClientId,
+    },
+    /// There is no answer.
+    Failed {
+        /// The request.
+        id: ClientId,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The time for one is over; counts as 408 (RFC 3261, section 8.1.3.1).
+    Timeout,
+    /// It could not be sent; counts as 503.
+    Unreachable,
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionCounters {
+    /// Messages that came.
+    pub received: u64,
+    /// Messages that nobody could read, or nobody waited for.
+    pub dropped: u64,
+    /// Requests that were answered with what is wrong with them.
+    pub malformed: u64,
+    /// Requests that were refused because there were too many.
+    pub refused: u64,
+    /// Copies that came.
+    pub copies_received: u64,
+    /// Copies that were sent.
+    pub copies_sent: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Client(u64),
+    Server(u64),
+}
+
+/// All transactions of one user agent.
+#[derive(Debug)]
+pub struct Transactions {
+    config: TransactionConfig,
+    tokens: Tokens,
+    next_id: u64,
+    clients: BTreeMap<u64, (ClientKey, Client)>,
+    client_keys: BTreeMap<ClientKey, u64>,
+    servers: BTreeMap<u64, (ServerKey, Option<MergeKey>, Server)>,
+    server_keys: BTreeMap<ServerKey, u64>,
+    merge_keys: BTreeMap<MergeKey, u64>,
+    deadlines: Deadlines<Timer>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<TransactionEvent>,
+    counters: TransactionCounters,
+}
+
+impl Transactions {
+    /// Branches and tags follow from `seed`.
+    pub fn new(config: TransactionConfig, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            tokens: Tokens::new(seed),
+            next_id: 0,
+            clients: BTreeMap::new(),
+            client_keys: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            server_keys: BTreeMap::new(),
+            merge_keys: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: TransactionCounters::default(),
+        }
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> TransactionCounters {
+        self.counters
+    }
+
+    /// Names for what the user makes.
+    pub fn tokens(&mut self) -> &mut Tokens {
+        &mut self.tokens
+    }
+
+    /// Waits.
+    pub fn timers(&self) -> &Timers {
+        &self.config.timers
+    }
+
+    /// Whether a peer has still to answer something finally.
+    pub fn awaits_answers(&self) -> bool {
+        self.clients.values().any(|(_, client)| !client.has_final())
+    }
+
+    /// Whether there is nothing to wait for and nothing to tell.
+    pub fn is_idle(&self) -> bool {
+        self.clients.is_empty()
+            && self.servers.is_empty()
+            && self.transmits.is_empty()
+            && self.events.is_empty()
+    }
+
+    /// One message has come from `source`.
+    pub fn handle_bytes(&mut self, now: Duration, source: Hop, bytes: &[u8]) {
+        // What keeps a path open through a NAT is no message.
+        if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+            return;
+        }
+        self.counters.received += 1;
+        match parse(bytes, &self.config.parse_limits) {
+            Ok(Message::Request(request)) => self.handle_request(now, source, request),
+            Ok(Message::Response(response)) => self.handle_response(now, response),
+            Err(ParseError::Unreadable(_)) => self.counters.dropped += 1,
+            Err(ParseError::Refused { request, status, problem }) => {
+                self.counters.malformed += 1;
+                self.refuse(*request, source, status, Some(problem));
+            }
+        }
+    }
+
+    /// Answers a request of which nothing is kept.
+    fn refuse(&mut self, mut request: Request, source: Hop, status: u16, reason: Option<&str>) {
+        let Some(hop) = note_source(&mut request, source) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        let tag = self.tokens.hex();
+        let mut response = request.response(status, Some(&tag));
+        if let Some(reason) = reason {
+            response.reason = reason.to_owned();
+        }
+        if status == 503 {
+            response.headers.push(HeaderName::RETRY_AFTER, RETRY_AFTER_S.to_string());
+        }
+        response.headers.push(HeaderName::SERVER, self.config.product.clone());
+        self.transmits.push_back(Transmit { hop, bytes: response.to_bytes() });
+    }
+
+    fn handle_request(&mut self, now: Duration, source: Hop, mut request: Request) {
+        let key = ServerKey::of(&request);
+        if let Some(&id) = self.server_keys.get(&key) {
+            self.handle_copy(now, id, request);
+            return;
+        }
+        if request.method == Method::Ack {
+            self.events.push_back(TransactionEvent::Ack { request: Box::new(request) });
+            return;
+        }
+        let merge_key = MergeKey::of(&request).filter(|_| request.method != Method::Cancel);
+        if merge_key.as_ref().is_some_and(|key| self.merge_keys.contains_key(key)) {
+            self.refuse(request, source, 482, None);
+            return;
+        }
+        if self.servers.len() >= self.config.server_transactions {
+            self.counters.refused += 1;
+            self.refuse(request, source, 503, None);
+            return;
+        }
+        let Some(hop) = note_source(&mut request, source) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        let id = self.new_id();
+        let server = Server::new(request.clone(), hop);
+        self.server_keys.insert(key.clone(), id);
+        if let Some(key) = &merge_key {
+            self.merge_keys.insert(key.clone(), id);
+        }
+        self.servers.insert(id, (key, merge_key, server));
+        match request.method {
+            Method::Cancel => self.handle_cancel(now, id, &request),
+            _ => {
+                if request.method == Method::Invite {
+                    self.respond(now, ServerId(id), request.response(100, None));
+                }
+                let request = Box::new(request);
+                self.events.push_back(TransactionEvent::Request {
+                    id: ServerId(id),
+                    request,
+                    source,
+                });
+            }
+        }
+    }
+
+    /// A request that has come before, or the ACK to what it was answered with.
+    fn handle_copy(&mut self, now: Duration, id: u64, request: Request) {
+        let timers = self.config.timers;
+        let Some((_, _, server)) = self.servers.get_mut(&id) else { return };
+        if request.method == Method::Ack {
+            if server.handle_ack(now, &timers) {
+                self.retime(Timer::Server(id));
+            } else {
+                self.events.push_back(TransactionEvent::Ack { request: Box::new(request) });
+            }
+            return;
+        }
+        self.counters.copies_received += 1;
+        if let Some(bytes) = server.last() {
+            self.counters.copies_sent += 1;
+            self.transmits.push_back(Transmit { hop: server.hop(), bytes });
+        }
+    }
+
+    fn handle_cancel(&mut self, now: Duration, id: u64, cancel: &Request) {
+        let invite = self.server_keys.get(&ServerKey::of_cancelled(cancel)).copied();
+        let is_pending = |id: &u64| self.servers.get(id).is_some_and(|s| s.2.request().is_some());
+        let tag = self.tokens.hex();
+        let status = if invite.is_some() { 200 } else { 481 };
+        let mut response = cancel.response(status, Some(&tag));
+        response.headers.push(HeaderName::SERVER, self.config.product.clone());
+        // An INVITE that has its answer is not affected (section 9.2).
+        if let Some(invite) = invite.filter(is_pending) {
+            self.events.push_back(TransactionEvent::Cancelled { id: ServerId(invite) });
+        }
+        self.respond(now, ServerId(id), response);
+    }
+
+    fn handle_response(&mut self, now: Duration, response: Response) {
+        let key = ClientKey::of_response(&response);
+        let id = key.and_then(|key| self.client_keys.get(&key).copied());
+        let Some(id) = id else {
+            self.counters.dropped += 1;
+            return;
+        };
+        let timers = self.config.timers;
+        let Some((_, client)) = self.clients.get_mut(&id) else { return };
+        let reception = client.handle_response(now, &response, &timers);
+        let ack = client.ack().map(|bytes| Transmit { hop: client.hop(), bytes });
+        self.retime(Timer::Client(id));
+        match reception {
+            Reception::Nothing => self.counters.copies_received += 1,
+            Reception::ConfirmAgain => {
+                self.counters.copies_received += 1;
+                self.counters.copies_sent += 1;
+                self.transmits.extend(ack);
+            }
+            Reception::News | Reception::Confirm => {
+                if reception == Reception::Confirm {
+                    self.transmits.extend(ack);
+                }
+                let response = Box::new(response);
+                self.events.push_back(TransactionEvent::Response { id: ClientId(id), response });
+            }
+        }
+        self.send_cancel(now, id);
+    }
+
+    /// Nothing can be sent to `hop`: requests that wait for an answer from it get none.
+    pub fn handle_unreachable(&mut self, hop: Hop) {
+        let waiting = self.clients.iter();
+        let waiting = waiting.filter(|(_, (_, client))| client.hop() == hop && !client.has_final());
+        let failed: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        for id in failed {
+            self.remove_client(id);
+            let failure = Failure::Unreachable;
+            self.events.push_back(TransactionEvent::Failed { id: ClientId(id), failure });
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        while let Some(timer) = self.deadlines.take_due(now) {
+            match timer {
+                Timer::Client(id) => self.handle_client_timeout(now, id),
+                Timer::Server(id) => self.handle_server_timeout(now, id),
+            }
+        }
+    }
+
+    fn handle_client_timeout(&mut self, now: Duration, id: u64) {
+        let timers = self.config.timers;
+        let Some((_, client)) = self.clients.get_mut(&id) else { return };
+        let due = client.handle_timeout(now, &timers);
+        match due {
+            client::Due::Nothing => {}
+            client::Due::Resend => {
+                self.counters.copies_sent += 1;
+                let again = Transmit { hop: client.hop(), bytes: client.bytes() };
+                self.transmits.push_back(again);
+            }
+            client::Due::Cancel => client.ask_for_cancel(),
+            client::Due::GiveUp => {
+                self.remove_client(id);
+                let failure = Failure::Timeout;
+                self.events.push_back(TransactionEvent::Failed { id: ClientId(id), failure });
+                return;
+            }
+            client::Due::End => {
+                self.remove_client(id);
+                self.events.push_back(TransactionEvent::Ended { id: ClientId(id) });
+                return;
+            }
+        }
+        self.retime(Timer::Client(id));
+        self.send_cancel(now, id);
+    }
+
+    fn handle_server_timeout(&mut self, now: Duration, id: u64) {
+        let timers = self.config.timers;
+        let Some((_, _, server)) = self.servers.get_mut(&id) else { return };
+        match server.handle_timeout(now, &timers) {
+            server::Due::Nothing => {}
+            server::Due::Resend => {
+                if let Some(bytes) = server.last() {
+                    self.counters.copies_sent += 1;
+                    self.transmits.push_back(Transmit { hop: server.hop(), bytes });
+                }
+            }
+            server::Due::GiveUp => {
+                self.remove_server(id);
+                self.events.push_back(TransactionEvent::Unconfirmed { id: ServerId(id) });
+                return;
+            }
+            server::Due::End => {
+                self.remove_server(id);
+                return;
+            }
+        }
+        self.retime(Timer::Server(id));
+    }
+
+    /// Sends `request` to `hop`, with a Via of its own before any that it has.
+    pub fn request(&mut self, now: Duration, mut request: Request, hop: Hop) -> ClientId {
+        let branch = self.tokens.branch();
+        let via = self.via(hop.transport, branch);
+        request.headers.push_front(HeaderName::VIA, via);
+        request.headers.set(HeaderName::USER_AGENT, self.config.product.clone());
+        self.begin(now, request, hop)
+    }
+
+    fn begin(&mut self, now: Duration, request: Request, hop: Hop) -> ClientId {
+        let id = self.new_id();
+        let key = ClientKey::of_request(&request).expect("the request has a branch of ours");
+        let client = Client::new(now, request, hop, &self.config.timers);
+        self.transmits.push_back(Transmit { hop, bytes: client.bytes() });
+        self.client_keys.insert(key.clone(), id);
+        self.clients.insert(id, (key, client));
+        self.retime(Timer::Client(id));
+        ClientId(id)
+    }
+
+    /// Answers the request `id`, and gives what went over the wire; `None` for a second final answer, which is none (O15).
+    pub fn respond(
+        &mut self,
+        now: Duration,
+        id: ServerId,
+        mut response: Response,
+    ) -> Option<Bytes> {
+        let timers = self.config.timers;
+        let (_, _, server) = self.servers.get_mut(&id.0)?;
+        if response.headers.get(&HeaderName::SERVER).is_none() {
+            response.headers.push(HeaderName::SERVER, self.config.product.clone());
+        }
+        let bytes = server.respond(now, &response, &timers)?;
+        self.transmits.push_back(Transmit { hop: server.hop(), bytes: bytes.clone() });
+        self.retime(Timer::Server(id.0));
+        Some(bytes)
+    }
+
+    /// Where answers to the request `id` go, as long as its transaction lives.
+    pub fn answer_hop(&self, id: ServerId) -> Option<Hop> {
+        self.servers.get(&id.0).map(|(_, _, server)| server.hop())
+    }
+
+    /// The INVITE `id` is not wanted any more: a CANCEL goes out as soon as it may (RFC 3261, section 9.1). The INVITE is
+    /// answered all the same, mostly with 487, but perhaps with 2xx.
+    pub fn cancel(&mut self, now: Duration, id: ClientId) {
+        if let Some((_, client)) = self.clients.get_mut(&id.0) {
+            client.ask_for_cancel();
+            self.send_cancel(now, id.0);
+        }
+    }
+
+    fn send_cancel(&mut self, now: Duration, id: u64) {
+        let timers = self.config.timers;
+        let Some((_, client)) = self.clients.get_mut(&id) else { return };
+        let hop = client.hop();
+        if let Some(cancel) = client.take_cancel(now, &timers) {
+            self.retime(Timer::Client(id));
+            self.begin(now, cancel, hop);
+        }
+    }
+
+    /// Sends what belongs to no transaction, the ACK to a 2xx, which gets a Via here; gives what went over the wire.
+    pub fn send(&mut self, hop: Hop, mut request: Request) -> Bytes {
+        let branch = self.tokens.branch();
+        let via = self.via(hop.transport, branch);
+        request.headers.push_front(HeaderName::VIA, via);
+        let bytes = request.to_bytes();
+        self.transmits.push_back(Transmit { hop, bytes: bytes.clone() });
+        bytes
+    }
+
+    /// Sends once more what belongs to no transaction.
+    pub fn resend(&mut self, hop: Hop, bytes: Bytes) {
+        self.counters.copies_sent += 1;
+        self.transmits.push_back(Transmit { hop, bytes });
+    }
+
+    fn via(&self, transport: Transport, branch: String) -> String {
+        let mut params = Params::default();
+        params.set("branch", Some(branch));
+        params.set("rport", None);
+        let (host, port) = (self.config.host.clone(), Some(self.config.port));
+        Via { transport: transport.as_str().to_owned(), host, port, params }.to_string()
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Has the next deadline of what `timer` is of be kept.
+    fn retime(&mut self, timer: Timer) {
+        let at = match timer {
+            Timer::Client(id) => self.clients.get(&id).map(|(_, client)| client.timeout()),
+            Timer::Server(id) => self.servers.get(&id).and_then(|(_, _, server)| server.timeout()),
+        };
+        self.deadlines.set(timer, at);
+    }
+
+    fn remove_client(&mut self, id: u64) {
+        if let Some((key, _)) = self.clients.remove(&id) {
+            self.retime(Timer::Client(id));
+            self.client_keys.remove(&key);
+        }
+        // An empty map would keep its last node.
+        if self.clients.is_empty() {
+            (self.clients, self.client_keys) = (BTreeMap::new(), BTreeMap::new());
+        }
+    }
+
+    fn remove_server(&mut self, id: u64) {
+        if let Some((key, merge_key, _)) = self.servers.remove(&id) {
+            self.retime(Timer::Server(id));
+            self.server_keys.remove(&key);
+            if let Some(key) = merge_key {
+                self.merge_keys.remove(&key);
+            }
+        }
+        if self.servers.is_empty() {
+            (self.servers, self.server_keys) = (BTreeMap::new(), BTreeMap::new());
+            self.merge_keys = BTreeMap::new();
+        }
+    }
+
+    /// The next thing that the user is to know.
+    pub fn poll_event(&mut self) -> Option<TransactionEvent> {
+        let event = self.events.pop_front();
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        event
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let transmit = self.transmits.pop_front();
+        if self.transmits.is_empty() {
+            self.transmits = VecDeque::new();
+        }
+        transmit
+    }
+
+    /// When [`Self::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.deadlines.next()
+    }
+}
