@@ -17,13 +17,13 @@ use tracing_subscriber::filter::LevelFilter;
 #[cfg(feature = "leakcheck")]
 mod leakcheck;
 
-/// Live streams in over RTMP, out over RTMP and HTTP-FLV.
+/// Live streams in over RTMP and by phone, out over RTMP, HTTP-FLV and by phone.
 #[derive(Debug, Parser)]
 #[command(
     name = "gateway",
     version,
     after_help = "Examples:
-  gateway                                  serve RTMP on 1935 and HTTP on 8080
+  gateway                                  serve RTMP on 1935, HTTP on 8080, SIP on 5060
   gateway --config gateway.toml            with a configuration
   gateway --print-config > gateway.toml    start a configuration from the defaults
   gateway --config gateway.toml --check    say whether a configuration is right

@@ -2,7 +2,7 @@
 
 use crate::{
     churn, clock, close, exhaustion, fuzz, leak, live, lossy, oracles::Violation, plan::Plan,
-    run::Evidence, segments, slow, stall, stop, swarm, wrap,
+    run::Evidence, segments, sip, slow, stall, stop, swarm, wrap,
 };
 
 /// A scenario.
@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 72] = [
+pub const CATALOGUE: [Scenario; 81] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -102,6 +102,15 @@ pub const CATALOGUE: [Scenario; 72] = [
     leak::VIEWER_GONE,
     leak::BAD_INPUT,
     leak::START_STOP,
+    sip::BASIC_CALL,
+    sip::PLAY,
+    sip::CANCEL,
+    sip::REJECT,
+    sip::BOTH_HANG_UP,
+    sip::HOLD,
+    sip::VANISHED_PHONE,
+    sip::LOSSY,
+    sip::MESSAGE_FAULTS,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,

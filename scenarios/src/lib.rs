@@ -24,6 +24,7 @@ pub mod report;
 pub mod run;
 pub mod seed;
 mod segments;
+mod sip;
 pub mod situations;
 mod slow;
 mod stall;

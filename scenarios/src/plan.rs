@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
     LinkConfig, ORPHAN_RETRIES,
-    clients::{publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan},
+    clients::{phone::PhonePlan, publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,17 @@ impl RawClient {
     }
 }
 
+/// A phone on a host of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phone {
+    /// Name of its host.
+    pub host: String,
+    /// Its access link.
+    pub link: LinkConfig,
+    /// What it does.
+    pub plan: PhonePlan,
+}
+
 /// One of the gateway's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listener {
@@ -126,6 +137,9 @@ pub struct Plan {
     pub raw_clients: Vec<RawClient>,
     /// Who plays in great numbers.
     pub crowds: Vec<Crowd>,
+    /// Who calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phones: Vec<Phone>,
     /// What befalls hosts, and when.
     pub faults: Vec<Fault>,
     /// Fault points of the gateway that fire, each so many times of a million that it is come to; only on the fabric.
@@ -146,6 +160,8 @@ pub struct Outage {
 
 /// A host's clients have this long to be gone from the gateway.
 const CALM_MS: u64 = 1_000;
+/// The same of phones, whose messages may be said again for 32 s, and whose ports are not given to others for 5 s.
+const CALLED_CALM_MS: u64 = CALM_MS + 32_000 + 5_000;
 /// Longest first wait of a kernel for an acknowledgment on the lines whose peers vanish: 200 ms beyond a round trip of up to
 /// 50 ms.
 const RETRANSMIT_MS: u64 = 250;
@@ -155,15 +171,18 @@ pub(crate) const VANISHED_CALM_MS: u64 =
     CALM_MS + RETRANSMIT_MS * ((1 << (ORPHAN_RETRIES + 1)) - 1);
 
 impl Plan {
-    /// A gateway in a data centre with the default configuration, and nobody there.
+    /// A gateway in a data centre with the default configuration, but for phones, and nobody there.
     pub fn empty() -> Self {
+        let mut config = Config::default();
+        config.sip.enabled = false;
         Self {
-            config: Config::default(),
+            config,
             gateway_link: LinkConfig::datacentre(),
             publishers: Vec::new(),
             players: Vec::new(),
             raw_clients: Vec::new(),
             crowds: Vec::new(),
+            phones: Vec::new(),
             faults: Vec::new(),
             fault_points: BTreeMap::new(),
             terms: Terms { calm_ms: CALM_MS, ..Terms::default() },
@@ -188,6 +207,19 @@ impl Plan {
     /// Adds a raw client on a host called `host`.
     pub fn raw_client(&mut self, host: &str, link: LinkConfig, listener: Listener, plan: RawPlan) {
         self.raw_clients.push(RawClient { host: host.to_owned(), link, listener, plan });
+    }
+
+    /// Adds a phone on a host called `host`; the gateway takes calls.
+    pub fn phone(&mut self, host: &str, link: LinkConfig, plan: PhonePlan) {
+        self.config.sip.enabled = true;
+        self.terms.calm_ms = self.terms.calm_ms.max(CALLED_CALM_MS);
+        self.phones.push(Phone { host: host.to_owned(), link, plan });
+    }
+
+    /// Whether a phone is what `stream` comes from: nobody can tell what of its audio got through but who hears it.
+    pub fn is_of_phone(&self, stream: &str) -> bool {
+        let voices = self.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
+        voices.into_iter().any(|voice| voice.stream == stream)
     }
 
     /// Whether `host` is one of those that misbehave.
@@ -242,6 +274,7 @@ impl Plan {
         twin.publishers.retain(|publisher| !self.is_faulty(&publisher.host));
         twin.players.retain(|player| !self.is_faulty(&player.host));
         twin.raw_clients.retain(|raw| !self.is_faulty(&raw.host));
+        twin.phones.retain(|phone| !self.is_faulty(&phone.host));
         twin.faults.retain(|fault| !self.is_faulty(&fault.host));
         twin
     }
@@ -252,7 +285,8 @@ impl Plan {
         let players = self.players.iter().map(|player| player.host.clone());
         let raw_clients = self.raw_clients.iter().map(|raw| raw.host.clone());
         let crowds = self.crowds.iter().map(|crowd| crowd.host.clone());
-        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+        let phones = self.phones.iter().map(|phone| phone.host.clone());
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones);
         std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
@@ -264,7 +298,9 @@ impl Plan {
         let players = self.players.iter().map(|player| (&player.host[..], player.link));
         let raw_clients = self.raw_clients.iter().map(|raw| (&raw.host[..], raw.link));
         let crowds = self.crowds.iter().map(|crowd| (&crowd.host[..], crowd.link));
-        let mut all = gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds);
+        let phones = self.phones.iter().map(|phone| (&phone.host[..], phone.link));
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones);
+        let mut all = gateway.chain(clients);
         all.find(|(name, _)| *name == host).map(|(_, link)| link)
     }
 
@@ -274,8 +310,9 @@ impl Plan {
         let players = self.players.iter_mut().map(|player| &mut player.link);
         let raw_clients = self.raw_clients.iter_mut().map(|raw| &mut raw.link);
         let crowds = self.crowds.iter_mut().map(|crowd| &mut crowd.link);
+        let phones = self.phones.iter_mut().map(|phone| &mut phone.link);
         let gateway = std::iter::once(&mut self.gateway_link);
-        gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds)
+        gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds).chain(phones)
     }
 
     /// When each client comes and goes and each fault strikes, in milliseconds.
@@ -296,8 +333,14 @@ impl Plan {
             .crowds
             .iter_mut()
             .flat_map(|crowd| [&mut crowd.plan.leave_ms, &mut crowd.plan.start_ms]);
+        let phones = self.phones.iter_mut().flat_map(|phone| {
+            let plan = &mut phone.plan;
+            let changes = plan.changes.iter_mut().map(|change| &mut change.at_ms);
+            let own = [&mut plan.leave_ms, &mut plan.start_ms];
+            changes.chain(&mut plan.talk_ms).chain(own)
+        });
         let faults = self.faults.iter_mut().map(|fault| &mut fault.at_ms);
-        publishers.chain(players).chain(raw_clients).chain(crowds).chain(faults)
+        publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones).chain(faults)
     }
 
     /// When the last client has gone by its plan, in milliseconds.
@@ -310,7 +353,8 @@ impl Plan {
         let raw_clients = self.raw_clients.iter().map(|raw| raw.plan.leave_ms);
         let faults = self.faults.iter().map(|fault| fault.at_ms);
         let crowds = self.crowds.iter().map(|crowd| crowd.plan.leave_ms);
-        let clients = players.chain(publishers).chain(raw_clients).chain(crowds);
+        let phones = self.phones.iter().map(|phone| phone.plan.leave_ms);
+        let clients = players.chain(publishers).chain(raw_clients).chain(crowds).chain(phones);
         clients.chain(faults).max().unwrap_or(0)
     }
 }

@@ -1,5 +1,8 @@
 //! Every oracle can fail: each is shown a run in which just what it watches is broken, and says so.
 
+#[path = "shared/planted_calls.rs"]
+mod planted_calls;
+
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddrV4},
@@ -25,6 +28,8 @@ use rehearsal_sim::{
     },
     heap::{self, CountingAllocator},
 };
+
+use planted_calls::PLANTED_CALLS;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -480,7 +485,7 @@ fn trips(planted: &Planted) -> Vec<Violation> {
 #[test]
 fn every_planted_fault_trips_its_oracle() {
     assert!(heap::is_counting(), "this test installs the allocator");
-    for planted in PLANTED {
+    for planted in PLANTED.iter().chain(PLANTED_CALLS) {
         let (oracle, what, ..) = planted;
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
@@ -515,12 +520,13 @@ fn two_runs_that_differ_trip_the_oracle_of_determinism() {
 fn every_oracle_has_a_planted_fault() {
     let planted: BTreeSet<&str> = PLANTED
         .iter()
+        .chain(PLANTED_CALLS)
         .map(|(oracle, ..)| *oracle)
         .chain(["O24 no panic", "O26 determinism"])
         .collect();
     assert_eq!(oracles::names().collect::<BTreeSet<_>>(), planted);
-    let wanted =
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 24, 26].map(|number| format!("O{number} "));
+    let wanted = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16, 17, 19, 24, 26]
+        .map(|number| format!("O{number} "));
     for number in wanted {
         assert!(planted.iter().any(|name| name.starts_with(&number)), "{number}");
     }

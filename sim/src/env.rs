@@ -195,6 +195,10 @@ impl Env for SimEnv {
         self.host.disk.remove(path).await
     }
 
+    fn own_ip(&self) -> Option<IpAddr> {
+        Some(self.ip())
+    }
+
     fn wall_clock(&self) -> SystemTime {
         let since_start = Duration::from_nanos(self.shared.fabric().net.now_ns);
         let (forward, back) = self.wall_clock_steps();

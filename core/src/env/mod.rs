@@ -12,7 +12,13 @@
 
 mod os;
 
-use std::{future::Future, io, net::SocketAddr, path::Path, time::SystemTime};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::SystemTime,
+};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -87,6 +93,10 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// # Errors
     /// `NotFound`, `NotADirectory`, `PermissionDenied`, `IsADirectory`.
     fn remove(&self, path: &Path) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The address that others reach this host at, as far as it knows: that of its way to the rest of the world. `None` where it has
+    /// no such way.
+    fn own_ip(&self) -> Option<IpAddr>;
 
     /// Wall-clock time: for dates that people and peers see, never for durations.
     fn wall_clock(&self) -> SystemTime;

@@ -7,7 +7,7 @@ use std::{
     fs,
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -86,6 +86,13 @@ impl Env for Os {
     async fn remove(&self, path: &Path) -> io::Result<()> {
         let path = path.to_owned();
         blocking(move || fs::remove_file(path)).await
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        // Connecting a UDP socket sends nothing: it has the kernel choose a way. To 192.0.2.1, which is nobody's (RFC 5737).
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     }
 
     fn wall_clock(&self) -> SystemTime {

@@ -1,4 +1,4 @@
-//! The gateway: two listeners, the live streams, and every connection's task.
+//! The gateway: its listeners, the live streams, and every connection's and every call's task.
 //!
 //! [`Gateway::run`] owns all of it: dropping that future ends every task, connection and listener at once. Told to
 //! shut down, it stops accepting, lets each connection tell its peer and flush, and cuts what is left when the
@@ -6,6 +6,7 @@
 
 mod delivery;
 mod farewell;
+mod phone;
 mod rtmp_connection;
 mod task_set;
 
@@ -21,10 +22,11 @@ use std::{
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{field::display, info, warn};
 
 pub use delivery::{Delivery, DeliveryError, DeliveryEvent};
 pub(crate) use farewell::close_in_stages;
+use phone::{Phones, Serving};
 use task_set::TaskSet;
 
 use crate::{
@@ -32,6 +34,7 @@ use crate::{
     env::{Env, TcpListener},
     http,
     live::Registry,
+    rtp::ports::EmptyRange,
 };
 
 /// Pause after a failed accept: what made it fail (no descriptors, mostly) needs time to go away.
@@ -68,6 +71,10 @@ pub struct Counters {
     pub messages_dropped: AtomicU64,
     /// Frames that slow subscribers did not get.
     pub frames_skipped: AtomicU64,
+    /// Calls that were taken.
+    pub calls: AtomicU64,
+    /// Calls that were not.
+    pub calls_refused: AtomicU64,
 }
 
 impl Counters {
@@ -80,6 +87,8 @@ impl Counters {
             accepts_failed = total(&self.accepts_failed),
             messages_dropped = total(&self.messages_dropped),
             frames_skipped = total(&self.frames_skipped),
+            calls = total(&self.calls),
+            calls_refused = total(&self.calls_refused),
             "totals since the start"
         );
     }
@@ -92,16 +101,22 @@ pub(crate) fn count(counter: &AtomicU64, more: u64) {
 
 /// Why the gateway could not start.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address} for {protocol}: {source} (change {key} or free the port)")]
-pub struct BindError {
-    /// What should have been served.
-    pub protocol: &'static str,
-    /// The key of the configuration.
-    pub key: &'static str,
-    /// Where.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
+pub enum BindError {
+    /// A listener could not be opened.
+    #[error("cannot listen on {address} for {protocol}: {source} (change {key} or free the port)")]
+    Listen {
+        /// What should have been served.
+        protocol: &'static str,
+        /// The key of the configuration.
+        key: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There are no ports for calls.
+    #[error("{0} (change rtp.first_port or rtp.last_port)")]
+    Ports(#[from] EmptyRange),
 }
 
 /// How a gateway ended.
@@ -118,6 +133,7 @@ pub struct Gateway<E: Env> {
     connections: TaskSet<E>,
     rtmp: E::TcpListener,
     http: E::TcpListener,
+    phones: Option<Serving>,
 }
 
 impl<E: Env> Gateway<E> {
@@ -131,7 +147,7 @@ impl<E: Env> Gateway<E> {
         shutdown: CancellationToken,
     ) -> Result<Self, BindError> {
         let bind = async |protocol, key, address| {
-            env.bind_tcp(address).await.map_err(|source| BindError {
+            env.bind_tcp(address).await.map_err(|source| BindError::Listen {
                 protocol,
                 key,
                 address,
@@ -140,6 +156,20 @@ impl<E: Env> Gateway<E> {
         };
         let rtmp = bind("RTMP", "rtmp.listen", config.rtmp.listen).await?;
         let http = bind("HTTP", "http.listen", config.http.listen).await?;
+        let sip = match config.sip.enabled {
+            true => {
+                let address = config.sip.listen;
+                let (protocol, key) = ("SIP", "sip.listen, set sip.enabled to false");
+                let bound = env.bind_udp(address).await;
+                Some(bound.map_err(|source| BindError::Listen {
+                    protocol,
+                    key,
+                    address,
+                    source,
+                })?)
+            }
+            false => None,
+        };
         let live = Registry::new(config.live_limits());
         let counters = Counters::default();
         let connections = TaskSet::new(env.clone());
@@ -154,7 +184,9 @@ impl<E: Env> Gateway<E> {
             #[cfg(feature = "leakcheck")]
             leakcheck,
         });
-        Ok(Self { shared, connections, rtmp, http })
+        let phones = sip.map(|socket| Phones::new(Arc::clone(&shared), socket)).transpose()?;
+        let phones = phones.map(Phones::serving);
+        Ok(Self { shared, connections, rtmp, http, phones })
     }
 
     /// Where RTMP is served.
@@ -167,6 +199,11 @@ impl<E: Env> Gateway<E> {
         self.http.local_addr()
     }
 
+    /// Where SIP is served, if it is.
+    pub fn sip_addr(&self) -> Option<SocketAddr> {
+        self.phones.as_ref().map(|phones| phones.local_addr)
+    }
+
     /// What the connections share, for whoever watches the gateway.
     pub fn shared(&self) -> Arc<Shared<E>> {
         Arc::clone(&self.shared)
@@ -174,15 +211,25 @@ impl<E: Env> Gateway<E> {
 
     /// Serves until the shutdown is over.
     pub async fn run(self) -> Ended {
-        let Self { shared, connections, rtmp, http } = self;
-        info!(rtmp = %rtmp.local_addr(), http = %http.local_addr(), "listening");
-        tokio::join!(
-            accept(&shared, &connections, rtmp, rtmp_connection::serve),
-            accept(&shared, &connections, http, http::serve),
-        );
-        let within_ms = shared.config.limits.shutdown_ms;
-        info!(connections = connections.len(), within_ms, "shutting down");
-        let _ = tokio::time::timeout(Duration::from_millis(within_ms), connections.idle()).await;
+        let Self { shared, connections, rtmp, http, phones } = self;
+        let sip = phones.as_ref().map(|phones| display(phones.local_addr));
+        info!(rtmp = %rtmp.local_addr(), http = %http.local_addr(), sip, "listening");
+        let connected = async {
+            tokio::join!(
+                accept(&shared, &connections, rtmp, rtmp_connection::serve),
+                accept(&shared, &connections, http, http::serve),
+            );
+            let within_ms = shared.config.limits.shutdown_ms;
+            info!(connections = connections.len(), within_ms, "shutting down");
+            let within = Duration::from_millis(within_ms);
+            let _ = tokio::time::timeout(within, connections.idle()).await;
+        };
+        let called = async {
+            if let Some(phones) = phones {
+                phones.run.await;
+            }
+        };
+        tokio::join!(connected, called);
         let cut_connections = connections.len();
         if cut_connections > 0 {
             warn!(cut_connections, "connections did not end in time and were cut");

@@ -22,6 +22,7 @@ use super::{
     ring::{Ring, RingLimits},
     subscriber::Subscriber,
 };
+use crate::media::AudioCodec;
 
 /// Bounds of live streams; the configuration documents each.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +161,16 @@ impl Registry {
     /// True when somebody publishes `name`.
     pub fn is_published(&self, name: &str) -> bool {
         self.entries().get(name).is_some_and(|entry| entry.published)
+    }
+
+    /// What the sound of `name` is coded in, if somebody publishes it and it has any.
+    pub fn audio_codec(&self, name: &str) -> Option<AudioCodec> {
+        let stream = {
+            let entries = self.entries();
+            Arc::clone(&entries.get(name).filter(|entry| entry.published)?.stream)
+        };
+        let ring = stream.ring();
+        ring.audio_codec()
     }
 
     /// Becomes the publisher of `name`, the application and the stream name joined by a slash. Begins an epoch.

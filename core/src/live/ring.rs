@@ -8,7 +8,10 @@ use super::{
     frame::{Frame, FrameKind},
     headers::{HeaderSlot, Headers},
 };
-use crate::rtmp::data::DeclaredTracks;
+use crate::{
+    media::{AudioCodec, audio},
+    rtmp::data::DeclaredTracks,
+};
 
 /// Bounds of a ring.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +103,14 @@ impl Ring {
     /// Position after the newest frame.
     pub(super) fn end(&self) -> u64 {
         self.start + self.frames.len() as u64
+    }
+
+    /// What the newest sound is coded in, if any is held.
+    pub(super) fn audio_codec(&self) -> Option<AudioCodec> {
+        let mut newest = self.frames.iter().rev().map(|held| &held.frame);
+        let is_audio =
+            |frame: &&Arc<Frame>| matches!(frame.kind, FrameKind::Audio | FrameKind::AudioHeader);
+        audio::classify(&newest.find(is_audio)?.payload).ok()?.codec
     }
 
     /// Position of the oldest frame held.

@@ -76,7 +76,9 @@ fn a_taken_port_is_named_in_one_line() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = holder.local_addr().expect("an address");
     for (key, other) in [("rtmp.listen", "http.listen"), ("http.listen", "rtmp.listen")] {
-        let config = format!("{key} = \"{taken}\"\n{other} = \"127.0.0.1:0\"\n");
+        let free = "127.0.0.1:0";
+        let config =
+            format!("{key} = \"{taken}\"\n{other} = \"{free}\"\nsip.listen = \"{free}\"\n");
         let (ended, _) = run_with_config(&config, &[]);
         assert_eq!((ended.code, ended.stdout.len()), (Some(1), 0), "{ended:?}");
         assert_eq!(ended.stderr.len(), 1, "{ended:?}");

@@ -49,6 +49,7 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) rtmp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) sip: SocketAddr,
     _config: Scratch,
 }
 
@@ -65,8 +66,10 @@ impl Gateway {
 
     /// As [`Gateway::start_with`], with HTTP on `listen`.
     pub(crate) fn start_on(listen: &str, settings: &str) -> Self {
+        let is_told = settings.contains("sip.listen");
+        let sip = if is_told { "" } else { "sip.listen = \"127.0.0.1:0\"\n" };
         let config = Scratch::new(&format!(
-            "rtmp.listen = \"127.0.0.1:0\"\nhttp.listen = \"{listen}\"\n\
+            "rtmp.listen = \"127.0.0.1:0\"\nhttp.listen = \"{listen}\"\n{sip}\
              log.format = \"json\"\nlog.level = \"info\"\n{settings}\n"
         ));
         let process = Process::start("gateway", binary().arg("--config").arg(config.path()));
@@ -75,7 +78,13 @@ impl Gateway {
             let text = listening[key].as_str().expect("an address is a text");
             text.parse().expect("an address and a port")
         };
-        Self { rtmp: address("rtmp"), http: address("http"), process, _config: config }
+        Self {
+            rtmp: address("rtmp"),
+            http: address("http"),
+            sip: address("sip"),
+            process,
+            _config: config,
+        }
     }
 
     /// Where `stream` is published and played over RTMP.

@@ -13,6 +13,7 @@ mod http_live;
 mod late_joiners;
 #[cfg(feature = "leakcheck")]
 mod leakcheck;
+mod phones;
 mod process;
 mod publishers;
 mod raw_http;

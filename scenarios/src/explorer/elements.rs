@@ -11,6 +11,10 @@ pub enum Element {
     FaultPoint(usize),
     /// A raw client.
     RawClient(usize),
+    /// What befalls a message of a phone, by the phone's index and its own.
+    MessageFault(usize, usize),
+    /// A phone.
+    Phone(usize),
     /// A crowd.
     Crowd(usize),
     /// A player.
@@ -24,6 +28,11 @@ pub fn all(plan: &Plan) -> Vec<Element> {
     let mut all: Vec<_> = (0..plan.faults.len()).map(Element::Fault).collect();
     all.extend((0..plan.fault_points.len()).map(Element::FaultPoint));
     all.extend((0..plan.raw_clients.len()).map(Element::RawClient));
+    for (phone, index) in plan.phones.iter().zip(0..) {
+        let faults = 0..phone.plan.message_faults.len();
+        all.extend(faults.map(|fault| Element::MessageFault(index, fault)));
+    }
+    all.extend((0..plan.phones.len()).map(Element::Phone));
     all.extend((0..plan.crowds.len()).map(Element::Crowd));
     all.extend((0..plan.players.len()).map(Element::Player));
     all.extend((0..plan.publishers.len()).map(Element::Publisher));
@@ -38,6 +47,11 @@ pub fn only(plan: &Plan, kept: &[Element]) -> Plan {
     let mut points = (0..).map(Element::FaultPoint);
     less.fault_points.retain(|_, _| points.next().is_some_and(has));
     less.raw_clients = of(&plan.raw_clients, |index| has(Element::RawClient(index)));
+    for (phone, index) in less.phones.iter_mut().zip(0..) {
+        let faults = &phone.plan.message_faults;
+        phone.plan.message_faults = of(faults, |fault| has(Element::MessageFault(index, fault)));
+    }
+    less.phones = of(&less.phones, |index| has(Element::Phone(index)));
     less.crowds = of(&plan.crowds, |index| has(Element::Crowd(index)));
     less.players = of(&plan.players, |index| has(Element::Player(index)));
     less.publishers = of(&plan.publishers, |index| has(Element::Publisher(index)));

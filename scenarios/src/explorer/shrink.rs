@@ -101,6 +101,8 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
         self.try_change(|plan| plan.config.rtmp = Config::default().rtmp);
         self.try_change(|plan| plan.config.http = Config::default().http);
         self.try_change(|plan| plan.config.live = Config::default().live);
+        self.try_change(|plan| plan.config.sip = Config::default().sip);
+        self.try_change(|plan| plan.config.rtp = Config::default().rtp);
         self.try_change(|plan| plan.config.limits = Config::default().limits);
         let lan = LinkConfig::lan();
         self.try_change(|plan| plan.links_mut().for_each(|link| *link = lan));
@@ -114,6 +116,11 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
         for index in 0..self.best.players.len() {
             self.try_change(|plan| plan.players[index].plan.stall = None);
             self.try_change(|plan| plan.players[index].plan.pause = None);
+        }
+        for index in 0..self.best.phones.len() {
+            self.try_change(|plan| plan.phones[index].plan.changes.clear());
+            self.try_change(|plan| plan.phones[index].plan.cancel = None);
+            self.try_change(|plan| plan.phones[index].plan.voice = None);
         }
         self.try_change(|plan| plan.terms.twin_within_ms = None);
         for index in 0..self.best.publishers.len() {

@@ -25,7 +25,8 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<String> {
         let meets_outage = plan.meets_outage(player.plan.start_ms, player.plan.leave_ms);
         let is_in_order = matches!(report.end.as_str(), "left" | "end of the response");
         let is_given_up = !is_in_order && may_be_given_up(evidence, &player.host);
-        if plan.is_faulty(&player.host) || meets_outage || is_given_up {
+        let is_of_phone = plan.is_of_phone(&report.stream);
+        if plan.is_faulty(&player.host) || meets_outage || is_given_up || is_of_phone {
             continue;
         }
         let found = end(evidence, player, report, epochs.of_stream(&report.stream));

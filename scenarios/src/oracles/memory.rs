@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rehearsal_sim::clients::{
     media::MediaPlan,
+    phone::PhonePlan,
     publisher::{PublishPlan, Source},
 };
 
@@ -25,6 +26,13 @@ const FRAME_BYTES: u64 = 256;
 const BATCH_FRAMES: u64 = 16;
 /// What is reserved for a message when its first bytes come. Others that are begun beside it have much less.
 const FIRST_RESERVE_BYTES: u64 = 64 << 10;
+/// What a phone needs: the task of its media, its ports, its dialog with what was said of late, and the packets that are held to
+/// be put in order.
+const PHONE_BYTES: u64 = 56 << 10;
+/// Packets, or messages, of audio of telephony.
+const PACKETS_PER_SECOND: u64 = 50;
+/// Bytes of audio in each, with the one byte before it.
+const PACKET_BYTES: u64 = 161;
 /// Answers are joined to runs of this length.
 const RUN_BYTES: u64 = 64 << 10;
 
@@ -45,7 +53,8 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     let batch = (BATCH_FRAMES * frame_max).min(plan.config.live.in_flight_bytes as u64 + frame_max);
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
-    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds
+    let phones = plan.phones.len() as u64 * PHONE_BYTES;
+    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones
 }
 
 /// Rings: a stream has one, which begins anew with each publish.
@@ -55,7 +64,21 @@ fn rings_bytes(plan: &Plan) -> u64 {
         let most = rings.entry(&publisher.plan.stream).or_default();
         *most = held_bytes(plan, &publisher.plan).max(*most);
     }
+    for phone in &plan.phones {
+        let Some(voice) = &phone.plan.voice else { continue };
+        let most = rings.entry(&voice.stream).or_default();
+        *most = said_bytes(plan, &phone.plan).max(*most);
+    }
     rings.into_values().sum()
+}
+
+/// What of a call is held at a time: audio alone is for as long as is configured, if a call lasts so long.
+fn said_bytes(plan: &Plan, phone: &PhonePlan) -> u64 {
+    let lasts_ms = phone.leave_ms - phone.start_ms;
+    let gives_up_ms = phone.cancel.map(|cancel| cancel.after_ms);
+    let talks_ms = gives_up_ms.or(phone.talk_ms).unwrap_or(lasts_ms);
+    let held_ms = plan.config.live.keep_ms.min(talks_ms) + plan.terms.slack_ms;
+    (held_ms / 1_000 + 1) * PACKETS_PER_SECOND * (PACKET_BYTES + FRAME_BYTES)
 }
 
 /// The most that those who are there at a time need besides the rings; crowds are counted by themselves.
@@ -114,7 +137,8 @@ fn bytes_per_second(media: &MediaPlan) -> u64 {
     let (keyframe, audio) = (media.keyframe_bytes as u64, media.audio_bytes as u64);
     let per_gop = |gop: u64| (keyframe + (gop - 1) * (keyframe / 5)) * 25 / gop + 25 * FRAME_BYTES;
     let video = if media.gop_frames > 0 { per_gop(media.gop_frames.into()) } else { 0 };
-    let audio = if audio > 0 { 47 * (audio + FRAME_BYTES) } else { 0 };
+    let frames = if media.telephone.is_some() { PACKETS_PER_SECOND } else { 47 };
+    let audio = if audio > 0 { frames * (audio + FRAME_BYTES) } else { 0 };
     video + audio
 }
 

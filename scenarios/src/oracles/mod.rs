@@ -14,6 +14,10 @@
 //! | O10 timestamps | each subscriber's times against its publishers' and other subscribers', and from one publish to the next against what passed |
 //! | O13 two-way progress | how long bytes lie unread at the gateway, and how long those it wrote do not get away |
 //! | O14 time hygiene | polls at rest and while connections idle; a run with wall-clock steps against its twin without |
+//! | O15 SIP safety | what the gateway says to a phone against what was said before: answers, numbers, copies, ends |
+//! | O16 SIP timers | when it says again what may have been lost |
+//! | O17 call agreement | how calls end, and that nobody hears them afterwards |
+//! | O19 RTP truth | numbers, times, contents and delay of what phones hear and say; what is told of it by RTCP |
 //! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
 //! | O24 no panic | nothing panics ([`panicked`]) |
 //! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
@@ -24,6 +28,7 @@
 //! restart or after it was told to end, is not judged by how it ends.
 
 mod baseline;
+mod calls;
 mod conservation;
 mod epochs;
 mod integrity;
@@ -71,7 +76,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 19] = [
+const JUDGES: [Judge; 24] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -90,6 +95,11 @@ const JUDGES: [Judge; 19] = [
     ("O14 time hygiene", baseline::polls_at_rest),
     ("O14 time hygiene", baseline::polls_in_idle_hour),
     ("O14 time hygiene", twin::wall_clock),
+    ("O15 SIP safety", calls::signalling),
+    ("O16 SIP timers", calls::timers),
+    ("O17 call agreement", calls::agreement),
+    ("O19 RTP truth", calls::media),
+    ("O19 RTP truth", calls::voices),
     ("O24 parser robustness", raw_clients::judge),
 ];
 

@@ -19,13 +19,17 @@ pub(super) fn section(plan: &Plan) -> Markup {
             }
         }
     };
-    let clients =
-        plan.publishers.len() + plan.players.len() + plan.raw_clients.len() + plan.crowds.len();
+    let clients = plan.publishers.len()
+        + plan.players.len()
+        + plan.raw_clients.len()
+        + plan.crowds.len()
+        + plan.phones.len();
     html! {
         details.plan {
             summary {
                 "Plan: " (plan.publishers.len()) " publishers, " (plan.players.len()) " players, "
                 (plan.raw_clients.len()) " raw clients, " (plan.crowds.len()) " crowds, "
+                @if !plan.phones.is_empty() { (plan.phones.len()) " phones, " }
                 (plan.faults.len()) " faults, " (plan.fault_points.len()) " fault points"
             }
             @if clients > 0 {
@@ -47,6 +51,9 @@ pub(super) fn section(plan: &Plan) -> Markup {
                         @for it in &plan.crowds {
                             (client(&it.host, format!("{} play {} by {:?}", it.count, it.plan.stream, it.protocol),
                                 it.plan.start_ms, it.plan.leave_ms))
+                        }
+                        @for it in &plan.phones {
+                            (client(&it.host, format!("calls {}", it.plan.dial), it.plan.start_ms, it.plan.leave_ms))
                         }
                     }
                 } }

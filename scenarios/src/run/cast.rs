@@ -14,6 +14,7 @@ use rehearsal_core::env::Env;
 use rehearsal_sim::clients::{
     crowd::{self, CrowdReport},
     flv_viewer,
+    phone::{self, PhoneReport},
     publisher::{self, Notes, PublishReport},
     raw::{self, RawReport},
     rtmp_player::{self, PlayReport},
@@ -34,6 +35,7 @@ pub(super) enum Role {
     RawClient(usize),
     /// One of a crowd, by the crowd's index and its own.
     OfCrowd(usize, usize),
+    Phone(usize),
 }
 
 /// The clients of a plan, and what they reported.
@@ -43,6 +45,7 @@ pub(super) struct Clients {
     players: Arc<Slots<PlayReport>>,
     raw_clients: Arc<Slots<Result<RawReport, String>>>,
     crowds: Vec<Arc<Slots<CrowdReport>>>,
+    phones: Arc<Slots<PhoneReport>>,
 }
 
 impl Clients {
@@ -54,12 +57,13 @@ impl Clients {
             players: Slots::new(plan.players.len()),
             raw_clients: Slots::new(plan.raw_clients.len()),
             crowds: plan.crowds.iter().map(|crowd| Slots::new(crowd.count)).collect(),
+            phones: Slots::new(plan.phones.len()),
         }
     }
 
     /// Everybody, each with the name of its host, in the order in which they are started.
     pub(super) fn all(&self) -> Vec<(&str, Role)> {
-        let Plan { publishers, players, raw_clients, crowds, .. } = &self.plan;
+        let Plan { publishers, players, raw_clients, crowds, phones, .. } = &self.plan;
         let mut all: Vec<(&str, Role)> = Vec::new();
         all.extend(
             publishers.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Publisher(index))),
@@ -73,6 +77,7 @@ impl Clients {
                 (0..crowd.count).map(|member| (&crowd.host[..], Role::OfCrowd(index, member))),
             );
         }
+        all.extend(phones.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Phone(index))));
         all
     }
 
@@ -97,7 +102,7 @@ impl Clients {
                 let player = &self.plan.players[index];
                 let (plan, protocol) = (player.plan.clone(), player.protocol);
                 Box::pin(async move {
-                    let Addresses { rtmp, http } = gateway;
+                    let Addresses { rtmp, http, .. } = gateway;
                     let report = match protocol {
                         Protocol::Rtmp => rtmp_player::run(env, rtmp, plan, origin, notes).await,
                         Protocol::HttpFlv => flv_viewer::run(env, http, plan, origin, notes).await,
@@ -128,6 +133,12 @@ impl Clients {
                 let playing = crowd::run(env, address, over_http, plan, origin);
                 Box::pin(async move { reports.fill(member, playing.await) })
             }
+            Role::Phone(index) => {
+                let reports = Arc::clone(&self.phones);
+                let plan = self.plan.phones[index].plan.clone();
+                let calling = phone::run(env, gateway.sip, plan, origin, notes);
+                Box::pin(async move { reports.fill(index, calling.await) })
+            }
         }
     }
 
@@ -139,7 +150,7 @@ impl Clients {
         for crowd in &self.crowds {
             crowds.push(crowd.all().await);
         }
-        Reports { publishers, players, raw_clients, crowds }
+        Reports { publishers, players, raw_clients, crowds, phones: self.phones.all().await }
     }
 
     /// What the clients of the host called `name` would have reported, who are gone with it.
@@ -167,6 +178,9 @@ impl Clients {
                     };
                     self.crowds[index].fill_if_empty(member, gone);
                 }
+                Role::Phone(index) => {
+                    self.phones.fill_if_empty(index, || PhoneReport::crashed(at));
+                }
             }
         }
     }
@@ -178,18 +192,20 @@ pub(super) struct Reports {
     pub(super) players: Vec<PlayReport>,
     pub(super) raw_clients: Vec<Result<RawReport, String>>,
     pub(super) crowds: Vec<Vec<CrowdReport>>,
+    pub(super) phones: Vec<PhoneReport>,
 }
 
 impl Reports {
     /// What clients of `plan` say, and nothing else yet.
     pub(super) fn of(self, plan: Plan) -> Evidence {
-        let Self { publishers, players, raw_clients, crowds } = self;
+        let Self { publishers, players, raw_clients, crowds, phones } = self;
         Evidence {
             plan,
             publishers,
             players,
             raw_clients,
             crowds,
+            phones,
             twin: None,
             streams_at_rest: 0,
             lives: Vec::new(),

@@ -10,7 +10,8 @@ use std::{
 use rehearsal_sim::{
     Wait,
     clients::{
-        crowd::CrowdReport, publisher::PublishReport, raw::RawReport, rtmp_player::PlayReport,
+        crowd::CrowdReport, phone::PhoneReport, publisher::PublishReport, raw::RawReport,
+        rtmp_player::PlayReport,
     },
 };
 
@@ -30,6 +31,8 @@ pub struct Evidence {
     pub raw_clients: Vec<Result<RawReport, String>>,
     /// What each of a crowd says, in the order of the plan.
     pub crowds: Vec<Vec<CrowdReport>>,
+    /// What phones say, in the order of the plan.
+    pub phones: Vec<PhoneReport>,
     /// The same run without the clients on faulty hosts, if the plan asks for it.
     pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.
@@ -158,7 +161,7 @@ impl Evidence {
 pub struct Rest {
     /// Tasks.
     pub tasks: usize,
-    /// Sockets that are neither listening nor in TIME_WAIT.
+    /// Sockets that are neither listening, SIP's among them, nor in TIME_WAIT.
     pub sockets: Vec<String>,
     /// Sockets in TIME_WAIT.
     pub time_wait: usize,

@@ -52,6 +52,7 @@ pub(super) fn carry_out(plans: Vec<Plan>, panics: &Panics) -> Vec<Ran> {
 async fn carry_out_one(mut plan: Plan) -> Ran {
     plan.config.rtmp.listen = SocketAddr::new(LOCALHOST, 0);
     plan.config.http.listen = plan.config.rtmp.listen;
+    plan.config.sip.listen = plan.config.rtmp.listen;
     let assets = Assets::unpack().expect("the folder for temporary files can be written");
     for publisher in &mut plan.publishers {
         if let Source::FlvFile(path) = &mut publisher.plan.source {

@@ -352,7 +352,11 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, frames) = (&crowd.host, members.iter().map(|member| member.frames).sum::<u64>());
         format!("{host:<14} {} of a crowd received {frames} messages", members.len())
     });
-    publishers.chain(players).chain(raw_clients).chain(crowds).collect()
+    let phones = plan.phones.iter().zip(&evidence.phones).map(|(phone, report)| {
+        let (host, spoken, heard) = (&phone.host, report.spoken.len(), report.heard.len());
+        format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {}", report.end())
+    });
+    publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones).collect()
 }
 
 impl Outcome {

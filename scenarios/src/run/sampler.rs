@@ -55,6 +55,7 @@ pub(super) struct Sampler {
     start: Instant,
     /// The same since the world began, as it dates waits.
     start_in_world: Duration,
+    sip_port: u16,
     idle_hour: Option<IdleHour>,
     /// Polls of the gateway's tasks when the idle hour began, and when it was over.
     idle_polls: (Option<u64>, Option<u64>),
@@ -80,6 +81,7 @@ impl Sampler {
             hosts: hosts.iter().map(|host| (host.ip(), host.clone())).collect(),
             start: Instant::now(),
             start_in_world: virtual_time().unwrap_or_default(),
+            sip_port: plan.config.sip.listen.port(),
             connections: Connections::default(),
             curve: Curve::default(),
             idle_hour: idle_hour(plan),
@@ -232,9 +234,13 @@ impl Sampler {
 
     fn rest(&self) -> Rest {
         let netstat = self.env.netstat();
-        let is_resting =
-            |state: SocketState| matches!(state, SocketState::Listen | SocketState::TimeWait);
-        let sockets = netstat.rows.iter().filter(|row| !is_resting(row.state));
+        let is_resting = |row: &SocketRow| match row.state {
+            SocketState::Listen | SocketState::TimeWait => true,
+            // Phones call it there.
+            SocketState::Bound => row.local.port() == self.sip_port,
+            _ => false,
+        };
+        let sockets = netstat.rows.iter().filter(|row| !is_resting(row));
         Rest {
             tasks: self.env.task_count(),
             sockets: sockets.map(|row| format!("{:?} from {:?}", row.state, row.remote)).collect(),

@@ -38,6 +38,8 @@ pub(super) struct Addresses {
     pub(super) rtmp: SocketAddr,
     /// HTTP.
     pub(super) http: SocketAddr,
+    /// SIP over UDP, if it is served.
+    pub(super) sip: SocketAddr,
 }
 
 impl Addresses {
@@ -46,6 +48,7 @@ impl Addresses {
         Self {
             rtmp: SocketAddr::new(ip, config.rtmp.listen.port()),
             http: SocketAddr::new(ip, config.http.listen.port()),
+            sip: SocketAddr::new(ip, config.sip.listen.port()),
         }
     }
 }
@@ -92,21 +95,23 @@ impl<E: Env> Serving<E> {
         stand_in: Option<StandIn<E>>,
     ) -> Self {
         let shutdown = CancellationToken::new();
+        let configured = Addresses::configured(ip, &config);
         let Some(stand_in) = stand_in else {
             let binding = Gateway::bind(env.clone(), config, shutdown.clone());
             let gateway = heap::charge_to(Scope::Gateway, binding)
                 .await
                 .expect("the gateway's ports are free");
+            let sip_port = gateway.sip_addr().map_or(configured.sip.port(), |sip| sip.port());
             let addresses = Addresses {
                 rtmp: SocketAddr::new(ip, gateway.rtmp_addr().port()),
                 http: SocketAddr::new(ip, gateway.http_addr().port()),
+                sip: SocketAddr::new(ip, sip_port),
             };
             let shared = Some(gateway.shared());
             return Self::begin(env, shared, addresses, shutdown, gateway.run());
         };
-        let addresses = Addresses::configured(ip, &config);
         let serving = stand_in(env.clone(), config, shutdown.clone());
-        Self::begin(env, None, addresses, shutdown, serving)
+        Self::begin(env, None, configured, shutdown, serving)
     }
 
     fn begin(

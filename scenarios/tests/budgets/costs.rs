@@ -204,12 +204,15 @@ fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
     let run = world.run(Duration::from_secs(120), async {
         let before = heap::usage(Scope::Gateway);
         let env = gateway.clone();
+        let mut config = Config::default();
+        // What phones cost is another matter.
+        config.sip.enabled = false;
+        let serves = config.clone();
         let serving = gateway.spawn(async move {
             let told = CancellationToken::new();
-            let bound = Gateway::bind(env, Config::default(), told).await;
+            let bound = Gateway::bind(env, serves, told).await;
             bound.expect("a fresh host has its ports free").run().await;
         });
-        let config = Config::default();
         let at = |listen: SocketAddr| SocketAddr::new(gateway.ip(), listen.port());
         let stage = Stage {
             rtmp: at(config.rtmp.listen),

@@ -1,5 +1,5 @@
-//! What publishers send: generated look-alikes of H.264 and AAC with B-frames, or of HEVC and Opus in Enhanced RTMP, or
-//! the tags of an FLV file.
+//! What publishers send: generated look-alikes of H.264 and AAC with B-frames, of HEVC and Opus in Enhanced RTMP, or of G.711;
+//! or the tags of an FLV file.
 
 use std::time::Duration;
 
@@ -11,11 +11,16 @@ use rehearsal_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::stamp::{Stamp, stream_hash};
+use super::{
+    phone::Codec,
+    stamp::{STAMP_BYTES, Stamp, stream_hash},
+};
 
 /// AAC frames of 1024 samples at 48 kHz.
 const AUDIO_SAMPLES: u64 = 1024;
 const AUDIO_RATE: u64 = 48_000;
+/// A frame of G.711: what phones have in a packet.
+const TELEPHONE_FRAME_MS: u64 = 20;
 
 /// Enhanced RTMP: SequenceStart of HEVC.
 pub(super) const HEVC_HEADER: [u8; 5] = *b"\x90hvc1";
@@ -52,7 +57,7 @@ pub struct MediaPlan {
     pub b_frames: u32,
     /// Bytes of a keyframe; an inter frame has a fifth.
     pub keyframe_bytes: usize,
-    /// Bytes of an audio frame; 0 for no audio.
+    /// Bytes of an audio frame; 0 for no audio. In G.711, 160 are 20 ms.
     pub audio_bytes: usize,
     /// First timestamp.
     pub first_timestamp_ms: u32,
@@ -60,6 +65,9 @@ pub struct MediaPlan {
     pub header_every_gops: u32,
     /// HEVC and Opus as Enhanced RTMP carries them.
     pub enhanced: bool,
+    /// Audio in this codec of telephony, in frames of 20 ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telephone: Option<Codec>,
 }
 
 impl Default for MediaPlan {
@@ -73,6 +81,7 @@ impl Default for MediaPlan {
             first_timestamp_ms: 0,
             header_every_gops: 0,
             enhanced: false,
+            telephone: None,
         }
     }
 }
@@ -104,7 +113,8 @@ impl Generated {
         };
         let first = generated.item(type_id::DATA_AMF0, 0, generated.metadata());
         generated.ready.push_back(first);
-        if generated.plan.audio_bytes > 0 {
+        // Nobody has to be told how to decode G.711.
+        if generated.plan.audio_bytes > 0 && generated.plan.telephone.is_none() {
             // An AudioSpecificConfig or the FourCC of Opus, and behind it what it is.
             let mut config = match generated.plan.enhanced {
                 true => OPUS_HEADER.to_vec(),
@@ -132,7 +142,11 @@ impl Generated {
             object = object.with("width", 320.0).with("height", 180.0).with("videocodecid", 7.0);
         }
         if self.plan.audio_bytes > 0 {
-            object = object.with("audiosamplerate", AUDIO_RATE as f64).with("audiocodecid", 10.0);
+            let (rate, codec) = match self.plan.telephone {
+                None => (AUDIO_RATE as f64, 10.0),
+                Some(codec) => (8_000.0, f64::from(codec.rtmp_tag() >> 4)),
+            };
+            object = object.with("audiosamplerate", rate).with("audiocodecid", codec);
         }
         let mut body = BytesMut::new();
         for value in ["@setDataFrame".into(), "onMetaData".into(), Value::EcmaArray(object)] {
@@ -157,7 +171,10 @@ impl Generated {
     }
 
     fn audio_at_ms(&self) -> u64 {
-        u64::from(self.audio_index) * AUDIO_SAMPLES * 1000 / AUDIO_RATE
+        match self.plan.telephone {
+            None => u64::from(self.audio_index) * AUDIO_SAMPLES * 1000 / AUDIO_RATE,
+            Some(_) => u64::from(self.audio_index) * TELEPHONE_FRAME_MS,
+        }
     }
 
     /// The decoder configuration (ISO/IEC 14496-15, 5.3.3.1) with a stamp in the place of an SPS.
@@ -217,11 +234,13 @@ impl Generated {
 
     fn make_audio(&mut self) {
         let at_ms = self.audio_at_ms();
-        let mut payload = match self.plan.enhanced {
-            true => OPUS_FRAME.to_vec(),
-            false => vec![0xaf, 1],
+        let (mut payload, before_filler) = match (self.plan.telephone, self.plan.enhanced) {
+            (Some(codec), _) => (vec![codec.rtmp_tag()], STAMP_BYTES),
+            (None, true) => (OPUS_FRAME.to_vec(), STAMP_BYTES + 2),
+            (None, false) => (vec![0xaf, 1], STAMP_BYTES + 2),
         };
-        let filler = vec![self.audio_index as u8; self.plan.audio_bytes.saturating_sub(38)];
+        let filler_bytes = self.plan.audio_bytes.saturating_sub(before_filler);
+        let filler = vec![self.audio_index as u8; filler_bytes];
         self.stamp(self.audio_index, at_ms).seal(&filler, &mut payload);
         let item = self.item(type_id::AUDIO, at_ms, payload);
         self.ready.push_back(item);

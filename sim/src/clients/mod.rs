@@ -3,11 +3,12 @@
 //!
 //! A [`publisher`] sends media whose every frame says what it is ([`media`]) or a real FLV file, and logs it. An
 //! [`rtmp_player`] and an [`flv_viewer`] check by themselves what they receive ([`verify`]) and log it too, so that
-//! oracles can compare both ends without asking the gateway.
+//! oracles can compare both ends without asking the gateway. A [`phone`] calls, and both says and hears such audio.
 
 pub mod crowd;
 pub mod flv_viewer;
 pub mod media;
+pub mod phone;
 pub mod publisher;
 pub mod raw;
 pub mod rtmp_player;

@@ -76,7 +76,17 @@ pub struct Logged {
     pub stamp: Option<Stamp>,
 }
 
-/// Reads what a message of type `type_id` is: AVC and AAC, or HEVC and Opus in Enhanced RTMP.
+/// First byte of audio in G.711, µ-law.
+const PCMU: u8 = 0x82;
+/// The same in A-law.
+const PCMA: u8 = 0x72;
+
+/// Whether a decoder of this audio has to be configured.
+fn needs_header(payload: &[u8]) -> bool {
+    !matches!(payload, [PCMU | PCMA, ..])
+}
+
+/// Reads what a message of type `type_id` is: AVC and AAC, HEVC and Opus in Enhanced RTMP, or G.711.
 pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
     let enhanced = payload.first_chunk().and_then(|first| match (type_id, *first) {
         (type_id::VIDEO, media::HEVC_HEADER) => Some(Kind::VideoHeader),
@@ -95,6 +105,7 @@ pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
         (type_id::VIDEO, [0x27, 1, ..]) => Kind::Inter,
         // End of sequence: nothing depends on it.
         (type_id::VIDEO, [first, 2, ..]) if first & 0x0f == 7 => Kind::Data,
+        (type_id::AUDIO, [PCMU | PCMA, _, ..]) => Kind::Audio,
         (type_id::AUDIO, [0xaf, 0, ..]) => Kind::AudioHeader,
         (type_id::AUDIO, [0xaf, 1, ..]) => Kind::Audio,
         (type_id::DATA_AMF0, [2, 0, 10, name @ ..]) if name.starts_with(b"onMetaData") => {
@@ -109,6 +120,7 @@ pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
 fn stamp_of(kind: Kind, payload: &[u8]) -> Option<Result<Stamp, super::stamp::WrongChecksum>> {
     let enhanced = matches!(payload.get(1..5)?, b"hvc1" | b"Opus");
     let at = match kind {
+        Kind::Audio if !needs_header(payload) => 1,
         Kind::Keyframe | Kind::Inter if enhanced => 13,
         Kind::VideoHeader | Kind::AudioHeader | Kind::Audio if enhanced => 5,
         Kind::Keyframe | Kind::Inter => 10,
@@ -234,7 +246,7 @@ impl Verifier {
             Kind::VideoHeader => self.video_header = Some(logged.stamp),
             Kind::AudioHeader => self.audio_header = true,
             Kind::Keyframe | Kind::Inter => self.check_picture(&logged),
-            Kind::Audio => self.check_audio(&logged),
+            Kind::Audio => self.check_audio(&logged, needs_header(payload)),
             Kind::Metadata | Kind::Data => {}
         }
     }
@@ -332,8 +344,8 @@ impl Verifier {
         self.last_video = Some(logged.stamp);
     }
 
-    fn check_audio(&mut self, logged: &Logged) {
-        if !self.audio_header {
+    fn check_audio(&mut self, logged: &Logged, needs_header: bool) {
+        if needs_header && !self.audio_header {
             self.breach(Promise::Decodable, logged.at, "audio before its header");
         }
         if self.last_audio.is_some_and(|last| is_gap(last, logged.stamp)) {

@@ -122,6 +122,10 @@ impl Env for TurmoilEnv {
         self.host.disk.remove(path).await
     }
 
+    fn own_ip(&self) -> Option<IpAddr> {
+        Some(self.ip())
+    }
+
     fn wall_clock(&self) -> SystemTime {
         let since_start = turmoil::sim_elapsed().expect("time passes in tasks of a host");
         SystemTime::UNIX_EPOCH + WALL_CLOCK_START + since_start

@@ -1,0 +1,92 @@
+//! What a number that was dialled stands for.
+
+use thiserror::Error;
+
+use crate::{
+    config::Config,
+    live::{PublishError, Registry, TooManyStreams},
+    media::AudioCodec,
+    sdp::Codec,
+};
+
+/// Why a call is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum Unreachable {
+    /// No route leads there.
+    #[error("nothing is called {0:?}: add it to sip.routes")]
+    Unknown(String),
+    /// Its stream cannot be published.
+    #[error("{0}: {1}")]
+    Publish(String, PublishError),
+    /// Its stream has sound that is never passed on to phones as it is.
+    #[error("{0} carries {1:?}, which would have to be transcoded")]
+    Codec(String, AudioCodec),
+    /// There are too many streams.
+    #[error(transparent)]
+    TooManyStreams(#[from] TooManyStreams),
+}
+
+impl Unreachable {
+    /// What the caller is told.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Unknown(_) => 404,
+            Self::Publish(_, PublishError::Taken) => 486,
+            Self::Codec(..) => 488,
+            Self::Publish(_, PublishError::TooManyStreams(_)) | Self::TooManyStreams(_) => 503,
+        }
+    }
+}
+
+/// What a call is connected with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// Stream that the caller is heard on.
+    pub(super) publish: Option<String>,
+    /// Stream that the caller hears.
+    pub(super) play: Option<String>,
+}
+
+impl Destination {
+    /// Where `number` leads.
+    ///
+    /// # Errors
+    /// No route has it, or a name that follows from it is too long.
+    pub(super) fn of(config: &Config, number: &str) -> Result<Self, Unreachable> {
+        let routes = config.sip.routes.iter();
+        let mut found = routes.filter_map(|route| Some((route, route.matches(number)?)));
+        let (route, rest) = found.next().ok_or_else(|| Unreachable::Unknown(number.to_owned()))?;
+        let fill = |stream: &Option<String>| stream.as_ref().map(|name| name.replace('*', rest));
+        let found = Self { publish: fill(&route.publish), play: fill(&route.play) };
+        let is_too_long = |name: &String| name.len() > config.live.max_name_bytes;
+        match found.publish.iter().chain(&found.play).any(is_too_long) {
+            true => Err(Unreachable::Unknown(number.to_owned())),
+            false => Ok(found),
+        }
+    }
+
+    /// Of `codecs`, those that can be carried: all, unless the stream to be heard is there and says what it has.
+    ///
+    /// # Errors
+    /// It has something else.
+    pub(super) fn codecs(
+        &self,
+        registry: &Registry,
+        codecs: &[Codec],
+    ) -> Result<Vec<Codec>, Unreachable> {
+        let Some(play) = &self.play else { return Ok(codecs.to_vec()) };
+        let Some(present) = registry.audio_codec(play) else { return Ok(codecs.to_vec()) };
+        let is_carried = |codec: &Codec| match present {
+            AudioCodec::Pcmu => *codec == Codec::Pcmu,
+            AudioCodec::Pcma => *codec == Codec::Pcma,
+            AudioCodec::Speex => matches!(codec, Codec::Narrowband | Codec::Wideband),
+            _ => false,
+        };
+        let mut carried: Vec<_> = codecs.iter().copied().filter(is_carried).collect();
+        if carried.is_empty() {
+            return Err(Unreachable::Codec(play.clone(), present));
+        }
+        carried.extend(codecs.iter().filter(|codec| **codec == Codec::Dtmf));
+        Ok(carried)
+    }
+}

@@ -1,0 +1,228 @@
+//! O19: what a phone hears over RTP is in one numbering and on one clock, is what was published, and comes in time; and what
+//! the gateway tells by RTCP is true.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rehearsal_sim::clients::{
+    phone::{Heard, ReceptionReport},
+    publisher::Source,
+    stamp::stream_hash,
+};
+
+use super::{Case, of_each};
+use crate::run::Evidence;
+
+/// Bytes, and samples, of a packet of 20 ms.
+const PACKET: u32 = 160;
+const SAMPLES_PER_MS: u32 = 8;
+/// Longest silence between two packets of audio that is published evenly.
+const GAP_MAX: Duration = Duration::from_millis(100);
+/// Longest way of audio from who publishes it to the phone.
+const DELAY_MAX: Duration = Duration::from_millis(300);
+
+/// Every phone, as far as its line lets through what is sent.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
+    of_each(evidence, |case| {
+        if !case.is_in_order() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        found.extend(numbering(case));
+        found.extend(contents(case));
+        found.extend(reports(case));
+        if case.is_faithful() && case.is_undisturbed() {
+            found.extend(delays(evidence, case));
+            found.extend(sender_reports(case));
+        }
+        found
+    })
+}
+
+/// One source, whose numbers go up by one for each packet, and whose times by what is in it.
+fn numbering(case: Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for two in case.report.heard.windows(2) {
+        let [one, next] = two else { continue };
+        let at = next.at;
+        if one.ssrc != next.ssrc {
+            found.push(format!("at {at:?} the source changes"));
+            continue;
+        }
+        let steps = u32::from(next.sequence.wrapping_sub(one.sequence));
+        let passed = next.timestamp.wrapping_sub(one.timestamp);
+        let may_miss = !case.is_faithful() || !case.is_undisturbed();
+        if steps != 1 && !(may_miss && (2..1 << 15).contains(&steps)) {
+            found.push(format!("at {at:?} number {} comes behind {}", next.sequence, one.sequence));
+        } else if steps == 1 && !next.marker && passed != PACKET {
+            found.push(format!("at {at:?} time goes on by {passed}, not by {PACKET}"));
+        } else if (passed as i32) < 0 {
+            found.push(format!("at {at:?} time goes back"));
+        }
+    }
+    found
+}
+
+/// What is in the packets was sealed by who publishes the stream that was dialled, in order, and once.
+fn contents(case: Case<'_>) -> Vec<String> {
+    let Some(stream) = dialled(case) else {
+        let heard = case.report.heard.first();
+        return heard
+            .map(|it| format!("it hears no stream, and audio came at {:?}", it.at))
+            .into_iter()
+            .collect();
+    };
+    let codec = case.report.codec.map(|codec| codec.payload_type());
+    let (mut found, mut last) = (Vec::new(), None);
+    let mut shifts = BTreeMap::new();
+    for heard in &case.report.heard {
+        let at = heard.at;
+        if Some(heard.payload_type) != codec || heard.bytes != PACKET as usize {
+            found.push(format!("at {at:?} came {} bytes of {}", heard.bytes, heard.payload_type));
+        }
+        let Ok(Some(stamp)) = heard.stamp else {
+            found.push(format!("at {at:?} came what nobody published: {:?}", heard.stamp));
+            continue;
+        };
+        if stamp.stream != stream_hash(&stream) {
+            found.push(format!("at {at:?} came a packet of another stream than {stream}"));
+        }
+        let now = (stamp.epoch, stamp.index);
+        if last.is_some_and(|last| now <= last) {
+            found.push(format!("at {at:?} packet {now:?} came behind {last:?}"));
+        }
+        last = Some(now);
+        let shift = heard.timestamp.wrapping_sub(stamp.timestamp_ms.wrapping_mul(SAMPLES_PER_MS));
+        let expected = *shifts.entry((heard.ssrc, stamp.epoch)).or_insert(shift);
+        if shift != expected {
+            let by = shift.wrapping_sub(expected) as i32;
+            found.push(format!("at {at:?} the clock is off by {by} samples"));
+        }
+    }
+    found
+}
+
+/// The stream that the phone hears, by the routes of the gateway.
+fn dialled(case: Case<'_>) -> Option<String> {
+    let mut routes = case.plan.config.sip.routes.iter();
+    let dial = &case.phone.plan.dial;
+    let (route, rest) = routes.find_map(|route| Some((route, route.matches(dial)?)))?;
+    route.play.as_ref().map(|play| play.replace('*', rest))
+}
+
+/// From who publishes to the phone nothing takes long, and nothing is left out in between.
+fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
+    let Some(stream) = dialled(case) else { return Vec::new() };
+    let mut found = Vec::new();
+    let publishers = evidence.plan.publishers.iter().zip(&evidence.publishers);
+    let its = publishers.filter(|(publisher, _)| {
+        let is_clean = publisher.link.up.loss_ppm == 0 && publisher.link.up.burst_loss.is_none();
+        let is_even =
+            matches!(&publisher.plan.source, Source::Generated(it) if it.telephone.is_some());
+        publisher.plan.stream == stream && is_clean && is_even
+    });
+    for (_, report) in its {
+        let sent: BTreeMap<u32, Duration> =
+            report.sent.iter().filter_map(|sent| Some((sent.stamp?.index, sent.at))).collect();
+        let of_epoch =
+            |heard: &&Heard| matches!(heard.stamp, Ok(Some(stamp)) if stamp.epoch == report.epoch);
+        let heard: Vec<&Heard> = case.report.heard.iter().filter(of_epoch).collect();
+        for it in &heard {
+            let Ok(Some(stamp)) = it.stamp else { continue };
+            let Some(sent) = sent.get(&stamp.index) else {
+                found.push(format!(
+                    "at {:?} came packet {}, which was not sent",
+                    it.at, stamp.index
+                ));
+                continue;
+            };
+            let within = DELAY_MAX + case.round_trip();
+            if it.at < *sent || it.at > *sent + within {
+                found.push(format!(
+                    "packet {} was sent at {sent:?} and came at {:?}",
+                    stamp.index, it.at
+                ));
+            }
+        }
+        // While it listens.
+        let listens = |at: Duration| {
+            let mut spans = case.report.directions.iter().filter(|(from, _)| *from <= at);
+            spans.next_back().is_some_and(|(_, direction)| direction.receives())
+        };
+        let changes = case.report.directions.iter().skip(1);
+        for two in heard.windows(2) {
+            let (from, to) = (two[0].at, two[1].at);
+            let is_changed = changes.clone().any(|(at, _)| (from..=to).contains(at));
+            if to - from > GAP_MAX + case.round_trip() && listens(from) && !is_changed {
+                found.push(format!("between {from:?} and {to:?} nothing was heard"));
+            }
+        }
+    }
+    found
+}
+
+/// Blocks about the phone's audio are of what it sent, count no more than that, and agree with each other.
+fn reports(case: Case<'_>) -> Vec<String> {
+    let (mut found, spoken) = (Vec::new(), &case.report.spoken);
+    let Some(first) = spoken.first() else {
+        let any = case.report.reports.first();
+        return any
+            .map(|it| format!("it said nothing, of which was told at {:?}", it.at))
+            .into_iter()
+            .collect();
+    };
+    let index_of = |report: &ReceptionReport| {
+        usize::from((report.highest as u16).wrapping_sub(first.sequence))
+    };
+    let is_faithful = case.is_faithful() && case.is_undisturbed();
+    let mut before: Option<&ReceptionReport> = None;
+    for report in &case.report.reports {
+        let (at, highest) = (report.at, index_of(report));
+        let Some(newest) = spoken.get(highest).filter(|newest| newest.at <= at) else {
+            found.push(format!("at {at:?} it was told of packet {highest}, which it had not sent"));
+            continue;
+        };
+        let way = case.round_trip();
+        let sent = spoken.iter().filter(|it| it.at + way < at).count();
+        if is_faithful && highest + 1 < sent {
+            found.push(format!("at {at:?} packet {highest} was the newest, sent were {sent}"));
+        }
+        if i64::from(report.lost) > highest as i64 + 1 || report.lost < 0 {
+            found.push(format!("at {at:?} {} packets were lost of {}", report.lost, highest + 1));
+        }
+        if is_faithful && (report.lost, report.fraction_lost) != (0, 0) {
+            let (lost, fraction) = (report.lost, report.fraction_lost);
+            found.push(format!("at {at:?} {lost} packets were lost, {fraction} of 256 at last"));
+        }
+        let jitter = Duration::from_micros(u64::from(report.jitter) * 125);
+        if jitter > way {
+            found.push(format!("at {at:?} the jitter is {jitter:?}, newest is of {:?}", newest.at));
+        }
+        if let Some(before) = before
+            && (report.highest < before.highest || report.lost < before.lost)
+        {
+            found.push(format!("at {at:?} it was told less than at {:?}", before.at));
+        }
+        before = Some(report);
+    }
+    found
+}
+
+/// What the gateway says that it has sent is what came.
+fn sender_reports(case: Case<'_>) -> Vec<String> {
+    let way = case.round_trip();
+    let heard = &case.report.heard;
+    let wrong = case.report.sender_reports.iter().filter_map(|report| {
+        let at = report.at;
+        let came = |by: Duration| heard.iter().filter(|it| it.at <= by).count() as u32;
+        let (least, most) = (came(at.saturating_sub(way)), came(at + way));
+        if !(least..=most).contains(&report.packets) {
+            return Some(format!("at {at:?} it had sent {}, {least} came", report.packets));
+        }
+        if report.bytes != report.packets * PACKET {
+            return Some(format!("at {at:?} it had sent {} bytes", report.bytes));
+        }
+        let is_of = heard.iter().all(|it| it.ssrc == report.ssrc);
+        (!is_of).then(|| format!("at {at:?} it told of another source"))
+    });
+    wrong.collect()
+}

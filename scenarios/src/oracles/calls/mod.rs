@@ -1,0 +1,126 @@
+//! What phones saw of their calls, judged from outside: O15 signalling, O16 timers, O17 agreement about what is up, O19 media.
+
+mod agreement;
+mod media;
+mod signalling;
+mod timers;
+mod voices;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rehearsal_sim::{
+    Direction, LinkConfig,
+    clients::phone::{PhoneReport, Saying, Signal, Way},
+};
+
+pub(super) use self::{
+    agreement::judge as agreement, media::judge as media, signalling::judge as signalling,
+    timers::judge as timers, voices::judge as voices,
+};
+use crate::{
+    plan::{Phone, Plan},
+    run::Evidence,
+};
+
+/// For links and tasks, besides what links take.
+const SOON: Duration = Duration::from_millis(50);
+
+/// A phone with what it says.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    plan: &'a Plan,
+    phone: &'a Phone,
+    report: &'a PhoneReport,
+}
+
+/// What `judge` finds about each phone, with the name of its host.
+fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<String> {
+    let plan = &evidence.plan;
+    let phones = plan.phones.iter().zip(&evidence.phones);
+    let found = phones.flat_map(|(phone, report)| {
+        let found = judge(Case { plan, phone, report });
+        found.into_iter().map(|what| format!("{}: {what}", phone.host)).collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+impl Case<'_> {
+    /// Whether packets of its line all arrive, once each and in order.
+    fn is_faithful(&self) -> bool {
+        let links = [self.phone.link, self.plan.gateway_link];
+        let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
+        let is_befallen = self.plan.faults.iter().any(|fault| fault.host == self.phone.host);
+        directions.all(|direction| is_faithful(&direction)) && !is_befallen
+    }
+
+    /// Whether its line keeps packets in order and as they are, as far as they arrive.
+    fn is_in_order(&self) -> bool {
+        let links = [self.phone.link, self.plan.gateway_link];
+        let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
+        directions.all(|it| it.duplicate_ppm == 0 && it.reorder_ppm == 0 && it.corrupt_ppm == 0)
+    }
+
+    /// Whether it and the gateway are there all the time.
+    fn is_undisturbed(&self) -> bool {
+        let (from, to) = (self.phone.plan.start_ms, self.phone.plan.leave_ms);
+        let is_gateway_befallen = self.plan.faults.iter().any(|fault| fault.host == "gateway");
+        !self.plan.is_faulty(&self.phone.host)
+            && !self.plan.meets_outage(from, to)
+            && !is_gateway_befallen
+    }
+
+    /// From one end of its line to the other and back, at most, with what tasks take.
+    fn round_trip(&self) -> Duration {
+        let links = [self.phone.link, self.plan.gateway_link];
+        let directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
+        let one_way = directions.map(|it| it.delay_ns + it.jitter_ns).sum();
+        Duration::from_nanos(one_way) + SOON + self.plan.slack()
+    }
+
+    /// Requests of the gateway, copies too, by their transactions in the order they began.
+    fn asked(&self) -> Vec<Vec<&Signal>> {
+        self.grouped(Way::Received, |signal| signal.what == Saying::Request)
+    }
+
+    /// Final answers of the gateway, copies too, by their transactions.
+    fn answered(&self) -> Vec<Vec<&Signal>> {
+        self.grouped(Way::Received, is_final)
+    }
+
+    fn grouped(&self, way: Way, is_it: impl Fn(&Signal) -> bool) -> Vec<Vec<&Signal>> {
+        let mut groups = Vec::<Vec<&Signal>>::new();
+        let mut index = BTreeMap::new();
+        for signal in self.report.signals.iter().filter(|it| it.way == way && is_it(it)) {
+            // The ACK of an answer that is no 2xx has the branch of its INVITE, and is another request.
+            let is_ack = signal.what == Saying::Request && is_ack(signal);
+            let at = *index.entry((&signal.branch, &signal.method, is_ack)).or_insert(groups.len());
+            match groups.get_mut(at) {
+                Some(group) => group.push(signal),
+                None => groups.push(vec![signal]),
+            }
+        }
+        groups
+    }
+
+    /// What the phone sent and its own faults let through, each with when they did.
+    fn sent(&self) -> impl Iterator<Item = (Duration, &Signal)> {
+        let sent = self.report.signals.iter().filter(|it| it.way == Way::Sent);
+        sent.filter_map(|it| Some((it.arrived_at?, it)))
+    }
+}
+
+/// Whether all packets arrive, once each and in order.
+fn is_faithful(direction: &Direction) -> bool {
+    let chances =
+        [direction.loss_ppm, direction.duplicate_ppm, direction.reorder_ppm, direction.corrupt_ppm];
+    direction.burst_loss.is_none() && chances.iter().all(|ppm| *ppm == 0)
+}
+
+fn is_final(signal: &Signal) -> bool {
+    matches!(signal.what, Saying::Response(200..))
+}
+
+/// Whether it is an ACK; its number is that of the INVITE.
+fn is_ack(signal: &Signal) -> bool {
+    signal.method == "ACK"
+}

@@ -1,0 +1,133 @@
+//! O15: what the gateway says over SIP follows from what was said before.
+
+use std::time::Duration;
+
+use std::collections::BTreeSet;
+
+use rehearsal_sim::clients::phone::{Saying, Signal, Way};
+
+use super::{Case, is_ack, is_final, of_each};
+use crate::run::Evidence;
+
+/// Every phone's call, whatever befell it.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
+    of_each(evidence, |case| {
+        let mut found = Vec::new();
+        if case.is_in_order() {
+            found.extend(unreadable(case));
+            found.extend(answers(case));
+            found.extend(requests(case));
+            found.extend(after_the_end(case));
+        }
+        if case.is_in_order() && case.is_faithful() && case.is_undisturbed() {
+            found.extend(unanswered(case));
+            found.extend(unacknowledged(case));
+        }
+        found
+    })
+}
+
+fn unreadable(case: Case<'_>) -> Option<String> {
+    let mut received = case.report.signals.iter().filter(|it| it.way == Way::Received);
+    let wrong = received.find(|it| it.what == Saying::Unreadable)?;
+    Some(format!("what came at {:?} is no SIP", wrong.at))
+}
+
+/// Datagrams that are sent one after the other may overtake each other by so much.
+const OVERTAKEN: Duration = Duration::from_millis(100);
+
+/// A request has one final answer, each copy of which is the same, and no provisional one behind it; one INVITE makes one dialog.
+fn answers(case: Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for copies in case.answered() {
+        let (first, others) = copies.split_first().expect("each has one");
+        if let Some(other) = others.iter().find(|other| other.raw != first.raw) {
+            found.push(format!(
+                "the {} of {} at {:?} and the one at {:?} are not the same",
+                first.method, first.number, first.at, other.at
+            ));
+        }
+        let of_it = |it: &&Signal| it.branch == first.branch && it.method == first.method;
+        let responses = case.report.signals.iter().filter(|it| it.way == Way::Received);
+        let mut responses = responses.filter(of_it).filter(|it| it.what != Saying::Request);
+        let late = responses.clone().find(|it| it.at > first.at + OVERTAKEN && !is_final(it));
+        if let Some(late) = late {
+            found.push(format!("{:?} came at {:?}, behind a final answer", late.what, late.at));
+        }
+        let other_tag = responses.find(|it| it.to_tag.is_some() && it.to_tag != first.to_tag);
+        if let Some(other) = other_tag {
+            found.push(format!(
+                "the answers at {:?} and {:?} are of two dialogs",
+                first.at, other.at
+            ));
+        }
+    }
+    found
+}
+
+/// Copies of a request are the same, and a new one has a greater number.
+fn requests(case: Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut newest = None;
+    for copies in case.asked() {
+        let (first, others) = copies.split_first().expect("each has one");
+        if let Some(other) = others.iter().find(|other| other.raw != first.raw) {
+            found.push(format!("copies at {:?} and {:?} differ", first.at, other.at));
+        }
+        if is_ack(first) || first.method == "CANCEL" {
+            continue;
+        }
+        if newest.is_some_and(|newest| first.number <= newest) {
+            let (method, number, at) = (&first.method, first.number, first.at);
+            found.push(format!("the {method} at {at:?} has number {number}, behind {newest:?}"));
+        }
+        newest = newest.max(Some(first.number));
+    }
+    found
+}
+
+/// Whoever has hung up, or knows that the other has, asks nothing more.
+fn after_the_end(case: Case<'_>) -> Option<String> {
+    let received = case.report.signals.iter().filter(|it| it.way == Way::Received);
+    let mut byes = received.filter(|it| it.method == "BYE");
+    let over = byes.find(|it| matches!(it.what, Saying::Request | Saying::Response(200)))?;
+    let behind = case.asked().into_iter().map(|copies| copies[0]);
+    let mut behind = behind.filter(|it| it.at > over.at && !is_ack(it) && it.branch != over.branch);
+    let new = behind.next()?;
+    Some(format!("the call was over at {:?}, and {} came at {:?}", over.at, new.method, new.at))
+}
+
+/// What arrived at the gateway is answered, once at least and soon.
+fn unanswered(case: Case<'_>) -> Option<String> {
+    let within = case.round_trip();
+    let mut seen = BTreeSet::new();
+    let mut requests = case.sent().filter(|(_, it)| it.what == Saying::Request && !is_ack(it));
+    let (at, request) = requests.find(|(at, it)| {
+        let is_first = seen.insert((&it.branch, &it.method));
+        let is_due = *at + within < case.report.left_at;
+        let mut responses = case.report.signals.iter().filter(|it| it.way == Way::Received);
+        let is_answered = responses.any(|other| {
+            is_final(other)
+                && other.branch == it.branch
+                && other.method == it.method
+                && other.at <= *at + within
+        });
+        is_first && is_due && !is_answered
+    })?;
+    Some(format!("the {} at {at:?} was not answered within {within:?}", request.method))
+}
+
+/// What the phone answered to an INVITE of the gateway's, as soon as that arrives, is acknowledged by its number.
+fn unacknowledged(case: Case<'_>) -> Option<String> {
+    let within = case.round_trip();
+    let mut answers = case.sent().filter(|(_, it)| is_final(it) && it.method == "INVITE");
+    let (at, _) = answers.find(|(at, it)| {
+        let mut received = case.report.signals.iter().filter(|it| it.way == Way::Received);
+        let is_due = *at + within < case.report.left_at;
+        is_due
+            && !received.any(|ack| {
+                is_ack(ack) && ack.number == it.number && (*at..=*at + within).contains(&ack.at)
+            })
+    })?;
+    Some(format!("the answer at {at:?} was not acknowledged within {within:?}"))
+}

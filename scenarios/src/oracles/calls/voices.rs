@@ -1,0 +1,127 @@
+//! O19 the other way: what phones say is what those have who play their streams, whole where the line is, and what the gateway
+//! tells phones of loss is what is missing there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rehearsal_sim::clients::{phone::Spoken, rtmp_player::PlayReport, verify::Logged};
+
+use super::{Case, of_each};
+use crate::{plan::Player, run::Evidence};
+
+/// Packets are held to be put in order, and given out at their time.
+const HELD: Duration = Duration::from_millis(100);
+/// What is said before a player has its stream is not for it.
+const BEFORE: Duration = Duration::from_secs(1);
+
+/// Every stream that phones say something on and that is played.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
+    let mut found = strangers(evidence);
+    found.extend(of_each(evidence, |case| {
+        let Some(voice) = &case.phone.plan.voice else { return Vec::new() };
+        let players = evidence.plan.players.iter().zip(&evidence.players);
+        let its = players.filter(|(player, _)| player.plan.stream == voice.stream);
+        its.flat_map(|(player, report)| of_player(case, voice.epoch, player, report)).collect()
+    }));
+    found
+}
+
+/// Who plays a phone's stream hears phones of that stream only, and each as long as nobody else has come.
+fn strangers(evidence: &Evidence) -> Vec<String> {
+    let mut found = Vec::new();
+    for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
+        if !evidence.plan.is_of_phone(&report.stream) {
+            continue;
+        }
+        let voices = evidence.plan.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
+        let own: Vec<u32> =
+            voices.filter(|it| it.stream == report.stream).map(|it| it.epoch).collect();
+        let published = evidence.publishers.iter().filter(|it| it.stream == report.stream);
+        let own: Vec<u32> = own.into_iter().chain(published.map(|it| it.epoch)).collect();
+        let is_strange = |seen: &&Logged| seen.stamp.is_none_or(|it| !own.contains(&it.epoch));
+        let media = report.received.iter().filter(|seen| seen.stamp.is_some());
+        if let Some(seen) = media.clone().find(is_strange) {
+            found.push(format!("{}: what came at {:?} is of nobody", player.host, seen.at));
+        }
+    }
+    found
+}
+
+fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -> Vec<String> {
+    let mut found = Vec::new();
+    let host = &player.host;
+    let its: BTreeMap<u32, &Logged> = report
+        .received
+        .iter()
+        .filter_map(|seen| Some((seen.stamp.filter(|stamp| stamp.epoch == epoch)?.index, seen)))
+        .collect();
+    let spoken = &case.report.spoken;
+    let way = case.round_trip();
+    let most = HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way;
+    let is_whole = case.is_faithful() && case.is_undisturbed();
+    for (index, seen) in &its {
+        let Some(said) = spoken.get(*index as usize) else {
+            found.push(format!("{host} has packet {index}, which was not said"));
+            continue;
+        };
+        let late = if is_whole { HELD + way } else { most };
+        if seen.at < said.at || seen.at > said.at + late {
+            found.push(format!(
+                "{host} has packet {index}, said at {:?}, at {:?}",
+                said.at, seen.at
+            ));
+        }
+    }
+    let from = Duration::from_millis(player.plan.start_ms) + BEFORE;
+    let to = Duration::from_millis(player.plan.leave_ms);
+    let was_there = !case.plan.is_faulty(host) && !case.plan.may_skip(host);
+    let due = spoken.iter().filter(|said| from <= said.at && said.at + most < to);
+    if is_whole && was_there {
+        let mut due = due.filter(|said| !may_be_left_out(case, said));
+        let missing = due.find(|said| !its.contains_key(&said.index));
+        if let Some(said) = missing {
+            found.push(format!("{host} lacks packet {}, said at {:?}", said.index, said.at));
+        }
+    }
+    let hears_all = case.report.answered_at.is_some_and(|at| from <= at);
+    if was_there && hears_all && case.is_in_order() {
+        found.extend(losses(case, host, &its));
+    }
+    found
+}
+
+/// What is said just before the call is over, or the phone stops to talk, may still be held then, and is left out.
+fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
+    let over = case.report.ended.map(|(at, _)| at);
+    let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
+    let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
+    let within = said.at..=said.at + HELD + case.round_trip();
+    over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
+}
+
+/// As many are said to be lost as are missing, of those up to the greatest number that came.
+fn losses(case: Case<'_>, host: &str, its: &BTreeMap<u32, &Logged>) -> Vec<String> {
+    let (Some(first), Some(base)) = (case.report.spoken.first(), its.keys().next()) else {
+        return Vec::new();
+    };
+    let is_even = case.phone.link.up.jitter_ns == 0;
+    let wrong = case.report.reports.iter().filter_map(|report| {
+        let highest = u32::from((report.highest as u16).wrapping_sub(first.sequence));
+        let missing: Vec<&Spoken> = case
+            .report
+            .spoken
+            .iter()
+            .filter(|said| (*base..=highest).contains(&said.index))
+            .filter(|said| !its.contains_key(&said.index))
+            .collect();
+        let most = missing.len() as i32;
+        let unsure = missing.iter().filter(|said| may_be_left_out(case, said)).count() as i32;
+        // What comes too late to be put in order is not lost, and does not get through.
+        let least = if is_even { most - unsure } else { 0 };
+        let is_true = (least..=most).contains(&report.lost);
+        (!is_true).then(|| {
+            let (at, told) = (report.at, report.lost);
+            format!("at {at:?} {told} of its packets were lost, {host} lacks {most}")
+        })
+    });
+    wrong.collect()
+}

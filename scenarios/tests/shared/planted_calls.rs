@@ -1,0 +1,305 @@
+//! Runs with phones in which just one thing is broken.
+
+use rehearsal_sim::{
+    LinkConfig,
+    clients::{
+        media::MediaPlan,
+        phone::{
+            CallEnd, Codec, Fault, MessageFault, PhonePlan, PhoneReport, Saying, Signal, Torn,
+            Voice, Way,
+        },
+        publisher::{Leave, PublishPlan, Source},
+        rtmp_player::PlayPlan,
+    },
+};
+
+use super::*;
+
+const TALKS: usize = 0;
+const LISTENS: usize = 1;
+const SILENT: usize = 2;
+const LOSSY: usize = 3;
+
+/// One who talks and is heard, one who listens, one whom the gateway hangs up on, and one on a bad line. What the first
+/// acknowledges, and what the third answers, is lost at first.
+static CALLS: Scenario = Scenario {
+    name: "oracles/calls",
+    about: "",
+    parity: false,
+    heavy: false,
+    plan: |_| {
+        let mut plan = Plan::empty();
+        plan.config.rtp.silence_ms = 10_000;
+        let voice = |stream: &str| Some(Voice { stream: stream.to_owned(), epoch: 1 });
+        let drop = |index| MessageFault { way: Way::Sent, index, fault: Fault::Drop };
+        let talks = PhonePlan {
+            start_ms: 1_500,
+            dial: "talk".to_owned(),
+            codecs: vec![Codec::Pcmu],
+            voice: voice("call/talk"),
+            talk_ms: Some(12_000),
+            cancel: None,
+            changes: Vec::new(),
+            message_faults: vec![drop(1), drop(2)],
+            leave_ms: 150_000,
+        };
+        let listens = PhonePlan {
+            dial: "play-x".to_owned(),
+            voice: voice("live/x"),
+            message_faults: Vec::new(),
+            ..talks.clone()
+        };
+        let silent = PhonePlan {
+            dial: "silent".to_owned(),
+            voice: None,
+            talk_ms: None,
+            message_faults: vec![drop(2), drop(3)],
+            ..talks.clone()
+        };
+        let lossy = PhonePlan {
+            dial: "lossy".to_owned(),
+            voice: voice("call/lossy"),
+            message_faults: Vec::new(),
+            ..talks.clone()
+        };
+        plan.phone("talks", LinkConfig::lan(), talks);
+        plan.phone("listens", LinkConfig::lan(), listens);
+        plan.phone("silent", LinkConfig::lan(), silent);
+        plan.phone("lossy", LinkConfig::lan().with_loss_ppm(50_000), lossy);
+        for stream in ["call/talk", "call/lossy"] {
+            let stream = stream.to_owned();
+            let play = PlayPlan { stream, start_ms: 0, leave_ms: 30_000, stall: None, pause: None };
+            plan.player(&play.stream.replace('/', "-"), LinkConfig::lan(), Protocol::Rtmp, play);
+        }
+        let media = MediaPlan {
+            gop_frames: 0,
+            audio_bytes: 160,
+            telephone: Some(Codec::Pcmu),
+            ..MediaPlan::default()
+        };
+        let publish = PublishPlan {
+            stream: "live/x".to_owned(),
+            epoch: 1,
+            start_ms: 0,
+            source: Source::Generated(media),
+            duration_ms: 10_000,
+            leave: Leave::Orderly,
+            digest: false,
+        };
+        plan.publisher("publisher", LinkConfig::lan(), publish);
+        plan
+    },
+    check: |_| Vec::new(),
+};
+
+/// Places of the messages that `is_it`.
+fn places(report: &PhoneReport, is_it: impl Fn(&Signal) -> bool) -> Vec<usize> {
+    (0..report.signals.len()).filter(|place| is_it(&report.signals[*place])).collect()
+}
+
+/// Places of the answers with `status` to `method`.
+fn answers(report: &PhoneReport, status: u16, method: &str) -> Vec<usize> {
+    places(report, |it| it.what == Saying::Response(status) && it.method == method)
+}
+
+/// Places of the requests that came.
+fn requests(report: &PhoneReport) -> Vec<usize> {
+    places(report, |it| it.what == Saying::Request && it.way == Way::Received)
+}
+
+/// The message at `place` once more, at the end.
+fn again(report: &mut PhoneReport, place: usize, change: impl Fn(&mut Signal)) {
+    let mut signal = report.signals[place].clone();
+    let last = report.signals.last().expect("there is one").at;
+    (signal.at, signal.arrived_at) = (last + MS, Some(last + MS));
+    change(&mut signal);
+    report.signals.push(signal);
+}
+
+const O15: &str = "O15 SIP safety";
+const O16: &str = "O16 SIP timers";
+const O17: &str = "O17 call agreement";
+const O19: &str = "O19 RTP truth";
+
+/// What is broken in [`CALLS`], and how.
+pub(super) const PLANTED_CALLS: &[Planted] = &[
+    (O15, "a copy of an answer differs", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let copy = answers(report, 200, "INVITE")[1];
+        report.signals[copy].raw = b"SIP/2.0 200 Otherwise\r\n\r\n".as_slice().into();
+    }),
+    (O15, "a copy of an answer makes another dialog", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let copy = answers(report, 200, "INVITE")[1];
+        report.signals[copy].to_tag = Some("other".to_owned());
+    }),
+    (O15, "a provisional answer comes behind a final one", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let trying = answers(report, 100, "INVITE")[0];
+        again(report, trying, |_| ());
+    }),
+    (O15, "what comes is no SIP", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let any = answers(report, 200, "INVITE")[0];
+        again(report, any, |signal| signal.what = Saying::Unreadable);
+    }),
+    (O15, "a request has the number of another", &CALLS, |seen| {
+        let report = &mut seen.phones[SILENT];
+        let bye = requests(report)[0];
+        let mut before = report.signals[bye].clone();
+        (before.method, before.branch) = ("UPDATE".to_owned(), "other".to_owned());
+        report.signals.insert(bye, before);
+    }),
+    (O15, "a copy of a request differs", &CALLS, |seen| {
+        let report = &mut seen.phones[SILENT];
+        let copy = requests(report)[1];
+        report.signals[copy].raw = b"BYE sip:x SIP/2.0\r\n\r\n".as_slice().into();
+    }),
+    (O15, "a request comes when the call is over", &CALLS, |seen| {
+        let report = &mut seen.phones[SILENT];
+        let bye = requests(report)[0];
+        again(report, bye, |signal| {
+            signal.branch = "other".to_owned();
+            signal.number += 1;
+        });
+    }),
+    (O15, "a request is not answered", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        report.signals.retain(|it| !(it.method == "BYE" && it.way == Way::Received));
+    }),
+    (O15, "an answer is not acknowledged", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let answer = answers(report, 200, "INVITE")[0];
+        let mut own = report.signals[answer].clone();
+        (own.way, own.number) = (Way::Sent, 77);
+        report.signals.insert(answer + 1, own);
+    }),
+    (O16, "a copy of an answer is late", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let copy = answers(report, 200, "INVITE")[1];
+        report.signals[copy].at += 100 * MS;
+    }),
+    (O16, "a copy of an answer does not come", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let copy = answers(report, 200, "INVITE")[1];
+        report.signals.remove(copy);
+    }),
+    (O16, "a copy of an answer comes when that is acknowledged", &CALLS, |seen| {
+        let report = &mut seen.phones[TALKS];
+        let answer = answers(report, 200, "INVITE")[0];
+        let due = report.signals[answer].at + 3_500 * MS;
+        again(report, answer, |signal| signal.at = due);
+    }),
+    (O16, "a copy of a request is early", &CALLS, |seen| {
+        let report = &mut seen.phones[SILENT];
+        let copy = requests(report)[2];
+        report.signals[copy].at -= 100 * MS;
+    }),
+    (O16, "a copy of a request comes when that is answered", &CALLS, |seen| {
+        let report = &mut seen.phones[SILENT];
+        let bye = requests(report)[0];
+        let due = report.signals[bye].at + 3_500 * MS;
+        again(report, bye, |signal| signal.at = due);
+    }),
+    (O17, "a call has no end", &CALLS, |seen| seen.phones[TALKS].ended = None),
+    (O17, "a call is forgotten", &CALLS, |seen| {
+        let ended = seen.phones[LISTENS].ended.as_mut().unwrap();
+        ended.1 = CallEnd::Forgotten;
+    }),
+    (O17, "a call is hung up for nothing", &CALLS, |seen| {
+        seen.plan.config.rtp.silence_ms = 60_000;
+        let ended = seen.phones[LISTENS].ended.as_mut().unwrap();
+        ended.1 = CallEnd::ByGateway;
+    }),
+    (O17, "audio comes when the call is over", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        report.heard.last_mut().unwrap().at = report.ended.unwrap().0 + 1_000 * MS;
+    }),
+    (O17, "a call that is over is still heard", &CALLS, |seen| {
+        let over = seen.phones[TALKS].ended.unwrap().0;
+        seen.players[0].received.last_mut().unwrap().at = over + 1_000 * MS;
+    }),
+    (O17, "nobody is told of a call's end", &CALLS, |seen| seen.players[0].statuses.clear()),
+    (O19, "a number is left out", &CALLS, |seen| {
+        seen.phones[LISTENS].heard.remove(20);
+    }),
+    (O19, "numbers do not go on", &CALLS, |seen| {
+        seen.phones[LISTENS].heard[20].sequence ^= 0x4000;
+    }),
+    (O19, "the source changes", &CALLS, |seen| seen.phones[LISTENS].heard[20].ssrc ^= 1),
+    (O19, "time does not go on", &CALLS, |seen| {
+        seen.phones[LISTENS].heard[20].timestamp += 80;
+    }),
+    (O19, "the clock is off from some packet on", &CALLS, |seen| {
+        for heard in &mut seen.phones[LISTENS].heard[20..] {
+            heard.timestamp = heard.timestamp.wrapping_add(320);
+            heard.marker = true;
+        }
+    }),
+    (O19, "a packet is torn", &CALLS, |seen| seen.phones[LISTENS].heard[20].stamp = Err(Torn)),
+    (O19, "a packet is of another codec", &CALLS, |seen| {
+        seen.phones[LISTENS].heard[20].payload_type = 8;
+    }),
+    (O19, "a packet is of another stream", &CALLS, |seen| {
+        let stamp = &mut seen.phones[LISTENS].heard[20].stamp;
+        stamp.as_mut().unwrap().as_mut().unwrap().stream ^= 1;
+    }),
+    (O19, "a packet comes twice", &CALLS, |seen| {
+        let heard = &mut seen.phones[LISTENS].heard;
+        heard[21].stamp = heard[20].stamp;
+    }),
+    (O19, "who hears nothing hears something", &CALLS, |seen| {
+        let heard = seen.phones[LISTENS].heard[0];
+        seen.phones[TALKS].heard.push(heard);
+    }),
+    (O19, "a packet comes late", &CALLS, |seen| {
+        seen.phones[LISTENS].heard.iter_mut().for_each(|heard| heard.at += 500 * MS);
+    }),
+    (O19, "for a while nothing is heard", &CALLS, |seen| {
+        for heard in &mut seen.phones[LISTENS].heard[20..] {
+            heard.at += 200 * MS;
+        }
+    }),
+    (O19, "loss is told of that was none", &CALLS, |seen| {
+        seen.phones[TALKS].reports.last_mut().unwrap().lost = 1;
+    }),
+    (O19, "a share of loss is told of that was none", &CALLS, |seen| {
+        seen.phones[TALKS].reports.last_mut().unwrap().fraction_lost = 1;
+    }),
+    (O19, "packets are told of that were not sent", &CALLS, |seen| {
+        seen.phones[TALKS].reports.last_mut().unwrap().highest += 500;
+    }),
+    (O19, "the newest packet is told of as an old one", &CALLS, |seen| {
+        seen.phones[TALKS].reports.last_mut().unwrap().highest -= 50;
+    }),
+    (O19, "jitter is told of that was none", &CALLS, |seen| {
+        seen.phones[TALKS].reports.last_mut().unwrap().jitter = 8_000;
+    }),
+    (O19, "more is told of than was sent to it", &CALLS, |seen| {
+        seen.phones[LISTENS].sender_reports.last_mut().unwrap().packets += 100;
+    }),
+    (O19, "more bytes are told of than were sent to it", &CALLS, |seen| {
+        seen.phones[LISTENS].sender_reports.last_mut().unwrap().bytes += 1;
+    }),
+    (O19, "less loss is told of than there was", &CALLS, |seen| {
+        // The last one is of when packets were still held.
+        let mut reports = seen.phones[LOSSY].reports.iter_mut();
+        reports.find(|report| report.lost > 0).unwrap().lost -= 1;
+    }),
+    (O19, "more loss is told of than there was", &CALLS, |seen| {
+        let mut reports = seen.phones[LOSSY].reports.iter_mut();
+        reports.find(|report| report.lost > 0).unwrap().lost += 1;
+    }),
+    (O19, "what was said is not heard", &CALLS, |seen| {
+        seen.players[0].received.remove(20);
+    }),
+    (O19, "what was said is heard late", &CALLS, |seen| {
+        seen.players[0].received.iter_mut().for_each(|seen| seen.at += 500 * MS);
+    }),
+    (O19, "what nobody said is heard", &CALLS, |seen| {
+        seen.players[0].received.last_mut().unwrap().stamp.as_mut().unwrap().index += 50;
+    }),
+    (O19, "a stranger is heard", &CALLS, |seen| {
+        seen.players[0].received.last_mut().unwrap().stamp.as_mut().unwrap().epoch = 77;
+    }),
+];

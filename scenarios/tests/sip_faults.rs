@@ -1,0 +1,141 @@
+//! Every message of a call, and every pair of them, lost, sent twice and held back behind the next: whatever happens, both ends
+//! come to know the same.
+
+use std::fmt::Write;
+
+use rehearsal_scenarios::{
+    catalogue::Scenario,
+    plan::Plan,
+    run::{self, Watch},
+};
+use rehearsal_sim::{
+    LinkConfig,
+    clients::phone::{
+        Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, PhoneReport, Voice, Way,
+    },
+    heap::CountingAllocator,
+};
+
+/// For the oracle of what is left.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+static CALLS: Scenario = Scenario {
+    name: "tests/sip-faults",
+    about: "",
+    parity: false,
+    heavy: false,
+    plan: |_| Plan::empty(),
+    check: |_| Vec::new(),
+};
+
+/// Messages each way from the first on that faults befall. Of a call that nothing befalls each way has three.
+const MESSAGES: u32 = 4;
+/// Phones in one run.
+const PHONES: usize = 100;
+
+/// A call without faults.
+fn call() -> PhonePlan {
+    PhonePlan {
+        start_ms: 100,
+        dial: String::new(),
+        codecs: vec![Codec::Pcmu],
+        voice: None,
+        talk_ms: Some(1_000),
+        cancel: None,
+        changes: Vec::new(),
+        message_faults: Vec::new(),
+        leave_ms: 150_000,
+    }
+}
+
+fn faults() -> Vec<MessageFault> {
+    let mut all = Vec::new();
+    for way in [Way::Sent, Way::Received] {
+        for index in 0..MESSAGES {
+            for fault in [Fault::Drop, Fault::Duplicate, Fault::DelayPastNext] {
+                all.push(MessageFault { way, index, fault });
+            }
+        }
+    }
+    all
+}
+
+/// None, each, and each two that befall different messages.
+fn combinations() -> Vec<Vec<MessageFault>> {
+    let all = faults();
+    let mut combined = vec![Vec::new()];
+    combined.extend(all.iter().map(|fault| vec![*fault]));
+    for (index, one) in all.iter().enumerate() {
+        let others = all[index + 1..].iter();
+        let others = others.filter(|other| (other.way, other.index) != (one.way, one.index));
+        combined.extend(others.map(|other| vec![*one, *other]));
+    }
+    combined
+}
+
+/// Every combination of faults with `call`, many at a time.
+fn all_faults(call: &PhonePlan) {
+    let mut found = String::new();
+    let combinations = combinations();
+    for faults in combinations.chunks(PHONES) {
+        let mut plan = Plan::empty();
+        // The gateway forgets who is not heard long after it has forgotten who said nothing more.
+        plan.config.rtp.silence_ms = 100_000;
+        for (message_faults, index) in faults.iter().zip(0..) {
+            let dial = format!("talk-{index}");
+            let voice =
+                call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
+            let message_faults = message_faults.clone();
+            let phone = PhonePlan { dial, voice, message_faults, ..call.clone() };
+            plan.phone(&format!("phone-{index}."), LinkConfig::lan(), phone);
+        }
+        plan.terms.calm_ms = 70_000;
+        let outcome = run::run_plan(&CALLS, 1, &plan, false, &Watch::default());
+        let reports = outcome.evidence.as_ref().map_or(&[][..], |evidence| &evidence.phones);
+        for violation in &outcome.violations {
+            let _ = writeln!(found, "{violation}");
+            let mut phones = plan.phones.iter().zip(reports);
+            if let Some((phone, report)) = phones.find(|it| violation.what.contains(&it.0.host)) {
+                let _ = writeln!(found, "  {:?}\n{}", phone.plan.message_faults, told(report));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "{} calls:\n{}",
+        combinations.len(),
+        found.lines().take(120).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// A line for each message.
+fn told(report: &PhoneReport) -> String {
+    let mut text = format!("  {}\n", report.end());
+    for signal in &report.signals {
+        let way = if signal.way == Way::Sent { "->" } else { "<-" };
+        let (what, method, number) = (signal.what, &signal.method, signal.number);
+        let fault = signal.fault.map_or_else(String::new, |fault| format!("{fault:?}"));
+        let _ = writeln!(text, "  {:?} {way} {what:?} {number} {method} {fault}", signal.at);
+    }
+    text
+}
+
+#[test]
+fn a_call_that_its_phone_ends() {
+    all_faults(&call());
+}
+
+#[test]
+fn a_call_that_its_phone_gives_up() {
+    for (after_ms, hasty) in [(0, true), (20, true), (600, false)] {
+        all_faults(&PhonePlan { cancel: Some(Cancel { after_ms, hasty }), ..call() });
+    }
+}
+
+#[test]
+fn a_call_that_is_changed() {
+    let hold = Change { at_ms: 200, direction: Direction::Inactive };
+    let resume = Change { at_ms: 300, direction: Direction::SendRecv };
+    all_faults(&PhonePlan { changes: vec![hold, resume], ..call() });
+}

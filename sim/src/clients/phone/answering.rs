@@ -1,0 +1,67 @@
+//! Requests of the gateway that a phone has answered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rehearsal_core::sip::{
+    message::{Fields, Request, Response},
+    method::Method,
+};
+
+use super::timers::{Copies, PATIENCE};
+
+/// A request that was answered, so that copies of it get the same answer.
+#[derive(Debug)]
+pub(super) struct Answered {
+    branch: String,
+    method: Method,
+    number: u32,
+    pub(super) answer: Bytes,
+    /// Of a 2xx to INVITE, until it is acknowledged.
+    copies: Option<Copies>,
+    forgotten_at: Duration,
+}
+
+impl Answered {
+    pub(super) fn new(request: &Request, response: &Response, now: Duration) -> Self {
+        let waits_for_ack = request.method == Method::Invite;
+        Self {
+            branch: branch_of(request),
+            method: request.method.clone(),
+            number: request.cseq().map_or(0, |cseq| cseq.number),
+            answer: response.to_bytes(),
+            copies: waits_for_ack.then(|| Copies::of_other(now)),
+            forgotten_at: now + PATIENCE,
+        }
+    }
+
+    /// Whether `request` is a copy of this one.
+    pub(super) fn is_of(&self, request: &Request) -> bool {
+        self.method == request.method && self.branch == branch_of(request)
+    }
+
+    /// An ACK came for the INVITE of `number`.
+    pub(super) fn is_acknowledged(&mut self, number: u32) {
+        if self.method == Method::Invite && self.number == number {
+            self.copies = None;
+        }
+    }
+
+    pub(super) fn next(&self) -> Duration {
+        let copies = self.copies.as_ref().and_then(Copies::next);
+        copies.map_or(self.forgotten_at, |next| next.min(self.forgotten_at))
+    }
+
+    /// What is due: a copy of an answer that nobody has acknowledged.
+    pub(super) fn take_copy(&mut self, now: Duration) -> Option<Bytes> {
+        self.copies.as_mut()?.take_due(now).then(|| self.answer.clone())
+    }
+
+    pub(super) fn is_forgotten(&self, now: Duration) -> bool {
+        self.forgotten_at <= now
+    }
+}
+
+fn branch_of(request: &Request) -> String {
+    request.top_via().and_then(|via| via.params.get("branch")).unwrap_or_default()
+}

@@ -1,0 +1,172 @@
+//! What a phone is to do, as data.
+
+use serde::{Deserialize, Serialize};
+
+/// What a phone does: it calls once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhonePlan {
+    /// When to call, after the start of the run.
+    pub start_ms: u64,
+    /// Whom to call: the user part of the address.
+    pub dial: String,
+    /// What it can speak, what it likes best first.
+    pub codecs: Vec<Codec>,
+    /// What it says; without, it sends neither RTP nor RTCP.
+    pub voice: Option<Voice>,
+    /// How long after the answer it hangs up; without, it waits for the gateway to do so.
+    pub talk_ms: Option<u64>,
+    /// When it gives up before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Cancel>,
+    /// What it changes in mid-call, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// What befalls its messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message_faults: Vec<MessageFault>,
+    /// When to go at the latest, after the start of the run: its sockets are closed, whatever the call is at.
+    pub leave_ms: u64,
+}
+
+/// A codec of telephony.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Codec {
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.711, A-law.
+    Pcma,
+}
+
+impl Codec {
+    /// Its number in RTP (RFC 3551).
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Self::Pcmu => 0,
+            Self::Pcma => 8,
+        }
+    }
+
+    /// Its name in SDP.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+        }
+    }
+
+    /// First byte of an audio message of RTMP that carries it: format 8 or 7, and 16 bits in the place of what has no meaning.
+    pub fn rtmp_tag(self) -> u8 {
+        match self {
+            Self::Pcmu => 0x82,
+            Self::Pcma => 0x72,
+        }
+    }
+}
+
+/// What a phone's audio says about itself: the stream that it becomes, and which publish of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    /// Application and stream name.
+    pub stream: String,
+    /// Which publish of the stream it is.
+    pub epoch: u32,
+}
+
+/// How a phone gives up before the answer. Once it is answered, it hangs up instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// How long after the first INVITE.
+    pub after_ms: u64,
+    /// Without waiting for a provisional response, as some phones do.
+    pub hasty: bool,
+}
+
+/// A change of the call, by INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// How long after the answer.
+    pub at_ms: u64,
+    /// Who speaks from then on.
+    pub direction: Direction,
+}
+
+/// Who speaks, as a phone says it of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Both.
+    SendRecv,
+    /// The phone.
+    SendOnly,
+    /// The peer.
+    RecvOnly,
+    /// Nobody.
+    Inactive,
+}
+
+impl Direction {
+    pub(super) const ALL: [Self; 4] =
+        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+
+    /// Its attribute in SDP.
+    pub(super) fn attribute(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// Whether the one who says it speaks.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the one who says it listens.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// What is left of it when the other end says `theirs` of itself.
+    pub(super) fn facing(self, theirs: Self) -> Self {
+        match (self.sends() && theirs.receives(), self.receives() && theirs.sends()) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+}
+
+/// What befalls one of a phone's messages, as if the network did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageFault {
+    /// Which way it goes.
+    pub way: Way,
+    /// How many went this way before it, copies included.
+    pub index: u32,
+    /// What befalls it.
+    pub fault: Fault,
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Way {
+    /// To the gateway.
+    Sent,
+    /// From the gateway.
+    Received,
+}
+
+/// What befalls a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fault {
+    /// It is lost.
+    Drop,
+    /// It arrives twice.
+    Duplicate,
+    /// It arrives behind the next one; never, if there is none.
+    DelayPastNext,
+}

@@ -1,0 +1,198 @@
+//! What a phone tells of a call.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    super::stamp::Stamp,
+    plan::{Codec, Direction, Fault, Way},
+};
+
+/// How a call went; times count from the start of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhoneReport {
+    /// Every SIP message that came or went, in order.
+    pub signals: Vec<Signal>,
+    /// When the gateway first said that it rings.
+    pub rang_at: Option<Duration>,
+    /// When the call was answered.
+    pub answered_at: Option<Duration>,
+    /// Codec that was agreed on.
+    pub codec: Option<Codec>,
+    /// What was agreed on as to who speaks, and from when on, as the phone says it of itself.
+    pub directions: Vec<(Duration, Direction)>,
+    /// When the call was over, and why.
+    pub ended: Option<(Duration, CallEnd)>,
+    /// Every RTP packet that was sent.
+    pub spoken: Vec<Spoken>,
+    /// Every RTP packet that came.
+    pub heard: Vec<Heard>,
+    /// What the gateway told of the phone's audio by RTCP.
+    pub reports: Vec<ReceptionReport>,
+    /// What the gateway told of its own audio by RTCP.
+    pub sender_reports: Vec<SenderReport>,
+    /// Datagrams at the ports for media that are neither RTP nor RTCP.
+    pub unreadable: u64,
+    /// When the phone closed its sockets.
+    pub left_at: Duration,
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// The gateway refused it with this status.
+    Rejected(u16),
+    /// The phone gave up before the answer.
+    Cancelled,
+    /// Nobody answered the INVITE.
+    NoAnswer,
+    /// The phone hung up, and the gateway said yes.
+    HungUp,
+    /// The phone hung up, and the gateway gave this status.
+    HungUpRefused(u16),
+    /// The phone hung up, and nobody answered that.
+    HungUpUnanswered,
+    /// The gateway hung up.
+    ByGateway,
+    /// The gateway does not know the call any more, it said in answer to a change.
+    Forgotten,
+    /// The host crashed.
+    Crashed,
+}
+
+/// A SIP message that came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// When it was sent, or came from the network.
+    pub at: Duration,
+    /// When it went on from there, to the network or to the phone; `None` if it was lost, or held back for good.
+    pub arrived_at: Option<Duration>,
+    /// Which way it went.
+    pub way: Way,
+    /// What befell it.
+    pub fault: Option<Fault>,
+    /// What it is.
+    pub what: Saying,
+    /// Number of the request that it is or answers.
+    pub number: u32,
+    /// Method of that request.
+    pub method: String,
+    /// Branch of its newest hop.
+    pub branch: String,
+    /// The call.
+    pub call_id: String,
+    /// Tag of who sent the request.
+    pub from_tag: Option<String>,
+    /// Tag of who answers it.
+    pub to_tag: Option<String>,
+    /// All of it.
+    pub raw: Bytes,
+}
+
+/// What a SIP message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// A request.
+    Request,
+    /// A response with this status.
+    Response(u16),
+    /// Nothing that the phone can read.
+    Unreadable,
+}
+
+/// An RTP packet that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// When.
+    pub at: Duration,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its time in samples.
+    pub timestamp: u32,
+    /// Its number, as its stamp has it.
+    pub index: u32,
+}
+
+/// An RTP packet that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// When.
+    pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// Its time in samples.
+    pub timestamp: u32,
+    /// Number of its codec.
+    pub payload_type: u8,
+    /// Whether it begins a talk spurt.
+    pub marker: bool,
+    /// Bytes of audio.
+    pub bytes: usize,
+    /// What the audio says of itself, if that is what was sealed; an error if it is not.
+    pub stamp: Result<Option<Stamp>, Torn>,
+}
+
+/// Audio whose content is not what was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Torn;
+
+/// A block about the phone's audio (RFC 3550, section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceptionReport {
+    /// When it came.
+    pub at: Duration,
+    /// Which source it is about.
+    pub about: u32,
+    /// Share of packets that were lost since the last one, of 256.
+    pub fraction_lost: u8,
+    /// Packets that were lost since the beginning; less than zero where more came than were sent.
+    pub lost: i32,
+    /// Greatest sequence number that came, with how often it began anew.
+    pub highest: u32,
+    /// How far from even packets came, in samples.
+    pub jitter: u32,
+}
+
+/// What the gateway says of its own audio (RFC 3550, section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    /// When it came.
+    pub at: Duration,
+    /// Which source it is about.
+    pub ssrc: u32,
+    /// Time in samples of the moment that it is of.
+    pub timestamp: u32,
+    /// Packets that it has sent.
+    pub packets: u32,
+    /// Bytes of audio in them.
+    pub bytes: u32,
+}
+
+impl PhoneReport {
+    /// The report of a phone whose host has crashed at `at`: what it sent and received is not known.
+    pub fn crashed(at: Duration) -> Self {
+        Self { ended: Some((at, CallEnd::Crashed)), left_at: at, ..Self::default() }
+    }
+
+    /// Why the call is over, in words.
+    pub fn end(&self) -> String {
+        match (self.ended, self.answered_at) {
+            (Some((_, end)), _) => match end {
+                CallEnd::Rejected(status) => format!("rejected with {status}"),
+                CallEnd::Cancelled => "cancelled".to_owned(),
+                CallEnd::NoAnswer => "no answer".to_owned(),
+                CallEnd::HungUp => "hung up".to_owned(),
+                CallEnd::HungUpRefused(status) => format!("hung up, answered with {status}"),
+                CallEnd::HungUpUnanswered => "hung up, no answer".to_owned(),
+                CallEnd::ByGateway => "hung up by the gateway".to_owned(),
+                CallEnd::Forgotten => "forgotten by the gateway".to_owned(),
+                CallEnd::Crashed => "crashed".to_owned(),
+            },
+            (None, Some(_)) => "left in mid-call".to_owned(),
+            (None, None) => "left before an answer".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! RTP and RTCP as far as a phone needs them (RFC 3550), written and read by itself.
+
+use super::{
+    super::stamp::{STAMP_BYTES, Stamp},
+    report::{Heard, ReceptionReport, SenderReport, Spoken, Torn},
+};
+
+/// Bytes of audio in a packet of 20 ms at 8,000 samples a second.
+pub(super) const AUDIO_BYTES: usize = 160;
+const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
+const DESCRIPTION: u8 = 202;
+/// Bytes of a block about what is received.
+const BLOCK_BYTES: usize = 24;
+
+/// The packet of `spoken`, with audio that is what `stamp` says.
+pub(super) fn packet(
+    spoken: &Spoken,
+    ssrc: u32,
+    payload_type: u8,
+    marker: bool,
+    stamp: &Stamp,
+) -> Vec<u8> {
+    let mut packet = vec![0x80, payload_type | if marker { 0x80 } else { 0 }];
+    packet.extend_from_slice(&spoken.sequence.to_be_bytes());
+    packet.extend_from_slice(&spoken.timestamp.to_be_bytes());
+    packet.extend_from_slice(&ssrc.to_be_bytes());
+    stamp.seal(&[spoken.index as u8; AUDIO_BYTES - STAMP_BYTES], &mut packet);
+    packet
+}
+
+/// Reads an RTP packet that came at `at`.
+pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
+    let head: &[u8; 12] = packet.first_chunk()?;
+    if head[0] >> 6 != 2 {
+        return None;
+    }
+    let mut audio = packet.get(12 + 4 * usize::from(head[0] & 0x0f)..)?;
+    if head[0] & 0x10 != 0 {
+        let words = usize::from(u16::from_be_bytes([*audio.get(2)?, *audio.get(3)?]));
+        audio = audio.get(4 + 4 * words..)?;
+    }
+    if head[0] & 0x20 != 0 {
+        let padding = usize::from(*audio.last()?);
+        audio = audio.get(..audio.len().checked_sub(padding)?)?;
+    }
+    Some(Heard {
+        at,
+        ssrc: u32_at(head, 8)?,
+        sequence: u16::from_be_bytes([head[2], head[3]]),
+        timestamp: u32_at(head, 4)?,
+        payload_type: head[1] & 0x7f,
+        marker: head[1] & 0x80 != 0,
+        bytes: audio.len(),
+        stamp: Stamp::open(audio).transpose().map_err(|_| Torn),
+    })
+}
+
+/// Reads a compound packet that came at `at` into what it tells; `None` when it is none.
+pub(super) fn reports(
+    compound: &[u8],
+    at: std::time::Duration,
+) -> Option<(Vec<ReceptionReport>, Vec<SenderReport>)> {
+    let (mut about, mut own) = (Vec::new(), Vec::new());
+    let mut rest = compound;
+    while !rest.is_empty() {
+        let head: &[u8; 4] = rest.first_chunk()?;
+        let bytes = 4 * (1 + usize::from(u16::from_be_bytes([head[2], head[3]])));
+        if head[0] >> 6 != 2 {
+            return None;
+        }
+        let (packet, behind) = rest.split_at_checked(bytes)?;
+        rest = behind;
+        let blocks_from = match head[1] {
+            SENDER_REPORT => {
+                own.push(SenderReport {
+                    at,
+                    ssrc: u32_at(packet, 4)?,
+                    timestamp: u32_at(packet, 16)?,
+                    packets: u32_at(packet, 20)?,
+                    bytes: u32_at(packet, 24)?,
+                });
+                28
+            }
+            RECEIVER_REPORT => 8,
+            _ => continue,
+        };
+        for index in 0..usize::from(head[0] & 0x1f) {
+            let from = blocks_from + BLOCK_BYTES * index;
+            let lost = u32_at(packet, from + 4)?;
+            about.push(ReceptionReport {
+                at,
+                about: u32_at(packet, from)?,
+                fraction_lost: (lost >> 24) as u8,
+                // 24 bits with a sign.
+                lost: (lost << 8) as i32 >> 8,
+                highest: u32_at(packet, from + 8)?,
+                jitter: u32_at(packet, from + 12)?,
+            });
+        }
+    }
+    Some((about, own))
+}
+
+/// What a phone has sent and received so far.
+pub(super) struct Balance {
+    pub(super) ssrc: u32,
+    /// Time of day, as NTP writes it.
+    pub(super) ntp: u64,
+    /// The same time in samples.
+    pub(super) timestamp: u32,
+    pub(super) packets: u32,
+    /// The source that is heard; first and greatest of its sequence numbers, and how many packets of it came.
+    pub(super) heard: Option<(u32, u16, u32, u32)>,
+}
+
+/// A sender report with a description of the source.
+pub(super) fn sender_report(balance: &Balance) -> Vec<u8> {
+    let blocks = u16::from(balance.heard.is_some());
+    let mut compound = vec![0x80 | blocks as u8, SENDER_REPORT];
+    compound.extend_from_slice(&(6 + 6 * blocks).to_be_bytes());
+    compound.extend_from_slice(&balance.ssrc.to_be_bytes());
+    compound.extend_from_slice(&balance.ntp.to_be_bytes());
+    let bytes = balance.packets.wrapping_mul(AUDIO_BYTES as u32);
+    for field in [balance.timestamp, balance.packets, bytes] {
+        compound.extend_from_slice(&field.to_be_bytes());
+    }
+    if let Some((ssrc, first, highest, came)) = balance.heard {
+        let expected = highest.wrapping_sub(u32::from(first)).wrapping_add(1);
+        let lost = expected.wrapping_sub(came) & 0x00ff_ffff;
+        for field in [ssrc, lost, highest, 0, 0, 0] {
+            compound.extend_from_slice(&field.to_be_bytes());
+        }
+    }
+    let name = b"phone";
+    compound.extend_from_slice(&[0x81, DESCRIPTION, 0, 3]);
+    compound.extend_from_slice(&balance.ssrc.to_be_bytes());
+    compound.extend_from_slice(&[1, name.len() as u8]);
+    compound.extend_from_slice(name);
+    // The list ends with a zero, and then there are zeros up to a whole word.
+    compound.resize(compound.len().next_multiple_of(4).max(compound.len() + 1), 0);
+    compound
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_packet_is_read_as_it_was_written() {
+        let at = Duration::from_secs(1);
+        let spoken = Spoken { at, sequence: 65_535, timestamp: 7, index: 300 };
+        let stamp = Stamp { stream: 1, epoch: 2, index: 300, config: 0, timestamp_ms: 9 };
+        let mut packet = packet(&spoken, 0xdead_beef, 8, true, &stamp);
+        assert_eq!(packet.len(), 12 + AUDIO_BYTES);
+        let read = heard(&packet, at).unwrap();
+        assert_eq!((read.ssrc, read.sequence, read.timestamp), (0xdead_beef, 65_535, 7));
+        assert_eq!((read.payload_type, read.marker, read.bytes), (8, true, AUDIO_BYTES));
+        assert_eq!(read.stamp, Ok(Some(stamp)));
+        *packet.last_mut().unwrap() ^= 1;
+        assert_eq!(heard(&packet, at).unwrap().stamp, Err(Torn));
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let heard = Some((5, 65_530, 65_540, 20));
+        let balance = Balance { ssrc: 1, ntp: 2, timestamp: 3, packets: 4, heard };
+        let compound = sender_report(&balance);
+        let (about, own) = reports(&compound, Duration::ZERO).unwrap();
+        assert_eq!((own[0].ssrc, own[0].timestamp, own[0].packets, own[0].bytes), (1, 3, 4, 640));
+        // 11 were due, and 20 came.
+        assert_eq!((about[0].about, about[0].highest, about[0].lost), (5, 65_540, -9));
+        assert_eq!(reports(&compound[..compound.len() - 1], Duration::ZERO), None);
+        assert_eq!(reports(&[0x80, 201, 0, 9], Duration::ZERO), None);
+    }
+}
