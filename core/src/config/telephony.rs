@@ -1,0 +1,138 @@
+//! The sections of phones: SIP, its routes, and RTP.
+
+use std::net::{IpAddr, SocketAddr};
+
+use documented::DocumentedFields;
+use serde::{Deserialize, Serialize};
+
+use crate::{rtp::source::Follow, sdp::Codec};
+
+/// SIP: phones that call.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    /// Take calls at all.
+    pub enabled: bool,
+    /// Address to listen on, over UDP; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address that phones are told to send to; 0.0.0.0 stands for the one that this machine reaches others from.
+    pub advertise: IpAddr,
+    /// Calls at a time; one more is told that it is busy.
+    pub max_calls: usize,
+    /// Requests that are being answered at a time; one more is told to come again.
+    pub max_transactions: usize,
+    /// Longest message, in bytes.
+    pub max_message_bytes: usize,
+    /// Header lines of a message.
+    pub max_headers: usize,
+    /// Media lines of a description.
+    pub max_media_lines: usize,
+    /// T1 of RFC 3261: until what may be lost is sent for the second time; it is given up after 64 times as long.
+    pub t1_ms: u64,
+    /// T2: longest time until something is sent again.
+    pub t2_ms: u64,
+    /// T4: how long a message may stay in the network.
+    pub t4_ms: u64,
+    /// C: how long a phone that is called may ring.
+    pub ring_ms: u64,
+    /// A call ends after this if neither end has refreshed it. At half of it, it is.
+    pub session_expires_ms: u64,
+    /// The least that a phone may ask for instead.
+    pub session_expires_min_ms: u64,
+    /// What is carried between calls and streams as it is, the preferred first: pcmu, pcma, wideband and narrowband (Speex), dtmf.
+    pub codecs: Vec<Codec>,
+    /// What a number that is dialled stands for; the first that matches counts.
+    pub routes: Vec<Route>,
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        let route = |dial: &str, publish: Option<&str>, play: Option<&str>| Route {
+            dial: dial.to_owned(),
+            publish: publish.map(str::to_owned),
+            play: play.map(str::to_owned),
+        };
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([0, 0, 0, 0], 5060)),
+            advertise: IpAddr::from([0, 0, 0, 0]),
+            max_calls: 1_000,
+            max_transactions: 10_000,
+            max_message_bytes: 65_535,
+            max_headers: 128,
+            max_media_lines: 16,
+            t1_ms: 500,
+            t2_ms: 4_000,
+            t4_ms: 5_000,
+            ring_ms: 200_000,
+            session_expires_ms: 1_800_000,
+            session_expires_min_ms: 90_000,
+            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Wideband, Codec::Narrowband, Codec::Dtmf],
+            routes: vec![route("play-*", None, Some("live/*")), route("*", Some("call/*"), None)],
+        }
+    }
+}
+
+/// What a number stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The number, or the user part of the address. One asterisk in it stands for whatever is there.
+    pub dial: String,
+    /// Stream that the caller is heard on, as app/name. An asterisk stands for what the one in dial does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<String>,
+    /// Stream that the caller hears, as app/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub play: Option<String>,
+}
+
+impl Route {
+    /// What the asterisk of `dial` stands for in `number`; `None` when it does not match.
+    pub fn matches<'a>(&self, number: &'a str) -> Option<&'a str> {
+        match self.dial.split_once('*') {
+            Some((before, after)) => {
+                number.strip_prefix(before)?.strip_suffix(after).filter(|rest| !rest.is_empty())
+            }
+            None => (self.dial == number).then_some(""),
+        }
+    }
+}
+
+/// RTP: what phones say and hear.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtp {
+    /// First port; calls have an even one and the next.
+    pub first_port: u16,
+    /// Last port.
+    pub last_port: u16,
+    /// How long the ports of a call that is over are not given to another.
+    pub quarantine_ms: u64,
+    /// Shortest time for which what came is held, so that what came out of order can be put in order.
+    pub min_delay_ms: u64,
+    /// Longest time for which it is held, when the line is bad.
+    pub max_delay_ms: u64,
+    /// Packets of a call that are held.
+    pub max_packets: usize,
+    /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
+    /// NATs give them, with same-ip; or those of anyone who is first.
+    pub follow: Follow,
+    /// A call of which nothing is heard for so long, though it should be, is over.
+    pub silence_ms: u64,
+}
+
+impl Default for Rtp {
+    fn default() -> Self {
+        Self {
+            first_port: 20_000,
+            last_port: 29_999,
+            quarantine_ms: 5_000,
+            min_delay_ms: 20,
+            max_delay_ms: 400,
+            max_packets: 128,
+            follow: Follow::SameIp,
+            silence_ms: 60_000,
+        }
+    }
+}
