@@ -6,45 +6,39 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{Notify, futures::OwnedNotified, mpsc},
+    sync::{futures::OwnedNotified, mpsc},
     time::{Instant, sleep_until},
 };
 use tracing::{debug, info};
 
 use super::{
     NOTHING_DUE,
+    notices::{Notice, Notices},
     route::{Destination, Unreachable},
+    session_config::{payload_types, session_config},
 };
 use crate::{
     bridge::{AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, to_flv},
-    config::Config,
     env::{Env, UdpSocket},
     gateway::{Shared, count},
     live::{Frame, FrameKind, Publisher, Subscriber, Taken},
     rtmp::message::{Message, type_id},
     rtp::{
-        dtmf::{DtmfEvent, DtmfReceiverConfig, DtmfSenderConfig},
-        jitter_buffer::JitterConfig,
-        packet::PayloadTypes,
-        playout_delay::DelayConfig,
-        ports::PortPair,
-        receiver::ReceiverConfig,
-        rtcp::{Cname, RtcpConfig},
+        dtmf::DtmfEvent,
         sender::StreamStart,
-        session::{Remote, Session, SessionConfig},
-        source::SourceConfig,
+        session::{Remote, Session},
     },
     sdp::{Direction, MediaAgreement, Negotiated},
     sip::{agent::CallRef, dialog::is_hidden},
 };
 
 /// Longest packet that fits the links there are.
-const PACKET_BYTES_MAX: usize = 2_048;
+pub(super) const PACKET_BYTES_MAX: usize = 2_048;
 /// Audio in a packet where the phone does not say what it likes, in milliseconds.
 const PACKET_MS: u32 = 20;
 /// Least and most that a phone may like.
@@ -53,60 +47,17 @@ const PACKET_MS_RANGE: std::ops::RangeInclusive<u32> = 10..=60;
 const DISCONTINUITY_MS_MAX: u32 = 1_000;
 /// How much of a stream may wait to be sent: publishers write in bursts.
 const QUEUE_MAX: Duration = Duration::from_millis(400);
-/// Mean time between two reports (RFC 3550, section 6.2).
-const RTCP_INTERVAL_MS: u64 = 5_000;
-/// Time over which the least transit of packets is remembered.
-const JITTER_WINDOW_MS: u64 = 8_000;
-/// Packets in a row after which another port of the same phone is followed.
-const MOVE_AFTER_PACKETS: u32 = 5;
-/// Silence of a phone's port after which another is followed at once.
-const MOVE_SILENCE_MS: u64 = 2_000;
-/// As before, for reports, which are seconds apart.
-const RTCP_MOVE_SILENCE_MS: u64 = 30_000;
-/// For how long the packets of a stream that another has replaced are left out.
-const FORMER_SSRC_MS: u64 = 1_000;
-/// Packets of a stream of which it is not yet known whether it replaces the present one.
-const PROBATION_PACKETS: usize = 8;
-
-/// What a media task has to say.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// The phone should be heard, and is not.
-    Silent(CallRef),
-    /// The ports are closed.
-    Over(PortPair),
-}
-
-/// What media tasks have said and nobody has heard yet: at most that it is silent and that it is over of each call.
-#[derive(Debug, Default)]
-pub(super) struct Notices {
-    said: Mutex<Vec<Notice>>,
-    is_told: Notify,
-}
-
-impl Notices {
-    /// Says it.
-    pub(super) fn push(&self, notice: Notice) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
-        self.is_told.notify_one();
-    }
-
-    /// Waits for something to be said. Cancel safe.
-    pub(super) async fn told(&self) {
-        self.is_told.notified().await;
-    }
-
-    /// All that was said, in order.
-    pub(super) fn take(&self) -> Vec<Notice> {
-        std::mem::take(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What a media task is told.
 #[derive(Debug)]
 pub(super) enum Change {
     /// This holds from now on.
-    Agreed(Box<Negotiated>),
+    Agreed {
+        /// All of it.
+        agreed: Box<Negotiated>,
+        /// Where the phone's messages come from.
+        peer: IpAddr,
+    },
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
 }
@@ -142,6 +93,8 @@ struct Flow {
     agreed: MediaAgreement,
     session: Session,
     clock: MediaClock,
+    clock_rate_hz: u32,
+    packet_ms: u32,
     packetizer: AudioPacketizer,
     pacer: Pacer,
     /// When the phone was last heard, or last began to be expected.
@@ -233,7 +186,10 @@ impl<E: Env> Media<E> {
             };
             let now = self.now();
             match woken {
-                Woken::Change(Change::Agreed(agreed)) => self.apply(now, *agreed),
+                Woken::Change(Change::Agreed { agreed, peer }) => {
+                    self.peer = peer;
+                    self.apply(now, *agreed);
+                }
                 Woken::Change(Change::Confirmed) => self.is_confirmed = true,
                 Woken::End => break,
                 Woken::Rtp(length, source) => self.handle_rtp(now, source, &rtp[..length]),
@@ -291,17 +247,15 @@ impl<E: Env> Media<E> {
         let remote = Remote { rtp: agreed.remote_rtp, rtcp: agreed.remote_rtcp };
         let payload_types = payload_types(&agreed);
         let packet_ms = agreed.ptime_ms.filter(|ms| PACKET_MS_RANGE.contains(ms));
-        let packetizer_config = AudioPacketizerConfig {
-            packet_ms: packet_ms.unwrap_or(PACKET_MS),
-            ..AudioPacketizerConfig::default()
-        };
+        let packet_ms = packet_ms.unwrap_or(PACKET_MS);
+        let packetizer_config =
+            AudioPacketizerConfig { packet_ms, ..AudioPacketizerConfig::default() };
         match &mut self.flow {
             Some(flow) => {
-                if flow.agreed.codec != agreed.codec {
-                    let rate = agreed.codec.clock_rate_hz();
+                if flow.agreed.codec != agreed.codec || flow.packet_ms != packet_ms {
+                    flow.packet_ms = packet_ms;
                     flow.packetizer = AudioPacketizer::new(agreed.codec, packetizer_config);
-                    flow.pacer = Pacer::new(rate, QUEUE_MAX);
-                    flow.clock = MediaClock::new(rate, DISCONTINUITY_MS_MAX);
+                    flow.pacer = Pacer::new(agreed.codec.clock_rate_hz(), QUEUE_MAX);
                 }
                 // Silence was agreed on; from now on it is not any more.
                 if !flow.agreed.direction.receive {
@@ -331,6 +285,8 @@ impl<E: Env> Media<E> {
                 self.flow = Some(Flow {
                     session: Session::new(config, payload_types, remote, start, seed, now),
                     clock: MediaClock::new(rate, DISCONTINUITY_MS_MAX),
+                    clock_rate_hz: rate,
+                    packet_ms,
                     packetizer: AudioPacketizer::new(agreed.codec, packetizer_config),
                     pacer: Pacer::new(rate, QUEUE_MAX),
                     heard_at: now,
@@ -385,7 +341,10 @@ impl<E: Env> Media<E> {
             let mut formats = formats.filter(|format| format.payload_type == playout.payload_type);
             let format = formats.next().and_then(|format| AudioFormat::of(format.codec));
             let Some(format) = format.filter(|_| flow.agreed.direction.receive) else { continue };
-            if playout.discontinuity {
+            if playout.clock_rate != flow.clock_rate_hz {
+                flow.clock_rate_hz = playout.clock_rate;
+                flow.clock = MediaClock::new(playout.clock_rate, DISCONTINUITY_MS_MAX);
+            } else if playout.discontinuity {
                 flow.clock.reanchor();
             }
             let timestamp_ms =
@@ -410,7 +369,7 @@ impl<E: Env> Media<E> {
         while let Some(event) = flow.session.poll_dtmf() {
             if let DtmfEvent::Begin { digit } = event {
                 self.digits += 1;
-                info!(digit = %digit.to_char(), "a digit was dialled");
+                debug!(digit = %digit.to_char(), "a digit was dialled");
             }
         }
         let rtp_to = flow.session.remote_rtp();
@@ -453,6 +412,8 @@ impl<E: Env> Media<E> {
         let (now, wall) = (self.now(), self.wall());
         // What is held to be put in order was said before the phone hung up.
         self.play_out(now + Duration::from_millis(self.shared.config.rtp.max_delay_ms));
+        let skipped = self.line.subscriber.as_ref().map_or(0, Subscriber::skipped_frames);
+        count(&self.shared.counters.frames_skipped, skipped);
         self.line = Line { publisher: None, subscriber: None };
         let Some(flow) = &mut self.flow else { return };
         if let Some(report) = flow.session.bye(now, wall) {
@@ -481,58 +442,5 @@ async fn wait(changed: Option<OwnedNotified>) {
     match changed {
         Some(changed) => changed.await,
         None => std::future::pending().await,
-    }
-}
-
-fn payload_types(agreed: &MediaAgreement) -> PayloadTypes {
-    let rate = agreed.codec.clock_rate_hz();
-    let mut types = vec![(agreed.send_payload_type, rate)];
-    types.extend(
-        agreed.receive_formats.iter().map(|own| (own.payload_type, own.codec.clock_rate_hz())),
-    );
-    // Telephone events are offered and answered at 8 kHz.
-    types.extend(agreed.dtmf_receive_payload_type.map(|payload_type| (payload_type, 8_000)));
-    PayloadTypes::new(types, agreed.dtmf_receive_payload_type)
-        .expect("what was agreed on are payload types with clocks")
-}
-
-fn session_config(config: &Config, ssrc: u32) -> SessionConfig {
-    let rtp = &config.rtp;
-    let source = |silence_ms| SourceConfig {
-        follow: rtp.follow,
-        move_after_packets: MOVE_AFTER_PACKETS,
-        silence_ms,
-    };
-    SessionConfig {
-        max_payload_bytes: PACKET_BYTES_MAX,
-        rtp_source: source(MOVE_SILENCE_MS),
-        rtcp_source: source(RTCP_MOVE_SILENCE_MS),
-        receiver: ReceiverConfig {
-            probation_packets: PROBATION_PACKETS,
-            former_ssrc_ms: FORMER_SSRC_MS,
-        },
-        jitter: JitterConfig {
-            delay: DelayConfig {
-                min_delay_ms: rtp.min_delay_ms,
-                max_delay_ms: rtp.max_delay_ms,
-                window_ms: JITTER_WINDOW_MS,
-                marker_begins_talkspurt: true,
-            },
-            max_packets: rtp.max_packets,
-        },
-        rtcp: RtcpConfig {
-            interval_ms: RTCP_INTERVAL_MS,
-            // Random, as RFC 7022 wants it, and the same for all that this call sends.
-            cname: Cname::new(format!("{ssrc:08x}@rehearsal")).expect("18 bytes"),
-        },
-        dtmf_receiver: DtmfReceiverConfig { max_event_ms: 10_000, max_pending: 64 },
-        dtmf_sender: DtmfSenderConfig {
-            max_queued: 32,
-            duration_ms: 160,
-            update_ms: 50,
-            end_ms: 20,
-            gap_ms: 100,
-            volume: 10,
-        },
     }
 }

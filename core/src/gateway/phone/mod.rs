@@ -4,7 +4,9 @@
 //! ([`route`]), and has a task ([`media`]) carry packets between the phone and live streams as long as the call is up.
 
 mod media;
+mod notices;
 mod route;
+mod session_config;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +26,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use self::{
-    media::{Change, Line, Media, Notice, Notices},
+    media::{Change, Line, Media},
+    notices::{Notice, Notices, Over},
     route::{Destination, Unreachable},
 };
 use super::{Shared, count, task_set::TaskSet};
@@ -277,7 +280,13 @@ impl<E: Env> Phones<E> {
                     self.agent.hang_up(now, call);
                 }
             }
-            Notice::Over(ports) => self.ports.release(now, ports),
+            Notice::Over(call, ports) => {
+                self.ports.release(now, ports);
+                if let Some(own) = self.forget(call) {
+                    warn!(peer = %own.source, "a call ends: its media did");
+                    self.agent.hang_up(now, call);
+                }
+            }
         }
     }
 
@@ -295,14 +304,20 @@ impl<E: Env> Phones<E> {
                         self.agent.answer(now, call, answer);
                     }
                     Err(refusal) => {
-                        info!(peer = %source, from = %from.uri, %to, %refusal, "a call is refused");
+                        // As many as somebody likes: they are counted, and told of to who looks for them.
+                        debug!(peer = %source, from = %from.uri, %to, %refusal, "a call is refused");
                         count(&self.shared.counters.calls_refused, 1);
                         self.agent.reject(now, call, refusal.status());
                     }
                 }
             }
             AgentEvent::Confirmed { call, sdp } => self.handle_confirmed(now, call, sdp),
-            AgentEvent::Offered { call, sdp } => self.handle_offer(now, call, sdp),
+            AgentEvent::Offered { call, sdp, source } => {
+                if let Some(own) = self.calls.get_mut(&call) {
+                    own.source = source;
+                }
+                self.handle_offer(now, call, sdp);
+            }
             AgentEvent::OfferAccepted { call, sdp } => {
                 let Some(own) = self.calls.get_mut(&call) else { return };
                 let agreed = own.negotiator.handle_answer(&sdp.unwrap_or_default());
@@ -391,14 +406,15 @@ impl<E: Env> Phones<E> {
             changes,
             Arc::clone(&self.notices),
         );
-        let notices = Arc::clone(&self.notices);
+        let over = Over::new(Arc::clone(&self.notices), call, ports);
         self.tasks.spawn(async move {
+            // Told of however it ends.
+            let _over = over;
             carrying.run().await;
-            notices.push(Notice::Over(ports));
         });
         self.calls.insert(call, Call { negotiator, media, source });
         if let Some(agreed) = agreed {
-            self.instruct(call, Change::Agreed(Box::new(agreed)));
+            self.agree(call, agreed);
         }
         Ok(text.into())
     }
@@ -450,7 +466,7 @@ impl<E: Env> Phones<E> {
         match own.negotiator.handle_offer(&offer) {
             Ok((answer, agreed)) => {
                 self.agent.accept_offer(now, call, answer.into());
-                self.instruct(call, Change::Agreed(Box::new(agreed)));
+                self.agree(call, agreed);
             }
             Err(error) => {
                 debug!(peer = %own.source, %error, "a change of a call is refused");
@@ -462,7 +478,7 @@ impl<E: Env> Phones<E> {
     /// What the phone has answered to our offer. A call about which nothing could be agreed is over.
     fn change(&mut self, now: Duration, call: CallRef, agreed: Result<Negotiated, AnswerError>) {
         match agreed {
-            Ok(agreed) => self.instruct(call, Change::Agreed(Box::new(agreed))),
+            Ok(agreed) => self.agree(call, agreed),
             Err(error) => {
                 if let Some(own) = self.forget(call) {
                     info!(peer = %own.source, %error, "a call ends: its description makes no sense");
@@ -480,6 +496,13 @@ impl<E: Env> Phones<E> {
             self.calls = BTreeMap::new();
         }
         removed
+    }
+
+    /// The media of a call follow what was agreed on.
+    fn agree(&mut self, call: CallRef, agreed: Negotiated) {
+        let Some(own) = self.calls.get(&call) else { return };
+        let peer = own.source.address.ip();
+        self.instruct(call, Change::Agreed { agreed: Box::new(agreed), peer });
     }
 
     fn instruct(&mut self, call: CallRef, change: Change) {

@@ -157,6 +157,8 @@ pub enum AgentEvent {
         call: CallRef,
         /// Its offer; without one the answer has to make it.
         sdp: Option<Bytes>,
+        /// Where the peer is now.
+        source: Hop,
     },
     /// The peer takes our change.
     OfferAccepted {
@@ -281,7 +283,11 @@ impl Agent {
 
     /// One message has come from `source`.
     pub fn handle_bytes(&mut self, now: Duration, source: Hop, bytes: &[u8]) {
-        self.transactions.handle_bytes(now, source, bytes);
+        let dialogs = &self.dialogs;
+        let is_of_call = |request: &Request| {
+            DialogId::of_request(request).is_some_and(|dialog| dialogs.contains_key(&dialog))
+        };
+        self.transactions.handle_bytes(now, source, bytes, is_of_call);
         self.handle_events(now);
     }
 

@@ -413,6 +413,32 @@ fn a_session_is_refreshed_for_days() {
 }
 
 #[test]
+fn a_flood_of_requests_does_not_keep_a_call_from_its_end() {
+    let mut pair = Pair::new(Script::CallerHangsUp, &[]);
+    pair.run(Duration::from_millis(1_000));
+    assert!(pair.ends.iter().all(|end| end.is_up));
+    let room = config(0).transactions.server_transactions;
+    let stranger = Hop { transport: Transport::Udp, address: "192.0.2.66:5060".parse().unwrap() };
+    for number in 0..2 * room {
+        let options = format!(
+            "OPTIONS sip:talk@192.0.2.1:5070 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.66;branch=z9hG4bK{number}\r\n\
+             From: <sip:x@192.0.2.66>;tag={number}\r\nTo: <sip:talk@192.0.2.1>\r\nCall-ID: {number}\r\n\
+             CSeq: 1 OPTIONS\r\n\r\n"
+        );
+        pair.ends[1].agent.handle_bytes(pair.now, stranger, options.as_bytes());
+        while pair.ends[1].agent.poll_transmit().is_some() {}
+    }
+    assert!(pair.ends[1].agent.counters().refused >= room as u64);
+    pair.run(Duration::from_secs(600));
+    pair.check();
+    assert_eq!(pair.ends[1].events.last().map(String::as_str), Some("Ended"));
+    let refused = pair.messages.iter().filter(
+        |(_, message)| matches!(message, Message::Response(response) if response.status == 503),
+    );
+    assert_eq!(refused.count(), 0, "the call's own BYE is refused");
+}
+
+#[test]
 fn retransmissions_double_up_to_t2_and_end_after_64_t1() {
     let mut pair = Pair::new(Script::CallerHangsUp, &[]);
     pair.faults = (0..1_000).map(|at| (at, Fault::Drop)).collect();

@@ -117,7 +117,7 @@ impl Agent {
         let sdp = sdp_of(&invite.body);
         own.peer_offer = Some((id, invite, source));
         self.servers.insert(id, call);
-        self.events.push_back(AgentEvent::Offered { call, sdp });
+        self.events.push_back(AgentEvent::Offered { call, sdp, source });
     }
 
     /// Takes the peer's change with `sdp`, an answer to its offer, or an offer if it had none.
@@ -300,10 +300,8 @@ impl Agent {
     pub(super) fn handle_call_timeout(&mut self, now: Duration, call: CallRef) {
         let timers = *self.transactions.timers();
         let Some(own) = self.calls.get_mut(&call) else { return };
-        if let Stage::Incoming { answer_by, .. } = own.stage {
-            if now >= answer_by {
-                self.reject_with(now, call, 480, End::Unanswered);
-            }
+        if matches!(own.stage, Stage::Incoming { answer_by, .. } if now >= answer_by) {
+            self.reject_with(now, call, 480, End::Unanswered);
             return;
         }
         if let Some(unconfirmed) = &mut own.unconfirmed {

@@ -50,7 +50,8 @@ pub struct TransactionConfig {
     pub timers: Timers,
     /// What a message may have.
     pub parse_limits: ParseLimits,
-    /// Requests that are being answered, at a time; one more is told to come again.
+    /// Requests that are being answered, at a time; one more is told to come again, unless it belongs to a call: for those
+    /// there is a quarter more.
     pub server_transactions: usize,
     /// Host in Via: where answers come to.
     pub host: String,
@@ -215,15 +216,27 @@ impl Transactions {
             && self.events.is_empty()
     }
 
-    /// One message has come from `source`.
-    pub fn handle_bytes(&mut self, now: Duration, source: Hop, bytes: &[u8]) {
+    /// One message has come from `source`; `is_of_call` tells whether a request belongs to a call of the user's.
+    pub fn handle_bytes(
+        &mut self,
+        now: Duration,
+        source: Hop,
+        bytes: &[u8],
+        is_of_call: impl Fn(&Request) -> bool,
+    ) {
         // What keeps a path open through a NAT is no message.
         if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
             return;
         }
         self.counters.received += 1;
         match parse(bytes, &self.config.parse_limits) {
-            Ok(Message::Request(request)) => self.handle_request(now, source, request),
+            Ok(Message::Request(request)) => {
+                let most = match is_of_call(&request) {
+                    true => self.config.server_transactions.div_ceil(4) * 5,
+                    false => self.config.server_transactions,
+                };
+                self.handle_request(now, source, request, most);
+            }
             Ok(Message::Response(response)) => self.handle_response(now, response),
             Err(ParseError::Unreadable(_)) => self.counters.dropped += 1,
             Err(ParseError::Refused { request, status, problem }) => {
@@ -251,7 +264,8 @@ impl Transactions {
         self.transmits.push_back(Transmit { hop, bytes: response.to_bytes() });
     }
 
-    fn handle_request(&mut self, now: Duration, source: Hop, mut request: Request) {
+    /// `most` is how many may be answered at a time for this one to be among them.
+    fn handle_request(&mut self, now: Duration, source: Hop, mut request: Request, most: usize) {
         let key = ServerKey::of(&request);
         if let Some(&id) = self.server_keys.get(&key) {
             self.handle_copy(now, id, request);
@@ -266,7 +280,7 @@ impl Transactions {
             self.refuse(request, source, 482, None);
             return;
         }
-        if self.servers.len() >= self.config.server_transactions {
+        if self.servers.len() >= most {
             self.counters.refused += 1;
             self.refuse(request, source, 503, None);
             return;
