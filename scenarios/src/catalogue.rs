@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 81] = [
+pub const CATALOGUE: [Scenario; 82] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -111,6 +111,7 @@ pub const CATALOGUE: [Scenario; 81] = [
     sip::VANISHED_PHONE,
     sip::LOSSY,
     sip::MESSAGE_FAULTS,
+    sip::THOUSAND_CALLS,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,

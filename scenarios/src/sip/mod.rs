@@ -1,12 +1,14 @@
 //! Family sip: phones that call, talk, listen, change their minds, and go.
 
 mod basic;
+mod crowd;
 mod ends;
 mod faults;
 mod refused;
 mod worn;
 
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
+pub use crowd::THOUSAND_CALLS;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;
 pub use refused::REJECT;
