@@ -347,6 +347,8 @@ impl<E: Env> Phones<E> {
             }
             // Nobody here calls, and nobody listens to what is said beside the media.
             AgentEvent::Ringing { .. } | AgentEvent::Answered { .. } | AgentEvent::Info { .. } => {}
+            // Nobody here has an account.
+            AgentEvent::Registered { .. } | AgentEvent::RegistrationFailed { .. } => {}
         }
     }
 
