@@ -160,7 +160,7 @@ impl<E: Env> Gateway<E> {
             true => {
                 let address = config.sip.listen;
                 let (protocol, key) = ("SIP", "sip.listen, set sip.enabled to false");
-                let bound = env.bind_udp(address).await;
+                let bound = phone::bind(&env, address).await;
                 Some(bound.map_err(|source| BindError::Listen {
                     protocol,
                     key,
@@ -184,7 +184,8 @@ impl<E: Env> Gateway<E> {
             #[cfg(feature = "leakcheck")]
             leakcheck,
         });
-        let phones = sip.map(|socket| Phones::new(Arc::clone(&shared), socket)).transpose()?;
+        let phones =
+            sip.map(|(udp, tcp)| Phones::new(Arc::clone(&shared), udp, tcp)).transpose()?;
         let phones = phones.map(Phones::serving);
         Ok(Self { shared, connections, rtmp, http, phones })
     }

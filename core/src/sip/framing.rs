@@ -92,6 +92,11 @@ impl StreamReader {
         is_due
     }
 
+    /// Whether a message has begun and has not come to its end.
+    pub fn is_within_message(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
     fn take_message(&mut self) -> Result<Option<Bytes>, FramingError> {
         let length = match self.length {
             Some(length) => length,
