@@ -217,6 +217,7 @@ impl<E: Env> Connection<E> {
                 }
             }
             ServerEvent::Play { stream_id, name } => self.play(stream_id, &name, now),
+            ServerEvent::Command { transaction, .. } => self.session.accept_command(transaction),
             ServerEvent::Pause { paused, .. } => self.delivery.pause(paused, now),
             ServerEvent::Media { stream_id, media } => self.push(stream_id, media, now),
             ServerEvent::Closed { stream_id } => {
