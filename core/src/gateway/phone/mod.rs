@@ -1,10 +1,12 @@
 //! The phone gateway: sockets for SIP, and a task for the media of each call.
 //!
 //! [`Phones`] moves messages between the sockets and the user agent ([`crate::sip::agent`]), looks up what a number stands for
-//! ([`route`]), makes the calls of the configuration ([`outgoing`]), and has a task ([`media`]) carry packets between the phone and
-//! live streams as long as the call is up.
+//! ([`route`]), makes the calls of the configuration ([`outgoing`]) and those of user agents that are connected over RTMP ([`clients`]),
+//! and has a task ([`media`]) carry packets between the phone and live streams as long as the call is up.
 
 mod accounts;
+mod clients;
+pub(super) mod desk;
 mod happenings;
 mod lines;
 mod locating;
@@ -35,6 +37,8 @@ use tracing::{debug, info, warn};
 
 use self::{
     accounts::Registering,
+    clients::Clients,
+    desk::{ClientRef, Desk},
     media::Change,
     notices::Notices,
     outgoing::Dialling,
@@ -65,6 +69,8 @@ enum Owner {
     Route,
     /// Of the configuration: the number of its call.
     Dialled(usize),
+    /// Of a user agent that is connected over RTMP.
+    Client(ClientRef),
 }
 
 /// A call that is not over.
@@ -97,6 +103,9 @@ pub(super) struct Phones<E: Env> {
     dialled: Vec<Dialling>,
     /// How far its accounts are, in its order.
     accounts: Vec<Registering>,
+    /// User agents that are connected over RTMP, and where they give their orders.
+    clients: Clients,
+    desk: Desk,
     /// What has come last.
     datagram: Vec<u8>,
     /// The shutdown has begun: no more calls.
@@ -147,6 +156,7 @@ enum Woken<S> {
     Accepted(S, SocketAddr),
     Arrivals,
     Notices,
+    Orders,
     Time,
     /// A socket reports an error: one that an earlier datagram caused, or that of a connection which died in the queue.
     SocketError,
@@ -201,6 +211,8 @@ impl<E: Env> Phones<E> {
             notices: Arc::default(),
             dialled,
             accounts,
+            clients: Clients::default(),
+            desk: shared.desk.clone().expect("where phones are served there is a desk"),
             datagram: vec![0; DATAGRAM_BYTES_MAX],
             is_ending: false,
             unsent: 0,
@@ -224,6 +236,7 @@ impl<E: Env> Phones<E> {
         self.is_ending = true;
         let now = self.now();
         self.unregister_all(now);
+        self.detach_all(now);
         for (call, _) in std::mem::take(&mut self.calls) {
             let now = self.now();
             self.agent.hang_up(now, call);
@@ -268,6 +281,7 @@ impl<E: Env> Phones<E> {
             biased;
             () = shutdown.cancelled(), if until_shutdown => Woken::Shutdown,
             () = self.notices.told() => Woken::Notices,
+            () = self.desk.told() => Woken::Orders,
             received = self.socket.recv_from(datagram) => match received {
                 Ok((length, source)) => Woken::Datagram(length, source),
                 Err(_) => Woken::SocketError,
@@ -297,6 +311,7 @@ impl<E: Env> Phones<E> {
                     self.handle_notice(now, notice).await;
                 }
             }
+            Woken::Orders => self.handle_orders(now).await,
             // Whoever does not answer is told of by a timer.
             Woken::Time | Woken::SocketError => {}
         }
