@@ -62,6 +62,17 @@ impl Params {
         all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_deref())
     }
 
+    /// Whether none of these of a URI makes it another than one with `other` (RFC 3261, section 19.1.4).
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        self.0.iter().all(|(name, value)| match (other.raw(name), value) {
+            (Some(Some(other)), Some(own)) => own.eq_ignore_ascii_case(other),
+            (Some(other), own) => other.is_none() && own.is_none(),
+            (None, _) => !["user", "ttl", "method", "maddr", "transport"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own)),
+        })
+    }
+
     /// Sets `name` to `value`, a token or a quoted string.
     pub fn set(&mut self, name: &str, value: Option<String>) {
         match self.0.iter_mut().find(|(own, _)| own.eq_ignore_ascii_case(name)) {
