@@ -3,7 +3,9 @@
 // Sound and settings are real files here, and ports are found without the seam that the gateway uses.
 #![allow(clippy::disallowed_methods)]
 
-mod baresip_calls;
+mod accounts;
+mod baresip;
+mod sipp_answers;
 mod sipp_calls;
 
 use std::{
@@ -14,6 +16,11 @@ use std::{
 };
 
 use crate::{gateway::Gateway, process::Process};
+
+/// Two seconds of G.711.
+const SPOKEN_BYTES: usize = 16_000;
+/// Half a second of G.711: what may be missing at either end where it is not known when a call is up.
+const HALF_SECOND_BYTES: usize = 4_000;
 
 /// A folder for one test that goes with its owner.
 struct Folder(PathBuf);
@@ -63,16 +70,23 @@ fn ffmpeg_command() -> Command {
     command
 }
 
-/// SIPp in `folder`, about to carry out `scenario` once, with a peer at `remote` if it calls. It is a phone at 127.0.0.1.
-fn sipp(folder: &Folder, scenario: &str) -> Command {
+/// SIPp at 127.0.0.1 and the port `sip`, about to carry out `scenario` once in `folder`.
+fn sipp(folder: &Folder, scenario: &str, sip: u16) -> Command {
     folder.write("scenario.xml", scenario);
-    let (sip, media) = (free_port().to_string(), free_port().to_string());
+    let (sip, media) = (sip.to_string(), free_port().to_string());
     let mut command = Command::new("sipp");
     command
         .current_dir(&folder.0)
         .args(["-sf", "scenario.xml", "-m", "1", "-nostdin", "-timeout", "30"])
         .args(["-timeout_error", "-i", "127.0.0.1", "-p", &sip, "-mp", &media]);
     command
+}
+
+/// Two seconds of G.711, each packet different from the others; it is in the file that scenarios of SIPp say.
+fn speech(folder: &Folder) -> Vec<u8> {
+    let spoken: Vec<u8> = (0..SPOKEN_BYTES).map(|n| ((n * 7 + n / 160) % 251 + 1) as u8).collect();
+    folder.write("media.raw", &spoken);
+    spoken
 }
 
 /// A player that writes the µ-law that `stream` carries to `file`; it is there before the publisher.
@@ -126,43 +140,4 @@ fn assert_is_piece(heard: &[u8], said: &[u8], missing_max: usize) {
     assert!(heard_bytes + missing_max >= said_bytes, "{heard_bytes} bytes of {said_bytes}");
     let is_there = heard_bytes <= said_bytes && said.windows(heard_bytes).any(|own| own == heard);
     assert!(is_there, "the {heard_bytes} bytes that were heard are no piece of {said_bytes} bytes");
-}
-
-/// Samples that baresip's recorder has written for what the phone heard.
-fn samples_of(folder: &Folder) -> Vec<i16> {
-    let files =
-        fs::read_dir(&folder.0).expect("the folder is there").flatten().map(|file| file.path());
-    let mut heard = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-    let heard =
-        fs::read(heard.next().expect("baresip has heard something")).expect("it can be read");
-    // Behind the header of RIFF, the format and the length of the data.
-    let data = heard.windows(4).position(|window| window == b"data").expect("samples");
-    samples(&heard[data + 8..])
-}
-
-/// Samples of 16 bits.
-fn samples(bytes: &[u8]) -> Vec<i16> {
-    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
-}
-
-/// A WAV of 8 kHz and 16 bits.
-fn wav(samples: &[i16]) -> Vec<u8> {
-    let bytes = samples.len() as u32 * 2;
-    let mut file = Vec::new();
-    for part in [&b"RIFF"[..], &(36 + bytes).to_le_bytes(), b"WAVEfmt ", &16u32.to_le_bytes()] {
-        file.extend_from_slice(part);
-    }
-    for short in [1u16, 1] {
-        file.extend_from_slice(&short.to_le_bytes());
-    }
-    for long in [8_000u32, 16_000] {
-        file.extend_from_slice(&long.to_le_bytes());
-    }
-    for short in [2u16, 16] {
-        file.extend_from_slice(&short.to_le_bytes());
-    }
-    file.extend_from_slice(b"data");
-    file.extend_from_slice(&bytes.to_le_bytes());
-    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    file
 }

@@ -4,7 +4,9 @@
 
 use std::fs;
 
-use super::{Folder, Tone, assert_is_piece, is_missing, listen, sipp};
+use super::{
+    Folder, HALF_SECOND_BYTES, Tone, assert_is_piece, free_port, is_missing, listen, sipp, speech,
+};
 use crate::{
     ffmpeg,
     gateway::{Gateway, lines_of},
@@ -15,10 +17,6 @@ use crate::{
 const SPEAKER: &str = include_str!("caller.xml");
 /// It says what it hears until the other end hangs up.
 const ECHO: &str = include_str!("echo.xml");
-/// Two seconds of G.711, each packet different from the others.
-const SPOKEN_BYTES: usize = 16_000;
-/// Half a second of it.
-const HALF_SECOND_BYTES: usize = 4_000;
 
 #[test]
 fn what_sipp_says_is_heard_over_rtmp_byte_for_byte() {
@@ -27,11 +25,10 @@ fn what_sipp_says_is_heard_over_rtmp_byte_for_byte() {
     }
     let gateway = Gateway::start();
     let folder = Folder::new("sipp");
-    let spoken: Vec<u8> = (0..SPOKEN_BYTES).map(|n| ((n * 7 + n / 160) % 251 + 1) as u8).collect();
-    folder.write("media.raw", &spoken);
+    let spoken = speech(&folder);
     let heard = folder.file("heard.raw");
     let mut listening = listen(&gateway, "call/talk", &heard);
-    let mut calling = sipp(&folder, SPEAKER);
+    let mut calling = sipp(&folder, SPEAKER, free_port());
     calling.args(["-s", "talk"]).arg(gateway.sip.to_string());
     Process::start("sipp", &mut calling).wait_success();
     // The end of the publish is the end of what ffmpeg reads.
@@ -52,7 +49,7 @@ fn what_a_call_plays_and_publishes_is_the_same_where_the_phone_is_an_echo() {
     let tone = Tone::new(&folder, 2);
     let heard = folder.file("heard.raw");
     let mut listening = listen(&gateway, "call/both", &heard);
-    let mut calling = sipp(&folder, ECHO);
+    let mut calling = sipp(&folder, ECHO, free_port());
     calling.args(["-rtp_echo", "-s", "both"]).arg(gateway.sip.to_string());
     let mut calling = Process::start("sipp", &mut calling);
     lines_of(&gateway.process, "a call is taken", 1, |_| true);
