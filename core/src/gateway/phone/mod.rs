@@ -347,8 +347,11 @@ impl<E: Env> Phones<E> {
             }
             // Nobody here calls, and nobody listens to what is said beside the media.
             AgentEvent::Ringing { .. } | AgentEvent::Answered { .. } | AgentEvent::Info { .. } => {}
-            // Nobody here has an account.
-            AgentEvent::Registered { .. } | AgentEvent::RegistrationFailed { .. } => {}
+            // Nobody here has an account, nor takes those of others.
+            AgentEvent::Registered { .. }
+            | AgentEvent::RegistrationFailed { .. }
+            | AgentEvent::Bound { .. }
+            | AgentEvent::Unbound { .. } => {}
         }
     }
 
@@ -539,9 +542,11 @@ fn agent_config(config: &Config, contact: SocketAddr) -> AgentConfig {
             product: concat!("rehearsal/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         calls: sip.max_calls,
+        unconfirmed_per_address: sip.max_calls,
         answer_within: ms(sip.ring_ms),
         session_expires: ms(sip.session_expires_ms),
         session_expires_min: ms(sip.session_expires_min_ms),
         contact,
+        registrar: None,
     }
 }
