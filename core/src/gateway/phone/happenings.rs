@@ -127,6 +127,11 @@ impl<E: Env> Phones<E> {
                     self.note_registration(account, Some((status, reason)));
                 }
             }
+            AgentEvent::Bound { user, uri } => {
+                debug!(user, %uri, "a phone has registered");
+                self.dial_registered(now, &user).await;
+            }
+            AgentEvent::Unbound { user } => debug!(user, "a phone is not registered any more"),
             // Nobody listens to what is said beside the media.
             AgentEvent::Info { .. } => {}
         }

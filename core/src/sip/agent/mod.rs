@@ -5,7 +5,7 @@
 //!   [`handle_timeout`](Agent::handle_timeout);
 //! - calls: [`call`](Agent::call), [`ring`](Agent::ring), [`answer`](Agent::answer), [`reject`](Agent::reject),
 //!   [`hang_up`](Agent::hang_up);
-//! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister);
+//! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister), and those of others, [`binding`](Agent::binding);
 //! - within a call: [`offer`](Agent::offer), [`accept_offer`](Agent::accept_offer), [`refuse_offer`](Agent::refuse_offer),
 //!   [`send_info`](Agent::send_info);
 //! - output: [`poll_event`](Agent::poll_event), [`poll_transmit`](Agent::poll_transmit),
@@ -19,6 +19,7 @@ mod call;
 mod events;
 mod incoming;
 mod outgoing;
+mod registrar;
 mod registration;
 mod session;
 mod within;
@@ -39,12 +40,14 @@ use outgoing::{ByeClient, InviteClient};
 use registration::Registration;
 
 use super::{
+    challenger::Challenger,
     deadlines::Deadlines,
     dialog::DialogId,
     digest::Credentials,
     fields::NameAddr,
     headers::HeaderName,
     message::{Request, Response},
+    registrar::{Registrar, RegistrarConfig},
     transaction::{
         ClientId, Failure, ServerId, TransactionConfig, TransactionCounters, TransactionEvent,
         Transactions,
@@ -72,6 +75,8 @@ pub struct AgentConfig {
     pub transactions: TransactionConfig,
     /// Calls at a time; one more is busy.
     pub calls: usize,
+    /// Calls from one address that it has not confirmed by ACK; one more is told to come again.
+    pub unconfirmed_per_address: usize,
     /// How long the user may take to answer a call.
     pub answer_within: Duration,
     /// Without a refresh a call ends after this.
@@ -80,6 +85,8 @@ pub struct AgentConfig {
     pub session_expires_min: Duration,
     /// Where peers reach it.
     pub contact: SocketAddr,
+    /// Who may register with it; `None`: nobody.
+    pub registrar: Option<RegistrarConfig>,
 }
 
 /// A call.
@@ -131,6 +138,9 @@ pub struct Agent {
     clients: BTreeMap<ClientId, Purpose>,
     servers: BTreeMap<ServerId, CallRef>,
     accounts: BTreeMap<AccountRef, Registration>,
+    registrar: Option<Registrar>,
+    /// `None`: nothing has to be proven to register.
+    challenger: Option<Challenger>,
     deadlines: Deadlines<Timed>,
     events: VecDeque<AgentEvent>,
     next_call: u64,
@@ -141,8 +151,13 @@ pub struct Agent {
 impl Agent {
     /// Names of calls, tags and branches follow from `seed`.
     pub fn new(config: AgentConfig, seed: [u8; 32]) -> Self {
-        let transactions = Transactions::new(config.transactions.clone(), seed);
+        let mut transactions = Transactions::new(config.transactions.clone(), seed);
+        let guarded = config.registrar.as_ref().filter(|own| !own.users.is_empty());
+        let challenger =
+            guarded.map(|own| Challenger::new(&own.realm, &own.users, transactions.tokens()));
         Self {
+            registrar: config.registrar.clone().map(Registrar::new),
+            challenger,
             config,
             transactions,
             calls: BTreeMap::new(),
@@ -173,10 +188,12 @@ impl Agent {
         self.calls.len()
     }
 
-    /// Whether nothing is left to do or to wait for; an account has always its refresh to wait for.
+    /// Whether nothing is left to do or to wait for; an account has always its refresh to wait for, a phone that has registered
+    /// its end.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
             && self.accounts.is_empty()
+            && self.registrar.as_ref().is_none_or(Registrar::is_empty)
             && self.clients.is_empty()
             && self.transactions.is_idle()
     }
@@ -193,7 +210,8 @@ impl Agent {
         let is_of_call = |request: &Request| {
             DialogId::of_request(request).is_some_and(|dialog| dialogs.contains_key(&dialog))
         };
-        self.transactions.handle_bytes(now, source, bytes, is_of_call);
+        let unconfirmed_max = self.config.unconfirmed_per_address;
+        self.transactions.handle_bytes(now, source, bytes, unconfirmed_max, is_of_call);
         self.handle_events(now);
     }
 
@@ -202,6 +220,7 @@ impl Agent {
         self.transactions.handle_unreachable(hop);
         self.handle_events(now);
         self.handle_lost_way(now, hop);
+        self.unbind_way(hop);
     }
 
     /// Does what is due at `now`.
@@ -217,6 +236,7 @@ impl Agent {
                 Timed::Account(account) => self.begin_registration(now, account),
             }
         }
+        self.expire_bindings(now);
     }
 
     fn handle_events(&mut self, now: Duration) {
@@ -371,7 +391,8 @@ impl Agent {
 
     /// When [`Self::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let deadlines = [self.transactions.poll_timeout(), self.deadlines.next()];
+        let bindings = self.registrar.as_ref().and_then(Registrar::poll_timeout);
+        let deadlines = [self.transactions.poll_timeout(), self.deadlines.next(), bindings];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -1,7 +1,10 @@
 //! Two agents on a wire that loses, doubles and delays what it is told to.
 
+mod flood;
+mod forks;
 mod peer;
 mod proofs;
+mod registrar;
 mod registration;
 
 use std::collections::BTreeMap;
@@ -48,9 +51,13 @@ enum Script {
     Glare,
     /// Who called changes it, then hangs up.
     Reoffer,
+    /// It rings for longer than a request may go unanswered.
+    LateAnswer,
+    /// Nobody calls: one end registers with the other, refreshes that once, and takes it back.
+    Register,
 }
 
-const SCRIPTS: [Script; 8] = [
+const SCRIPTS: [Script; 10] = [
     Script::CallerHangsUp,
     Script::CalledHangsUp,
     Script::BothHangUp,
@@ -59,12 +66,15 @@ const SCRIPTS: [Script; 8] = [
     Script::Reject,
     Script::Glare,
     Script::Reoffer,
+    Script::LateAnswer,
+    Script::Register,
 ];
 
 struct End {
     agent: Agent,
     hop: Hop,
     call: Option<CallRef>,
+    account: Option<AccountRef>,
     is_up: bool,
     events: Vec<String>,
     /// What the user does, and when.
@@ -94,17 +104,27 @@ fn config(port: u16) -> AgentConfig {
             product: "test".into(),
         },
         calls: 10,
+        unconfirmed_per_address: 4,
         answer_within: Duration::from_secs(60),
         session_expires: Duration::from_secs(1_800),
         session_expires_min: Duration::from_secs(90),
         contact: SocketAddr::from(([192, 0, 2, 1], port)),
+        registrar: None,
     }
 }
 
 fn end(port: u16) -> End {
     let hop = Hop { transport: Transport::Udp, address: SocketAddr::from(([192, 0, 2, 1], port)) };
     let agent = Agent::new(config(port), [port as u8; 32]);
-    End { agent, hop, call: None, is_up: false, events: Vec::new(), todo: Vec::new() }
+    End {
+        agent,
+        hop,
+        call: None,
+        account: None,
+        is_up: false,
+        events: Vec::new(),
+        todo: Vec::new(),
+    }
 }
 
 impl Pair {
@@ -119,6 +139,10 @@ impl Pair {
             script,
         };
         let hop = pair.ends[1].hop;
+        if script == Script::Register {
+            pair.begin_registration();
+            return pair;
+        }
         let uri = Uri::parse("sip:talk@192.0.2.1:5070").unwrap();
         let from = NameAddr::parse("<sip:caller@192.0.2.1>").unwrap();
         let target = Target { uri, hop, from, credentials: None, contact_user: None };
@@ -140,10 +164,29 @@ impl Pair {
                 caller.todo.push((ms(3_000), "hang up"));
                 pair.ends[1].todo.push((ms(3_000), "hang up"));
             }
+            Script::LateAnswer => caller.todo.push((ms(50_000), "hang up")),
             Script::CalledHangsUp => pair.ends[1].todo.push((ms(3_000), "hang up")),
-            Script::Reject => {}
+            Script::Reject | Script::Register => {}
         }
         pair
+    }
+
+    fn begin_registration(&mut self) {
+        let [client, server] = &mut self.ends;
+        let mut config = config(5070);
+        config.registrar = Some(registrar::registrar(&["talk"]));
+        server.agent = Agent::new(config, [70; 32]);
+        let credentials = Credentials { user: "talk".into(), password: "secret".into() };
+        let account = Account {
+            address: Uri::parse("sip:talk@192.0.2.1").unwrap(),
+            registrar: Uri::parse("sip:192.0.2.1:5070").unwrap(),
+            hop: server.hop,
+            contact_user: "own".into(),
+            credentials: Some(credentials),
+            expires: Duration::from_secs(60),
+        };
+        client.account = Some(client.agent.register(self.now, account));
+        client.todo.push((Duration::from_secs(100), "unregister"));
     }
 
     /// Has both ends tell and send what they have.
@@ -190,7 +233,8 @@ impl Pair {
                 end.call = Some(call);
                 end.agent.ring(now, call);
                 let what = if script == Script::Reject { "reject" } else { "answer" };
-                end.todo.push((now + Duration::from_millis(300), what));
+                let wait_ms = if script == Script::LateAnswer { 40_000 } else { 300 };
+                end.todo.push((now + Duration::from_millis(wait_ms), what));
             }
             AgentEvent::Answered { .. } => end.is_up = true,
             AgentEvent::Offered { call, .. } => {
@@ -212,6 +256,9 @@ impl Pair {
     fn act(&mut self, own: usize, what: &str) {
         let now = self.now;
         let end = &mut self.ends[own];
+        if let Some(account) = end.account.filter(|_| what == "unregister") {
+            end.agent.unregister(now, account);
+        }
         let Some(call) = end.call else { return };
         match what {
             "answer" => {
@@ -300,6 +347,11 @@ impl Pair {
         // Losses are made good: who wanted to talk did.
         let [caller, called] = &self.ends;
         let has = |end: &End, event: &str| end.events.iter().any(|own| own == event);
+        if self.script == Script::Register {
+            assert_eq!(caller.events, ["Registered", "Registered"]);
+            assert_eq!(called.events, ["Bound", "Unbound"]);
+            return;
+        }
         let is_taken = !matches!(self.script, Script::Cancel | Script::CancelLate | Script::Reject);
         if is_taken {
             assert!(has(caller, "Answered"), "{:?}", caller.events);
@@ -316,6 +368,15 @@ impl Pair {
 
 fn run(script: Script, faults: &[(usize, Fault)]) -> Pair {
     let mut pair = Pair::new(script, faults);
+    if script == Script::Register {
+        // What was registered first has been over since a while, but for its refresh.
+        pair.run(Duration::from_secs(90));
+        let bound = pair.ends[1].agent.binding(pair.now, "talk").expect("a binding");
+        assert_eq!(
+            (bound.uri.to_string(), bound.hop),
+            ("sip:own@192.0.2.1:5060".into(), pair.ends[0].hop)
+        );
+    }
     pair.run(Duration::from_secs(600));
     pair
 }
@@ -345,6 +406,11 @@ fn calls_go_their_way_when_nothing_is_lost() {
         "0 INVITE, 1 100 INVITE, 1 180 INVITE, 1 200 INVITE, 0 CANCEL, 0 ACK, 0 BYE, 1 200 CANCEL, 1 200 BYE"
     );
     assert_eq!(lines(Script::Reject), "0 INVITE, 1 100 INVITE, 1 180 INVITE, 1 486 INVITE, 0 ACK");
+    assert_eq!(lines(Script::LateAnswer), lines(Script::CallerHangsUp));
+    assert_eq!(
+        lines(Script::Register),
+        "0 REGISTER, 1 401 REGISTER, 0 REGISTER, 1 200 REGISTER, 0 REGISTER, 1 200 REGISTER, 0 REGISTER, 1 200 REGISTER"
+    );
     assert_eq!(
         lines(Script::Reoffer),
         "0 INVITE, 1 100 INVITE, 1 180 INVITE, 1 200 INVITE, 0 ACK, 0 INVITE, 1 100 INVITE, 1 200 INVITE, 0 ACK, \
