@@ -15,7 +15,7 @@ impl Config {
         let Self { rtmp, http, sip, rtp, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 56] = [
+        let ranges: [(&str, u64, u64, u64); 57] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -48,6 +48,7 @@ impl Config {
             ("sip.t2_ms", sip.t2_ms, 10, 600_000),
             ("sip.t4_ms", sip.t4_ms, 10, 600_000),
             ("sip.ring_ms", sip.ring_ms, 1_000, day_ms),
+            ("sip.max_clients", sip.max_clients as u64, 1, 1 << 20),
             // Less than 90 s is not allowed (RFC 4028, section 5).
             ("sip.session_expires_ms", sip.session_expires_ms, 90_000, day_ms),
             ("sip.session_expires_min_ms", sip.session_expires_min_ms, 90_000, day_ms),

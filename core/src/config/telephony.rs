@@ -48,6 +48,8 @@ pub struct Sip {
     pub t4_ms: u64,
     /// C: how long a phone that is called may ring.
     pub ring_ms: u64,
+    /// User agents at a time that connect over RTMP, to sip/user@domain.
+    pub max_clients: usize,
     /// A call ends after this if neither end has refreshed it. At half of it, it is.
     pub session_expires_ms: u64,
     /// The least that a phone may ask for instead.
@@ -96,6 +98,7 @@ impl Default for Sip {
             t2_ms: 4_000,
             t4_ms: 5_000,
             ring_ms: 200_000,
+            max_clients: 1_000,
             session_expires_ms: 1_800_000,
             session_expires_min_ms: 90_000,
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Wideband, Codec::Narrowband, Codec::Dtmf],

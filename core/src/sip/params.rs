@@ -52,6 +52,11 @@ impl Params {
         self.raw(name).is_some()
     }
 
+    /// Whether `name` is there more than once, which it must not be (RFC 3261, section 7.3.1).
+    pub(super) fn is_doubled(&self, name: &str) -> bool {
+        self.0.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).count() > 1
+    }
+
     /// Whether `name` is there, without a value.
     pub(super) fn is_empty_flag(&self, name: &str) -> bool {
         matches!(self.raw(name), Some(None))

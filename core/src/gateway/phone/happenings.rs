@@ -12,6 +12,7 @@ use super::{
 use crate::{
     env::Env,
     gateway::count,
+    sdp::Codec,
     sip::{
         agent::{AgentEvent, CallRef},
         transport::Hop,
@@ -32,15 +33,21 @@ impl<E: Env> Phones<E> {
                 if let Some(own) = self.hang_up(call) {
                     warn!(peer = %own.source, "a call ends: its media did");
                 }
+                self.note_client_media_over(now, call).await;
             }
+            Notice::Digit(call, digit) => self.note_client_digit(call, digit),
             Notice::Located(wanted, located) => {
-                if let Err(error) = &located {
+                if let (Err(error), Wanted::Account(_) | Wanted::Dialled(_)) = (&located, wanted) {
                     warn!(%error, "somebody to call, or to register with, is not found");
                 }
                 match wanted {
                     _ if self.is_ending => {}
                     Wanted::Account(index) => self.handle_account(now, index, located.ok()),
                     Wanted::Dialled(index) => self.handle_dialled(index, located.ok()).await,
+                    Wanted::Registrar(client) => self.handle_registrar(now, client, located),
+                    Wanted::Callee(client, number) => {
+                        self.handle_callee(client, number, located).await;
+                    }
                 }
             }
         }
@@ -53,6 +60,9 @@ impl<E: Env> Phones<E> {
                 self.agent.reject(now, call, 503)
             }
             AgentEvent::Incoming { call, to, from, sdp, source } => {
+                if let Some(client) = self.clients.called(&to) {
+                    return self.invite_client(now, client, call, *from, sdp, source);
+                }
                 match self.take_call(call, &to, sdp, source).await {
                     Ok(answer) => {
                         info!(peer = %source, from = %from.uri, %to, "a call is taken");
@@ -71,33 +81,58 @@ impl<E: Env> Phones<E> {
                 if let Some(own) = self.calls.get(&call) {
                     info!(peer = %own.source, status, "it rings");
                 }
+                self.note_client_ringing(call, status);
             }
-            AgentEvent::Answered { call, sdp } => self.handle_answered(call, sdp),
-            AgentEvent::Confirmed { call, sdp } => self.handle_confirmed(call, sdp),
-            AgentEvent::Offered { call, sdp, source } => self.handle_offer(now, call, sdp, source),
-            AgentEvent::OfferAccepted { call, sdp } => self.handle_answer(call, sdp),
+            AgentEvent::Answered { call, sdp } => {
+                self.handle_answered(call, sdp);
+                self.note_client_agreed(now, call, true);
+            }
+            AgentEvent::Confirmed { call, sdp } => {
+                self.handle_confirmed(call, sdp);
+                self.note_client_agreed(now, call, true);
+            }
+            AgentEvent::Offered { call, sdp, source } => {
+                self.handle_offer(now, call, sdp, source);
+                self.note_client_agreed(now, call, false);
+            }
+            AgentEvent::OfferAccepted { call, sdp } => {
+                self.handle_answer(call, sdp);
+                self.note_client_agreed(now, call, false);
+            }
             AgentEvent::OfferRefused { call, status } => {
-                debug!(status, "a refresh of a call was refused");
+                debug!(status, "a change of a call was refused");
                 self.reject_offer(call);
+                self.note_client_refused(call, false);
             }
-            AgentEvent::OfferPostponed { call } => self.reject_offer(call),
+            AgentEvent::OfferPostponed { call } => {
+                self.reject_offer(call);
+                self.note_client_refused(call, true);
+            }
             AgentEvent::RefreshDue { call } => self.refresh(now, call),
             AgentEvent::Ended { call, end } => {
+                self.note_client_ended(call, &end);
                 if let Some(own) = self.forget(call) {
                     info!(peer = %own.source, ?end, "a call is over");
                     self.note_over(own.owner);
                 }
             }
-            AgentEvent::Registered { account, .. } => self.note_registration(account, None),
+            AgentEvent::Registered { account, .. } => {
+                if !self.note_client_registration(now, account, None) {
+                    self.note_registration(account, None);
+                }
+            }
             AgentEvent::RegistrationFailed { account, status, reason } => {
-                self.note_registration(account, Some((status, reason)));
+                let words = format!("{status} {reason}");
+                if !self.note_client_registration(now, account, Some(words)) {
+                    self.note_registration(account, Some((status, reason)));
+                }
             }
             // Nobody listens to what is said beside the media.
             AgentEvent::Info { .. } => {}
         }
     }
 
-    /// Connects a call with streams, and gives the answer to its offer, or an offer if it has none.
+    /// Connects a call with what its number stands for.
     async fn take_call(
         &mut self,
         call: CallRef,
@@ -107,7 +142,20 @@ impl<E: Env> Phones<E> {
     ) -> Result<Bytes, Refusal> {
         let number = outgoing::user_of(to).ok_or(Refusal::NoNumber)?;
         let destination = Destination::of(&self.shared.config, &number)?;
-        let mut prepared = self.prepare(&destination).await?;
+        self.take(call, Owner::Route, &destination, None, sdp, source).await
+    }
+
+    /// Connects a call of `owner` with the streams of `destination`, and gives the answer to its offer, or an offer if it has none.
+    pub(super) async fn take(
+        &mut self,
+        call: CallRef,
+        owner: Owner,
+        destination: &Destination,
+        codecs: Option<Vec<Codec>>,
+        sdp: Option<Bytes>,
+        source: Hop,
+    ) -> Result<Bytes, Refusal> {
+        let mut prepared = self.prepare(destination, codecs).await?;
         let negotiator = &mut prepared.negotiator;
         let described = match &sdp {
             Some(offer) => {
@@ -122,7 +170,7 @@ impl<E: Env> Phones<E> {
                 return Err(error.into());
             }
         };
-        self.connect(call, Owner::Route, prepared, source);
+        self.connect(call, owner, prepared, source);
         if let Some(agreed) = agreed {
             self.agree(call, agreed);
         }

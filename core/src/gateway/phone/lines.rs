@@ -17,7 +17,7 @@ use super::{
 use crate::{
     env::{Env, UdpSocket},
     rtp::ports::PortPair,
-    sdp::{DescriptionLimits, Local, Negotiator},
+    sdp::{Codec, DescriptionLimits, Local, Negotiator},
     sip::{agent::CallRef, transport::Hop},
 };
 
@@ -27,6 +27,8 @@ const PORT_TRIES: usize = 20;
 const CHANGES_MAX: usize = 8;
 /// Formats of one media line.
 const FORMATS_MAX: usize = 64;
+/// Where nothing is received (RFC 863).
+const DISCARD_PORT: u16 = 9;
 
 /// All that a call needs, before anything has been agreed on.
 pub(super) struct Prepared<E: Env> {
@@ -37,21 +39,37 @@ pub(super) struct Prepared<E: Env> {
 }
 
 impl<E: Env> Phones<E> {
-    /// Connects a call with its streams, and opens its ports.
+    /// Connects a call with its streams, and opens its ports. Without `codecs`, all that its streams let it carry may be agreed on.
     pub(super) async fn prepare(
         &mut self,
         destination: &Destination,
+        codecs: Option<Vec<Codec>>,
     ) -> Result<Prepared<E>, Refusal> {
         let shared = Arc::clone(&self.shared);
-        let config = &shared.config;
-        let codecs = destination.codecs(&shared.live, &config.sip.codecs)?;
+        let codecs = match codecs {
+            Some(codecs) => codecs,
+            None => destination.codecs(&shared.live, &shared.config.sip.codecs)?,
+        };
         let line = Line::connect(&shared, destination)?;
         let (ports, rtp, rtcp) = self.bind().await?;
+        let negotiator = self.negotiator(codecs, ports.rtp());
+        Ok(Prepared { negotiator, line, ports, sockets: (rtp, rtcp) })
+    }
+
+    /// Whether anything that `offer` has can be carried here.
+    pub(super) fn is_carried(&self, offer: &[u8]) -> bool {
+        // No port is told to anybody.
+        let mut negotiator = self.negotiator(self.shared.config.sip.codecs.clone(), DISCARD_PORT);
+        negotiator.handle_offer(offer).is_ok()
+    }
+
+    fn negotiator(&self, codecs: Vec<Codec>, audio_port: u16) -> Negotiator {
+        let sip = &self.shared.config.sip;
         let mut origin_id = [0; 8];
-        shared.env.fill_random(&mut origin_id);
-        let negotiator = Negotiator::new(Local {
+        self.shared.env.fill_random(&mut origin_id);
+        Negotiator::new(Local {
             address: self.own_ip,
-            audio_port: ports.rtp(),
+            audio_port,
             video_port: None,
             codecs,
             prefer_peers_order: false,
@@ -59,12 +77,11 @@ impl<E: Env> Phones<E> {
             // As others do, small enough for a signed number of 64 bits.
             origin_id: u64::from_be_bytes(origin_id) >> 2,
             limits: DescriptionLimits {
-                body_bytes: config.sip.max_message_bytes,
-                media_lines: config.sip.max_media_lines,
+                body_bytes: sip.max_message_bytes,
+                media_lines: sip.max_media_lines,
                 formats: FORMATS_MAX,
             },
-        });
-        Ok(Prepared { negotiator, line, ports, sockets: (rtp, rtcp) })
+        })
     }
 
     /// The call has come to nothing; its ports were never told to anybody.

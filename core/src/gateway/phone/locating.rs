@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::{Phones, notices::Notice};
+use super::{Phones, desk::ClientRef, notices::Notice};
 use crate::{
     env::Env,
     sip::{
@@ -24,6 +24,10 @@ pub(super) enum Wanted {
     Account(usize),
     /// To call: the number of the call in the configuration.
     Dialled(usize),
+    /// To register a user agent.
+    Registrar(ClientRef),
+    /// To call for a user agent: how many it has called for by then.
+    Callee(ClientRef, u64),
 }
 
 /// Why nobody can be found there.

@@ -29,7 +29,7 @@ use crate::{
     live::{Frame, FrameKind, Publisher, Subscriber, Taken},
     rtmp::message::{Message, type_id},
     rtp::{
-        dtmf::DtmfEvent,
+        dtmf::{Digit, DtmfEvent},
         sender::StreamStart,
         session::{Remote, Session},
     },
@@ -60,6 +60,8 @@ pub(super) enum Change {
     },
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
+    /// These are dialled, one after the other.
+    SendDigits(Vec<Digit>),
 }
 
 /// The streams that a call is connected with.
@@ -191,6 +193,7 @@ impl<E: Env> Media<E> {
                     self.apply(now, *agreed);
                 }
                 Woken::Change(Change::Confirmed) => self.is_confirmed = true,
+                Woken::Change(Change::SendDigits(digits)) => self.send_digits(now, &digits),
                 Woken::End => break,
                 Woken::Rtp(length, source) => self.handle_rtp(now, source, &rtp[..length]),
                 Woken::Rtcp(length, source) => self.handle_rtcp(now, source, &rtcp[..length]),
@@ -358,6 +361,15 @@ impl<E: Env> Media<E> {
         }
     }
 
+    fn send_digits(&mut self, now: Duration, digits: &[Digit]) {
+        let Some(flow) = &mut self.flow else { return };
+        for digit in digits {
+            if let Err(error) = flow.session.send_digit(now, *digit) {
+                debug!(%error, "a digit is not sent");
+            }
+        }
+    }
+
     /// Does what it is time for.
     async fn flush(&mut self) {
         let now = self.now();
@@ -370,6 +382,7 @@ impl<E: Env> Media<E> {
             if let DtmfEvent::Begin { digit } = event {
                 self.digits += 1;
                 debug!(digit = %digit.to_char(), "a digit was dialled");
+                self.notices.push(Notice::Digit(self.call, digit));
             }
         }
         let rtp_to = flow.session.remote_rtp();
@@ -389,6 +402,9 @@ impl<E: Env> Media<E> {
                 // A phone that is not there any more is told of by its silence.
                 let _ = self.rtp.send_to(&datagram, rtp_to).await;
             }
+        }
+        while let Some(datagram) = flow.session.poll_rtp(now) {
+            let _ = self.rtp.send_to(&datagram, rtp_to).await;
         }
         if let Some(report) = flow.session.poll_rtcp(now, wall).filter(|_| self.is_confirmed) {
             let _ = self.rtcp.send_to(&report, flow.session.remote_rtcp()).await;

@@ -1,10 +1,12 @@
 //! The phone gateway: sockets for SIP, and a task for the media of each call.
 //!
 //! [`Phones`] moves messages between the sockets and the user agent ([`crate::sip::agent`]), looks up what a number stands for
-//! ([`route`]), makes the calls of the configuration ([`outgoing`]), and has a task ([`media`]) carry packets between the phone and
-//! live streams as long as the call is up.
+//! ([`route`]), makes the calls of the configuration ([`outgoing`]) and those of user agents that are connected over RTMP ([`clients`]),
+//! and has a task ([`media`]) carry packets between the phone and live streams as long as the call is up.
 
 mod accounts;
+mod clients;
+pub(super) mod desk;
 mod happenings;
 mod lines;
 mod locating;
@@ -15,11 +17,12 @@ mod refusal;
 mod route;
 mod session_config;
 mod settings;
+mod tcp;
 mod within;
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
@@ -32,10 +35,18 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use self::{accounts::Registering, media::Change, notices::Notices, outgoing::Dialling};
+use self::{
+    accounts::Registering,
+    clients::Clients,
+    desk::{ClientRef, Desk},
+    media::Change,
+    notices::Notices,
+    outgoing::Dialling,
+    tcp::{Arrival, Inbox, Links},
+};
 use super::{Shared, task_set::TaskSet};
 use crate::{
-    env::{Env, UdpSocket},
+    env::{Env, TcpListener, UdpSocket},
     rtp::ports::{EmptyRange, PortConfig, PortPool},
     sdp::Negotiator,
     sip::{
@@ -46,6 +57,8 @@ use crate::{
 
 /// Longest datagram that there is.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
+/// Ports that are tried for SIP where any will do.
+const BIND_TRIES: usize = 20;
 /// How far ahead a timer is set when nothing is due.
 const NOTHING_DUE: Duration = Duration::from_secs(24 * 3600);
 
@@ -56,6 +69,8 @@ enum Owner {
     Route,
     /// Of the configuration: the number of its call.
     Dialled(usize),
+    /// Of a user agent that is connected over RTMP.
+    Client(ClientRef),
 }
 
 /// A call that is not over.
@@ -72,6 +87,9 @@ struct Call {
 pub(super) struct Phones<E: Env> {
     shared: Arc<Shared<E>>,
     socket: E::UdpSocket,
+    listener: E::TcpListener,
+    links: Links<E>,
+    inbox: Arc<Inbox>,
     started_at: Instant,
     own_ip: IpAddr,
     /// Where phones reach it.
@@ -85,6 +103,9 @@ pub(super) struct Phones<E: Env> {
     dialled: Vec<Dialling>,
     /// How far its accounts are, in its order.
     accounts: Vec<Registering>,
+    /// User agents that are connected over RTMP, and where they give their orders.
+    clients: Clients,
+    desk: Desk,
     /// What has come last.
     datagram: Vec<u8>,
     /// The shutdown has begun: no more calls.
@@ -107,22 +128,50 @@ impl fmt::Debug for Serving {
     }
 }
 
+/// Opens the sockets for SIP at `address`: one port for both.
+///
+/// # Errors
+/// As [`Env::bind_udp`] and [`Env::bind_tcp`].
+pub(super) async fn bind<E: Env>(
+    env: &E,
+    address: SocketAddr,
+) -> io::Result<(E::UdpSocket, E::TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let udp = env.bind_udp(address).await?;
+        tries += 1;
+        match env.bind_tcp(udp.local_addr()).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            // A port that was free for the one may be taken for the other: any will do.
+            Err(_) if address.port() == 0 && tries < BIND_TRIES => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// What woke [`Phones::run`].
-enum Woken {
+enum Woken<S> {
     Shutdown,
     Datagram(usize, SocketAddr),
+    Accepted(S, SocketAddr),
+    Arrivals,
     Notices,
+    Orders,
     Time,
     /// A socket reports an error: one that an earlier datagram caused, or that of a connection which died in the queue.
     SocketError,
 }
 
 impl<E: Env> Phones<E> {
-    /// Phones that send to `socket`.
+    /// Phones that send to `socket`, or connect to `listener`.
     ///
     /// # Errors
     /// The configuration has no ports for them.
-    pub(super) fn new(shared: Arc<Shared<E>>, socket: E::UdpSocket) -> Result<Self, EmptyRange> {
+    pub(super) fn new(
+        shared: Arc<Shared<E>>,
+        socket: E::UdpSocket,
+        listener: E::TcpListener,
+    ) -> Result<Self, EmptyRange> {
         let mut seed = [0; 32];
         shared.env.fill_random(&mut seed);
         let mut first = [0; 2];
@@ -146,8 +195,12 @@ impl<E: Env> Phones<E> {
         let dialled = config.sip.calls.iter().map(|_| Dialling::At(Duration::ZERO)).collect();
         let accounts =
             config.sip.accounts.iter().map(|_| Registering::LocateAt(Duration::ZERO)).collect();
+        let links = Links::new(Arc::clone(&shared));
         Ok(Self {
             socket,
+            listener,
+            inbox: links.inbox(),
+            links,
             started_at: Instant::now(),
             own_ip,
             contact,
@@ -158,6 +211,8 @@ impl<E: Env> Phones<E> {
             notices: Arc::default(),
             dialled,
             accounts,
+            clients: Clients::default(),
+            desk: shared.desk.clone().expect("where phones are served there is a desk"),
             datagram: vec![0; DATAGRAM_BYTES_MAX],
             is_ending: false,
             unsent: 0,
@@ -181,6 +236,7 @@ impl<E: Env> Phones<E> {
         self.is_ending = true;
         let now = self.now();
         self.unregister_all(now);
+        self.detach_all(now);
         for (call, _) in std::mem::take(&mut self.calls) {
             let now = self.now();
             self.agent.hang_up(now, call);
@@ -191,6 +247,7 @@ impl<E: Env> Phones<E> {
                 self.serve_once(&mut datagram, false).await;
             }
             self.flush().await;
+            self.links.finish().await;
             self.tasks.idle().await;
         };
         if timeout(within, ending).await.is_err() {
@@ -206,6 +263,7 @@ impl<E: Env> Phones<E> {
             copies_sent = counters.copies_sent,
             unsent = self.unsent,
             busy = self.agent.busy(),
+            connections_refused = self.links.refused(),
             "SIP messages since the start"
         );
     }
@@ -223,8 +281,14 @@ impl<E: Env> Phones<E> {
             biased;
             () = shutdown.cancelled(), if until_shutdown => Woken::Shutdown,
             () = self.notices.told() => Woken::Notices,
+            () = self.desk.told() => Woken::Orders,
             received = self.socket.recv_from(datagram) => match received {
                 Ok((length, source)) => Woken::Datagram(length, source),
+                Err(_) => Woken::SocketError,
+            },
+            () = self.inbox.filled() => Woken::Arrivals,
+            accepted = self.listener.accept(), if until_shutdown => match accepted {
+                Ok((socket, peer)) => Woken::Accepted(socket, peer),
                 Err(_) => Woken::SocketError,
             },
             () = sleep_until(due) => Woken::Time,
@@ -236,11 +300,18 @@ impl<E: Env> Phones<E> {
                 let source = Hop { transport: Transport::Udp, address: source };
                 self.agent.handle_bytes(now, source, &datagram[..length]);
             }
+            Woken::Accepted(socket, peer) => self.links.accept(socket, peer),
+            Woken::Arrivals => {
+                for (peer, arrival) in self.inbox.take() {
+                    self.handle_arrival(now, peer, arrival);
+                }
+            }
             Woken::Notices => {
                 for notice in self.notices.take() {
                     self.handle_notice(now, notice).await;
                 }
             }
+            Woken::Orders => self.handle_orders(now).await,
             // Whoever does not answer is told of by a timer.
             Woken::Time | Woken::SocketError => {}
         }
@@ -252,6 +323,18 @@ impl<E: Env> Phones<E> {
             self.dial_due(now);
         }
         true
+    }
+
+    fn handle_arrival(&mut self, now: Duration, peer: SocketAddr, arrival: Arrival) {
+        let hop = Hop { transport: Transport::Tcp, address: peer };
+        match arrival {
+            Arrival::Message(message) => self.agent.handle_bytes(now, hop, &message),
+            Arrival::Closed(id) => {
+                if self.links.handle_closed(peer, id) {
+                    self.agent.handle_unreachable(now, hop);
+                }
+            }
+        }
     }
 
     /// Deals with what the agent tells, and sends what it has to send.
@@ -272,9 +355,11 @@ impl<E: Env> Phones<E> {
                     }
                 }
                 Transport::Tcp => {
-                    self.unsent += 1;
-                    let now = self.now();
-                    self.agent.handle_unreachable(now, hop);
+                    if !self.links.send(hop.address, transmit.bytes) {
+                        self.unsent += 1;
+                        let now = self.now();
+                        self.agent.handle_unreachable(now, hop);
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::locating::{Unlocatable, Wanted};
 use crate::{
-    rtp::ports::PortPair,
+    rtp::{dtmf::Digit, ports::PortPair},
     sip::{agent::CallRef, transport::Hop},
 };
 
@@ -15,6 +15,8 @@ use crate::{
 pub(super) enum Notice {
     /// The phone should be heard, and is not.
     Silent(CallRef),
+    /// The phone has dialled a digit.
+    Digit(CallRef, Digit),
     /// The task of a call's media is over, and its ports are closed.
     Over(CallRef, PortPair),
     /// Where somebody is, or why nobody is there.

@@ -9,6 +9,7 @@ use crate::{
     config,
     env::Env,
     gateway::count,
+    sdp::Codec,
     sip::{
         agent::{CallRef, Target},
         digest::Credentials,
@@ -99,7 +100,7 @@ impl<E: Env> Phones<E> {
             contact_user: config.from.as_deref().and_then(Uri::parse).and_then(|uri| user_of(&uri)),
         };
         let destination = Destination { publish: config.publish, play: config.play };
-        match self.call(Owner::Dialled(index), target, &destination).await {
+        match self.call(Owner::Dialled(index), target, &destination, None).await {
             Ok(_) => {
                 info!(to = config.to, peer = %hop, "calling");
                 self.dialled[index] = Dialling::Going;
@@ -117,8 +118,9 @@ impl<E: Env> Phones<E> {
         owner: Owner,
         target: Target,
         destination: &Destination,
+        codecs: Option<Vec<Codec>>,
     ) -> Result<CallRef, Refusal> {
-        let mut prepared = self.prepare(destination).await?;
+        let mut prepared = self.prepare(destination, codecs).await?;
         let (now, hop) = (self.now(), target.hop);
         let offer = prepared.negotiator.offer();
         let call = self.agent.call(now, target, offer.into());
@@ -140,6 +142,7 @@ impl<E: Env> Phones<E> {
     pub(super) fn note_over(&mut self, owner: Owner) {
         match owner {
             Owner::Route => {}
+            Owner::Client(client) => self.note_client_over(client),
             Owner::Dialled(index) => {
                 let redial_ms = self.shared.config.sip.calls[index].redial_ms;
                 let again = redial_ms.filter(|_| !self.is_ending);

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::route::Unreachable;
-use crate::{rtp::ports::NoPorts, sdp::OfferError};
+use crate::{rtp::ports::NoPorts, sdp::OfferError, sip::message::reason_phrase};
 
 /// Why a call is not taken, or not made.
 #[derive(Debug, Error)]
@@ -30,4 +30,9 @@ impl Refusal {
             Self::NoPorts(_) | Self::Bind(_) => 503,
         }
     }
+}
+
+/// A status as people read it.
+pub(super) fn words(status: u16) -> String {
+    format!("{status} {}", reason_phrase(status))
 }
