@@ -16,6 +16,7 @@
 
 mod auth;
 mod call;
+mod config;
 mod events;
 mod incoming;
 mod outgoing;
@@ -29,7 +30,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
     time::Duration,
 };
 
@@ -43,19 +43,18 @@ use super::{
     challenger::Challenger,
     deadlines::Deadlines,
     dialog::DialogId,
-    digest::Credentials,
     fields::NameAddr,
     headers::HeaderName,
     message::{Request, Response},
-    registrar::{Registrar, RegistrarConfig},
+    registrar::Registrar,
     transaction::{
-        ClientId, Failure, ServerId, TransactionConfig, TransactionCounters, TransactionEvent,
-        Transactions,
+        ClientId, Failure, ServerId, TransactionCounters, TransactionEvent, Transactions,
     },
     transport::{Hop, Transmit, Transport},
     uri::{SipUri, Uri},
 };
 
+pub use config::{AgentConfig, Target};
 pub use events::{AgentEvent, End};
 pub use registration::{Account, AccountRef};
 
@@ -68,45 +67,9 @@ const FORKS_MAX: usize = 16;
 /// How often both ends may want to change a call at once before the change is given up.
 const GLARES_MAX: u32 = 10;
 
-/// What an agent allows, how long it waits, and where it is reached.
-#[derive(Clone, Debug)]
-pub struct AgentConfig {
-    /// The layer below.
-    pub transactions: TransactionConfig,
-    /// Calls at a time; one more is busy.
-    pub calls: usize,
-    /// Calls from one address that it has not confirmed by ACK; one more is told to come again.
-    pub unconfirmed_per_address: usize,
-    /// How long the user may take to answer a call.
-    pub answer_within: Duration,
-    /// Without a refresh a call ends after this.
-    pub session_expires: Duration,
-    /// What a peer may ask for at least.
-    pub session_expires_min: Duration,
-    /// Where peers reach it.
-    pub contact: SocketAddr,
-    /// Who may register with it; `None`: nobody.
-    pub registrar: Option<RegistrarConfig>,
-}
-
 /// A call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallRef(u64);
-
-/// Whom to call, and as whom.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Whom.
-    pub uri: Uri,
-    /// The first on the way.
-    pub hop: Hop,
-    /// Who calls.
-    pub from: NameAddr,
-    /// What proves it.
-    pub credentials: Option<Credentials>,
-    /// User part of the Contact, by which whoever is called reaches us in this call.
-    pub contact_user: Option<String>,
-}
 
 /// What the answer to a request of ours is for.
 #[derive(Debug)]

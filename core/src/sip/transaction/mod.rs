@@ -12,6 +12,7 @@
 //! A CANCEL is answered here. A 2xx to INVITE and its ACK are the user's to send again (RFC 3261, section 13).
 
 mod client;
+mod events;
 mod key;
 mod server;
 mod timers;
@@ -37,30 +38,13 @@ use super::{
     message::{Message, Request, Response},
     method::Method,
     params::Params,
-    parse::{ParseError, ParseLimits, parse},
+    parse::{ParseError, parse},
     tokens::Tokens,
     transport::{Hop, Transmit, Transport, note_source},
 };
 
+pub use events::{Failure, TransactionConfig, TransactionCounters, TransactionEvent};
 pub use timers::Timers;
-
-/// What the layer allows, how long it waits, and what it calls itself.
-#[derive(Clone, Debug)]
-pub struct TransactionConfig {
-    /// Waits.
-    pub timers: Timers,
-    /// What a message may have.
-    pub parse_limits: ParseLimits,
-    /// Requests that are being answered, at a time; one more is told to come again, unless it belongs to a call: for those
-    /// there is a quarter more.
-    pub server_transactions: usize,
-    /// Host in Via: where answers come to.
-    pub host: String,
-    /// Port in Via.
-    pub port: u16,
-    /// `Server` and `User-Agent`.
-    pub product: String,
-}
 
 /// Seconds after which a client may come again that was refused for want of room.
 const RETRY_AFTER_S: u32 = 5;
@@ -72,80 +56,6 @@ pub struct ClientId(u64);
 /// A request that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerId(u64);
-
-/// What the user is to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransactionEvent {
-    /// A new request; it has to be answered.
-    Request {
-        /// To answer it.
-        id: ServerId,
-        /// It; its Via says where it came from.
-        request: Box<Request>,
-        /// Who sent it.
-        source: Hop,
-    },
-    /// An ACK that no transaction waits for: to a 2xx, or to nothing.
-    Ack {
-        /// It.
-        request: Box<Request>,
-    },
-    /// The INVITE was cancelled; it has to be answered with 487.
-    Cancelled {
-        /// The INVITE.
-        id: ServerId,
-    },
-    /// Nobody confirmed the final answer.
-    Unconfirmed {
-        /// The INVITE.
-        id: ServerId,
-    },
-    /// An answer, none of those that came before.
-    Response {
-        /// The request.
-        id: ClientId,
-        /// It.
-        response: Box<Response>,
-    },
-    /// No more answers are expected.
-    Ended {
-        /// The request.
-        id: ClientId,
-    },
-    /// There is no answer.
-    Failed {
-        /// The request.
-        id: ClientId,
-        /// Why.
-        failure: Failure,
-    },
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The time for one is over; counts as 408 (RFC 3261, section 8.1.3.1).
-    Timeout,
-    /// It could not be sent; counts as 503.
-    Unreachable,
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TransactionCounters {
-    /// Messages that came.
-    pub received: u64,
-    /// Messages that nobody could read, or nobody waited for.
-    pub dropped: u64,
-    /// Requests that were answered with what is wrong with them.
-    pub malformed: u64,
-    /// Requests that were refused because there were too many.
-    pub refused: u64,
-    /// Copies that came.
-    pub copies_received: u64,
-    /// Copies that were sent.
-    pub copies_sent: u64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {

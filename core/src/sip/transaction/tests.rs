@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::{
+    ParseLimits,
     message::{Fields, Message},
     uri::Uri,
 };

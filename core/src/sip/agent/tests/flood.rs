@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::config;
+use super::pair::config;
 use crate::sip::{
     ParseLimits,
     agent::{Agent, AgentEvent, CallRef},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{config, peer::Peer};
+use super::{pair::config, peer::Peer};
 use crate::sip::{
     ParseLimits,
     agent::{Agent, AgentEvent},
