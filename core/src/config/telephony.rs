@@ -58,6 +58,8 @@ pub struct Sip {
     pub codecs: Vec<Codec>,
     /// Let phones register here, as many insist on; a phone that did can be called by its name, see calls.
     pub registrar: bool,
+    /// Ask users for proofs by SHA-256 as well as by MD5 (RFC 8760); some phones, as those made with libre, give up when they are.
+    pub digest_sha256: bool,
     /// Phones that are registered at a time.
     pub max_bindings: usize,
     /// What a number that is dialled stands for; the first that matches counts.
@@ -103,6 +105,7 @@ impl Default for Sip {
             session_expires_min_ms: 90_000,
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Wideband, Codec::Narrowband, Codec::Dtmf],
             registrar: true,
+            digest_sha256: false,
             max_bindings: 1_000,
             routes: vec![route("play-*", None, Some("live/*")), route("*", Some("call/*"), None)],
             users: Vec::new(),

@@ -13,7 +13,7 @@ use super::{
     digest::{Algorithm, Answer, Challenge, hex, is_same},
     headers::HeaderName,
     message::Request,
-    registrar::User,
+    registrar::{RegistrarConfig, User},
     tokens::Tokens,
 };
 
@@ -26,6 +26,7 @@ const MAC_BYTES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Challenger {
     realm: String,
+    sha256: bool,
     key: [u8; 32],
     users: BTreeMap<String, Known>,
 }
@@ -46,24 +47,27 @@ pub(super) struct Unproven {
 }
 
 impl Challenger {
-    pub(super) fn new(realm: &str, users: &[User], tokens: &mut Tokens) -> Self {
+    pub(super) fn new(config: &RegistrarConfig, tokens: &mut Tokens) -> Self {
         let known = |user: &User| {
             (user.name.clone(), Known { password: user.password.clone(), last: (0, 0) })
         };
-        let users = users.iter().map(known).collect();
-        Self { realm: realm.to_owned(), key: tokens.key(), users }
+        let users = config.users.iter().map(known).collect();
+        Self { realm: config.realm.clone(), sha256: config.sha256, key: tokens.key(), users }
     }
 
     /// What asks for a proof: all that can be checked, the strongest first.
-    pub(super) fn challenges(&self, now: Duration, unproven: Unproven) -> [Challenge; 2] {
-        [Algorithm::Sha256, Algorithm::Md5].map(|algorithm| Challenge {
+    pub(super) fn challenges(&self, now: Duration, unproven: Unproven) -> Vec<Challenge> {
+        let strong = self.sha256.then_some(Algorithm::Sha256);
+        let algorithms = strong.into_iter().chain([Algorithm::Md5]);
+        let challenge = |algorithm| Challenge {
             realm: self.realm.clone(),
             nonce: self.nonce(now.as_millis() as u64),
             opaque: None,
             algorithm,
             qop_auth: true,
             stale: unproven.stale,
-        })
+        };
+        algorithms.map(challenge).collect()
     }
 
     /// The user that `request` proves to come from.
@@ -117,7 +121,16 @@ mod tests {
 
     fn challenger(seed: u8) -> Challenger {
         let user = |name: &str| User { name: name.into(), password: format!("{name}'s") };
-        Challenger::new("r", &[user("a"), user("b")], &mut Tokens::new([seed; 32]))
+        let config = RegistrarConfig {
+            realm: "r".to_owned(),
+            users: vec![user("a"), user("b")],
+            sha256: true,
+            bindings: 1,
+            bindings_per_user: 1,
+            expires_min: S,
+            expires_max: S,
+        };
+        Challenger::new(&config, &mut Tokens::new([seed; 32]))
     }
 
     fn asks(challenge: &Challenge, user: &str, password: &str, count: u32) -> Request {
@@ -152,14 +165,14 @@ mod tests {
     fn a_proof_counts_once() {
         let mut own = challenger(1);
         let unproven = Unproven { stale: false };
-        let [first, _] = own.challenges(S, unproven);
+        let first = own.challenges(S, unproven).remove(0);
         for (count, expected) in [(1, true), (1, false), (3, true), (2, false), (4, true)] {
             let proven = own.check(S, &asks(&first, "a", "a's", count));
             assert_eq!(proven, if expected { Ok("a".into()) } else { STALE }, "{count}");
         }
         // Of another user, too, it is another.
         assert_eq!(own.check(S, &asks(&first, "b", "b's", 1)), Ok("b".into()));
-        let [second, _] = own.challenges(2 * S, unproven);
+        let second = own.challenges(2 * S, unproven).remove(0);
         assert_eq!(own.check(2 * S, &asks(&second, "a", "a's", 1)), Ok("a".into()));
         assert_eq!(own.check(2 * S, &asks(&first, "a", "a's", 9)), STALE);
         let uncounted = Challenge { qop_auth: false, ..second };
@@ -170,10 +183,10 @@ mod tests {
     #[test]
     fn a_nonce_grows_old_and_cannot_be_made_by_others() {
         let mut own = challenger(1);
-        let [made, _] = own.challenges(S, Unproven { stale: false });
+        let made = own.challenges(S, Unproven { stale: false }).remove(0);
         assert_eq!(own.check(302 * S, &asks(&made, "a", "a's", 1)), STALE);
         assert_eq!(own.check(301 * S, &asks(&made, "a", "a's", 1)), Ok("a".into()));
-        let [theirs, _] = challenger(2).challenges(302 * S, Unproven { stale: false });
+        let theirs = challenger(2).challenges(302 * S, Unproven { stale: false }).remove(0);
         let later = format!("{:016x}{}", 300_000, &made.nonce[16..]);
         for nonce in [theirs.nonce.as_str(), &later, "", "ffff", "é"] {
             let forged = Challenge { nonce: nonce.into(), ..made.clone() };

@@ -19,6 +19,8 @@ pub struct RegistrarConfig {
     pub realm: String,
     /// Who may register, each as itself. None: anybody may, as whom it likes.
     pub users: Vec<User>,
+    /// Whether a proof by SHA-256 is asked for before one by MD5.
+    pub sha256: bool,
     /// Bindings at a time; for one more there is no room until another is over.
     pub bindings: usize,
     /// The same of one user.
@@ -261,6 +263,7 @@ mod tests {
             bindings: 4,
             bindings_per_user: 2,
             expires_min: 60 * S,
+            sha256: true,
             expires_max: 7_200 * S,
         })
     }

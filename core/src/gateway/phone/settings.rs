@@ -50,6 +50,7 @@ pub(super) fn agent_config(config: &Config, contact: SocketAddr) -> AgentConfig 
         registrar: sip.registrar.then(|| RegistrarConfig {
             realm: REALM.to_owned(),
             users: sip.users.iter().map(user).collect(),
+            sha256: sip.digest_sha256,
             bindings: sip.max_bindings,
             bindings_per_user: BINDINGS_PER_USER,
             expires_min: BINDING_MIN,

@@ -116,8 +116,7 @@ impl Agent {
     pub fn new(config: AgentConfig, seed: [u8; 32]) -> Self {
         let mut transactions = Transactions::new(config.transactions.clone(), seed);
         let guarded = config.registrar.as_ref().filter(|own| !own.users.is_empty());
-        let challenger =
-            guarded.map(|own| Challenger::new(&own.realm, &own.users, transactions.tokens()));
+        let challenger = guarded.map(|own| Challenger::new(own, transactions.tokens()));
         Self {
             registrar: config.registrar.clone().map(Registrar::new),
             challenger,

@@ -27,6 +27,7 @@ pub(super) fn registrar(users: &[&str]) -> RegistrarConfig {
         bindings: 3,
         bindings_per_user: 2,
         expires_min: 60 * S,
+        sha256: true,
         expires_max: 7_200 * S,
     }
 }
