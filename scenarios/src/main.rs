@@ -1,9 +1,10 @@
-//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part, hunts for runs that fail, and
-//! makes pages of them.
+//! The `rehearse` command: lists scenarios, runs them, replays one, looks where two runs part, hunts for runs that fail, makes
+//! pages of them, and measures a real gateway.
 
 mod capture;
 mod diverge;
 mod explore;
+mod load;
 mod log;
 mod present;
 mod replay;
@@ -51,6 +52,7 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
   cargo rehearse replay target/sweep/capsules/C.json          a failure that a sweep has found
   cargo rehearse shrink target/sweep/capsules/C.json          the same with less in it
   cargo rehearse report target/sweep                what it has found, as a page to look at
+  cargo rehearse load calls --calls 50 --for 10s    what a call costs a real gateway
 
 A seed is a number or a git commit id.
 Exit codes: 0 all runs passed, 1 a run failed, two runs part, or not all was printed, 2 wrong usage."
@@ -107,6 +109,8 @@ enum Command {
     Merge(explore::MergeArguments),
     /// Write a page to look at: of a sweep and its failures, or of one run
     Report(present::ReportArguments),
+    /// Measure what a real gateway costs under load, on real sockets
+    Load(load::LoadArguments),
     /// Carry out the jobs of standard input
     #[command(name = worker::COMMAND, hide = true)]
     Worker,
@@ -188,6 +192,7 @@ fn main() -> ExitCode {
             Ok(presented) => present::present(&mut out, &presented, &arguments),
             Err(wrong) => return wrong_usage(&wrong),
         },
+        Command::Load(arguments) => load::load(&mut out, &arguments),
         Command::Worker => {
             drop(out);
             return match worker::serve() {

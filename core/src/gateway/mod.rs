@@ -8,6 +8,7 @@ mod delivery;
 mod farewell;
 mod phone;
 mod rtmp_connection;
+mod sip_client;
 mod task_set;
 
 use std::{
@@ -26,7 +27,7 @@ use tracing::{field::display, info, warn};
 
 pub use delivery::{Delivery, DeliveryError, DeliveryEvent};
 pub(crate) use farewell::close_in_stages;
-use phone::{Phones, Serving};
+use phone::{Phones, Serving, desk::Desk};
 use task_set::TaskSet;
 
 use crate::{
@@ -53,6 +54,8 @@ pub struct Shared<E: Env> {
     pub shutdown: CancellationToken,
     /// What happened since the start.
     pub counters: Counters,
+    /// Where user agents that connect over RTMP give their orders, if calls are served.
+    pub(crate) desk: Option<Desk>,
     /// What the heap held at the calibration.
     #[cfg(feature = "leakcheck")]
     pub(crate) leakcheck: http::Leakcheck,
@@ -160,7 +163,7 @@ impl<E: Env> Gateway<E> {
             true => {
                 let address = config.sip.listen;
                 let (protocol, key) = ("SIP", "sip.listen, set sip.enabled to false");
-                let bound = env.bind_udp(address).await;
+                let bound = phone::bind(&env, address).await;
                 Some(bound.map_err(|source| BindError::Listen {
                     protocol,
                     key,
@@ -172,6 +175,7 @@ impl<E: Env> Gateway<E> {
         };
         let live = Registry::new(config.live_limits());
         let counters = Counters::default();
+        let desk = config.sip.enabled.then(|| Desk::new(config.sip.max_clients));
         let connections = TaskSet::new(env.clone());
         #[cfg(feature = "leakcheck")]
         let leakcheck = http::Leakcheck::new(connections.counter());
@@ -181,10 +185,12 @@ impl<E: Env> Gateway<E> {
             live,
             shutdown,
             counters,
+            desk,
             #[cfg(feature = "leakcheck")]
             leakcheck,
         });
-        let phones = sip.map(|socket| Phones::new(Arc::clone(&shared), socket)).transpose()?;
+        let phones =
+            sip.map(|(udp, tcp)| Phones::new(Arc::clone(&shared), udp, tcp)).transpose()?;
         let phones = phones.map(Phones::serving);
         Ok(Self { shared, connections, rtmp, http, phones })
     }

@@ -1,5 +1,7 @@
 //! One RTMP connection: bytes between the socket and its session, events between the session and the streams.
 
+mod streams;
+
 use std::{
     future::poll_fn,
     io,
@@ -16,17 +18,16 @@ use tokio::{
     sync::futures::OwnedNotified,
     time::{Instant, Sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::info;
 
-use super::{Delivery, DeliveryError, DeliveryEvent, Peer, Shared, close_in_stages, count};
+use super::{
+    Delivery, DeliveryError, Peer, Shared, close_in_stages, count,
+    sip_client::{Dismissed, SipClient, is_sip},
+};
 use crate::{
     env::Env,
-    live::{PublishError, Publisher, Wire},
-    rtmp::{
-        command::Status,
-        message::Message,
-        server::{Media, ServerEvent, ServerSession, SessionError},
-    },
+    live::{Publisher, Wire},
+    rtmp::server::{ConnectRequest, ServerEvent, ServerSession, SessionError},
 };
 
 /// Read at a time; on the stack of the read, not held by the connection.
@@ -47,6 +48,8 @@ enum End {
     Read(io::Error),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Dismissed(#[from] Dismissed),
 }
 
 /// Serves one connection to its end.
@@ -65,6 +68,8 @@ struct Connection<E: Env> {
     app: String,
     publishers: Vec<(u32, Publisher)>,
     delivery: Delivery,
+    /// In the application `sip`: the user agent.
+    sip: Option<SipClient>,
 }
 
 impl<E: Env> Connection<E> {
@@ -84,6 +89,7 @@ impl<E: Env> Connection<E> {
             app: String::new(),
             publishers: Vec::new(),
             delivery,
+            sip: None,
         }
     }
 
@@ -115,6 +121,7 @@ impl<E: Env> Connection<E> {
         loop {
             let backed_up = self.delivery.is_backed_up();
             let mut progressed = self.poll_read(cx, now)?;
+            progressed |= self.poll_sip(cx)?;
             self.delivery.push_bytes(&self.session.poll_output());
             match self.delivery.poll(cx, &mut self.socket, changed.as_mut(), now) {
                 Poll::Ready(event) => {
@@ -164,6 +171,23 @@ impl<E: Env> Connection<E> {
         }
     }
 
+    /// Passes on what has happened to a user agent; true when something has.
+    fn poll_sip(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.delivery.is_backed_up() {
+            return Ok(false);
+        }
+        let Some(sip) = &mut self.sip else { return Ok(false) };
+        match sip.poll(cx, &mut self.session) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(is_attached) => {
+                if !is_attached? {
+                    self.sip = None;
+                }
+                Ok(true)
+            }
+        }
+    }
+
     /// Does what is due and sets the timer; true when it has to be looked at again.
     fn poll_timer(
         &mut self,
@@ -190,113 +214,38 @@ impl<E: Env> Connection<E> {
     }
 
     fn handle_event(&mut self, event: ServerEvent, now: Instant) {
-        let since_open = now.duration_since(self.opened_at);
         match event {
-            ServerEvent::Connect(request) => {
-                self.app = request.app;
-                self.session.accept_connect();
-            }
-            ServerEvent::Publish { stream_id, name } => {
-                let key = format!("{}/{name}", self.app);
-                match self.shared.live.publish(&key) {
-                    Ok(publisher) => {
-                        let epoch = publisher.epoch();
-                        info!(peer = %self.peer.address, stream = key, epoch, "publish");
-                        self.publishers.push((stream_id, publisher));
-                        self.session.accept_publish(since_open, stream_id, &name);
-                    }
-                    Err(error) => {
-                        info!(peer = %self.peer.address, stream = key, %error, "publish refused");
-                        let code = match error {
-                            PublishError::Taken => "NetStream.Publish.BadName",
-                            PublishError::TooManyStreams(_) => "NetStream.Publish.Denied",
-                        };
-                        let text = error.to_string();
-                        self.session.refuse(since_open, stream_id, Status::error(code, &text));
-                    }
+            ServerEvent::Connect(request) => self.connect(request),
+            ServerEvent::Publish { stream_id, name } => self.publish(stream_id, &name, now),
+            ServerEvent::Play { stream_id, name } => self.play(stream_id, &name, now),
+            ServerEvent::Command { name, transaction, arguments } => {
+                if let Some(sip) = &mut self.sip {
+                    sip.handle_command(&mut self.session, &name, transaction, &arguments);
                 }
             }
-            ServerEvent::Play { stream_id, name } => self.play(stream_id, &name, now),
             ServerEvent::Pause { paused, .. } => self.delivery.pause(paused, now),
             ServerEvent::Media { stream_id, media } => self.push(stream_id, media, now),
-            ServerEvent::Closed { stream_id } => {
-                if self.delivery.subscriber().is_some() && self.delivery.stream_id() == stream_id {
-                    self.delivery.stop();
-                }
-                let closed = |(id, _): &(u32, Publisher)| *id == stream_id;
-                if let Some(index) = self.publishers.iter().position(closed) {
-                    let (_, publisher) = self.publishers.swap_remove(index);
-                    self.log_unpublish(&publisher);
-                }
-            }
+            ServerEvent::Closed { stream_id } => self.close(stream_id),
         }
     }
 
-    fn play(&mut self, stream_id: u32, name: &str, now: Instant) {
-        let since_open = now.duration_since(self.opened_at);
-        let key = format!("{}/{name}", self.app);
-        let elsewhere =
-            self.delivery.subscriber().is_some() && self.delivery.stream_id() != stream_id;
-        if elsewhere {
-            let status = Status::error(
-                "NetStream.Play.Failed",
-                "A connection plays one stream at a time; close the other first.",
-            );
-            self.session.refuse(since_open, stream_id, status);
+    /// Answers connect: now, or when a user agent is attached.
+    fn connect(&mut self, request: ConnectRequest) {
+        if !is_sip(&request.app) {
+            self.app = request.app;
+            self.session.accept_connect();
             return;
         }
-        match self.shared.live.subscribe(&key, now) {
-            Ok(subscriber) => {
-                info!(peer = %self.peer.address, stream = key, "play");
-                self.session.accept_play(since_open, stream_id, name);
-                self.delivery.start(subscriber, stream_id);
+        match SipClient::connect(self.shared.desk.as_ref(), &request) {
+            Ok(client) => {
+                info!(peer = %self.peer.address, app = request.app, "a user agent connects");
+                self.sip = Some(client);
             }
             Err(error) => {
-                info!(peer = %self.peer.address, stream = key, %error, "play refused");
-                self.delivery.stop();
-                let text = error.to_string();
-                let status = Status::error("NetStream.Play.Failed", &text);
-                self.session.refuse(since_open, stream_id, status);
+                info!(peer = %self.peer.address, app = request.app, %error, "connect refused");
+                self.session.reject_connect(&error.to_string());
             }
         }
-    }
-
-    fn push(&mut self, stream_id: u32, media: Media, now: Instant) {
-        let publisher = self.publishers.iter_mut().find(|(id, _)| *id == stream_id);
-        let Some((_, publisher)) = publisher else { return };
-        let Media { type_id, timestamp_ms, payload } = media;
-        let message = Message { type_id, stream_id, timestamp_ms, payload };
-        if let Err(error) = publisher.push(message, now) {
-            sometimes!("a message of a publisher makes no sense and is left out");
-            count(&self.shared.counters.messages_dropped, 1);
-            debug!(peer = %self.peer.address, stream = publisher.name(), %error, "message dropped");
-        }
-    }
-
-    fn handle_delivery(&mut self, event: DeliveryEvent) {
-        if !self.shared.config.live.notify_unpublish {
-            return;
-        }
-        let Some(subscriber) = self.delivery.subscriber() else { return };
-        let name = subscriber.name().rsplit('/').next().unwrap_or_default();
-        match event {
-            DeliveryEvent::Began => {
-                self.session.notify_publisher_came(self.delivery.stream_id(), name);
-            }
-            DeliveryEvent::Ended => {
-                self.session.notify_publisher_gone(self.delivery.stream_id(), name);
-            }
-        }
-    }
-
-    fn log_unpublish(&self, publisher: &Publisher) {
-        info!(
-            peer = %self.peer.address,
-            stream = publisher.name(),
-            epoch = publisher.epoch(),
-            frames = publisher.frames(),
-            "unpublish"
-        );
     }
 
     /// Says good-bye as far as the peer still listens, and lets go of the streams.
@@ -314,11 +263,20 @@ impl<E: Env> Connection<E> {
             reason = %end,
             "RTMP connection ended"
         );
-        if matches!(end, End::Shutdown) {
-            self.session.notify_shutdown();
+        // Its calls end now, not when the peer has heard of it.
+        let sip = self.sip.take();
+        match &end {
+            End::Shutdown => {
+                if let Some(mut sip) = sip {
+                    sip.part(&mut self.session);
+                }
+                self.session.notify_end("The server is shutting down.");
+            }
+            End::Dismissed(dismissed) => self.session.notify_end(&dismissed.to_string()),
+            _ => drop(sip),
         }
         let farewell = match end {
-            End::Shutdown | End::Session(_) => self.session.poll_output(),
+            End::Shutdown | End::Session(_) | End::Dismissed(_) => self.session.poll_output(),
             End::ClosedByPeer | End::Read(_) | End::Delivery(_) => return,
         };
         // Who was never sent anything has nothing on its way, and does not hold up a shutdown.

@@ -127,6 +127,11 @@ impl Negotiator {
         self.hold = hold;
     }
 
+    /// Whether the gateway is to hold the call from the next offer or answer on.
+    pub fn holds(&self) -> bool {
+        self.hold
+    }
+
     /// The offer to send: the first one, one that says anew what holds now, or again the one that is
     /// pending. Until it is answered or rejected, the peer's offers are glare.
     pub fn offer(&mut self) -> String {

@@ -1,6 +1,7 @@
 //! A client session and a server session against each other, and the server against what a bare link sends.
 
 mod any_bytes;
+mod application;
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ pub use sweep::{MergeArguments, SweepArguments, merge, sweep};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Reads a time such as `90s`, `10m`, `2h` or `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("a time is a number and ms, s, m or h, such as 90s, and not {text}");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(unit_at);

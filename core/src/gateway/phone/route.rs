@@ -51,15 +51,18 @@ impl Destination {
     /// Where `number` leads.
     ///
     /// # Errors
-    /// No route has it, or a name that follows from it is too long.
+    /// No route has it, or a name that follows from it is too long or has control characters.
     pub(super) fn of(config: &Config, number: &str) -> Result<Self, Unreachable> {
         let routes = config.sip.routes.iter();
         let mut found = routes.filter_map(|route| Some((route, route.matches(number)?)));
         let (route, rest) = found.next().ok_or_else(|| Unreachable::Unknown(number.to_owned()))?;
         let fill = |stream: &Option<String>| stream.as_ref().map(|name| name.replace('*', rest));
         let found = Self { publish: fill(&route.publish), play: fill(&route.play) };
-        let is_too_long = |name: &String| name.len() > config.live.max_name_bytes;
-        match found.publish.iter().chain(&found.play).any(is_too_long) {
+        // As in all other protocols; user agents have streams that only control characters name.
+        let is_unusable = |name: &String| {
+            name.len() > config.live.max_name_bytes || name.chars().any(char::is_control)
+        };
+        match found.publish.iter().chain(&found.play).any(is_unusable) {
             true => Err(Unreachable::Unknown(number.to_owned())),
             false => Ok(found),
         }

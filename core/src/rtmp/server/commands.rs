@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Phase, ServerEvent, ServerSession, SessionError, Use, connect::plain_name};
+use super::{
+    Phase, ServerEvent, ServerSession, SessionError, Use, application::hand_over,
+    connect::plain_name,
+};
 use crate::{
     amf::Value,
     rtmp::{
@@ -18,6 +21,10 @@ impl ServerSession {
         stream_id: u32,
         command: Command,
     ) -> Result<Option<ServerEvent>, SessionError> {
+        // Whoever waits for the answer to connect has to wait.
+        if self.phase == Phase::Deciding {
+            return Err(SessionError::NotConnected);
+        }
         if command.name == "connect" {
             // A second connect changes nothing; it gets the reply of an unknown call.
             return match self.phase {
@@ -65,7 +72,12 @@ impl ServerSession {
             }
             // A reply to onBWDone, or to anything else that was not asked.
             "_result" | "_error" | "onStatus" => None,
-            // releaseStream and _checkbw want just a reply, and so does every call that is unknown.
+            // These want just a reply, and so does every call that is unknown.
+            "releaseStream" | "_checkbw" => {
+                self.reply(&command, vec![Value::Null, Value::Undefined]);
+                None
+            }
+            _ if self.takes_commands => Some(hand_over(command)),
             _ => {
                 self.reply(&command, vec![Value::Null, Value::Undefined]);
                 None
@@ -75,10 +87,7 @@ impl ServerSession {
 
     /// Replies to a call that asked for it.
     fn reply(&mut self, command: &Command, values: Vec<Value>) {
-        if command.transaction != 0.0 {
-            let reply = Command::result(command.transaction, values);
-            self.link.send_command(0, &reply, self.encoding);
-        }
+        self.answer(command.transaction, "_result", values);
     }
 
     fn create_stream(&mut self, command: &Command) {
@@ -93,13 +102,7 @@ impl ServerSession {
                 self.streams.len() - 1
             }
             None => {
-                let status = Status::error("NetConnection.Call.Failed", "too many message streams");
-                let error = Command {
-                    name: "_error".to_owned(),
-                    transaction: command.transaction,
-                    values: vec![Value::Null, status.to_object().into()],
-                };
-                self.link.send_command(0, &error, self.encoding);
+                self.refuse_command(command.transaction, "too many message streams");
                 return;
             }
         };
@@ -181,7 +184,7 @@ impl ServerSession {
     }
 
     /// Ends the use of a stream and tells the peer; the stream stays.
-    fn close_stream(&mut self, now: Duration, stream_id: u32) -> Option<ServerEvent> {
+    pub(super) fn close_stream(&mut self, now: Duration, stream_id: u32) -> Option<ServerEvent> {
         let status = match self.stream(stream_id)? {
             Use::Idle => return None,
             Use::Pending => None,

@@ -22,6 +22,9 @@ const CAN_FORWARD: f64 = 4.0;
 /// `CapsExMask`: multitrack, ModEx and nanosecond offsets pass through.
 const CAPS_EX: f64 = (2 + 4 + 8) as f64;
 
+/// Arguments besides that an application may be told.
+const ARGUMENTS_MAX: usize = 8;
+
 /// What a client says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectRequest {
@@ -31,6 +34,8 @@ pub struct ConnectRequest {
     pub tc_url: String,
     /// The client's version string.
     pub flash_version: String,
+    /// What it says besides, as the application wants it; `None` for what is no text.
+    pub arguments: Vec<Option<String>>,
 }
 
 /// `name` without its query and without slashes at its ends.
@@ -52,10 +57,12 @@ impl ServerSession {
             .iter()
             .any(|name| object.get(name).is_some());
         let text = |name: &str| object.get_str(name).unwrap_or_default().to_owned();
+        let arguments = command.values.iter().skip(1).take(ARGUMENTS_MAX);
         let request = ConnectRequest {
             app: plain_name(&text("app")).to_owned(),
             tc_url: text("tcUrl"),
             flash_version: text("flashVer"),
+            arguments: arguments.map(|own| own.as_str().map(str::to_owned)).collect(),
         };
         if self.object_encoding != 0.0 && self.object_encoding != 3.0 {
             self.reject_connect("objectEncoding must be 0 (AMF0) or 3 (AMF3)");
@@ -67,6 +74,7 @@ impl ServerSession {
             );
             return Ok(None);
         }
+        self.phase = Phase::Deciding;
         Ok(Some(ServerEvent::Connect(request)))
     }
 
@@ -105,8 +113,9 @@ impl ServerSession {
         self.link.send_command(0, &Command::notice("onBWDone", vec![Value::Null]), self.encoding);
     }
 
-    /// Answers connect: the client is not served. The session's deadline for a command still runs.
+    /// Answers connect: the client is not served. The session's deadline for a command runs on.
     pub fn reject_connect(&mut self, description: &str) {
+        self.phase = Phase::Unconnected;
         let status =
             Status { level: Level::Error, code: "NetConnection.Connect.Rejected", description };
         let reply = Command {

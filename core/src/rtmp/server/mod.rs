@@ -1,15 +1,18 @@
 //! The server's side of a connection, as a state machine.
 //!
-//! [`ServerSession`] in three groups:
+//! [`ServerSession`] in four groups:
 //! - input: [`handle_input`](ServerSession::handle_input), [`handle_timeout`](ServerSession::handle_timeout);
 //! - what the owner decided: [`accept_connect`](ServerSession::accept_connect),
 //!   [`accept_publish`](ServerSession::accept_publish), [`accept_play`](ServerSession::accept_play),
 //!   [`refuse`](ServerSession::refuse) and the notices to players and publishers;
+//! - an application with commands of its own: [`accept_caller`](ServerSession::accept_caller),
+//!   [`accept_command`](ServerSession::accept_command), [`call_client`](ServerSession::call_client);
 //! - output: [`poll_output`](ServerSession::poll_output), [`poll_timeout`](ServerSession::poll_timeout).
 //!
 //! Media to players does not pass through here: the owner writes shared frames between the outputs of
 //! the session, which are whole messages on chunk streams of their own.
 
+mod application;
 mod commands;
 mod connect;
 mod notices;
@@ -26,6 +29,7 @@ use super::{
     link::{Incoming, Link, LinkError},
     message::{Control, UserControl, type_id},
 };
+use crate::amf::Value;
 
 pub use connect::ConnectRequest;
 
@@ -57,10 +61,21 @@ pub struct SessionConfig {
 }
 
 /// What the owner has to decide or to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ServerEvent {
-    /// Answer with [`ServerSession::accept_connect`] or [`ServerSession::reject_connect`].
+    /// Answer with [`ServerSession::accept_connect`], [`ServerSession::accept_caller`] or
+    /// [`ServerSession::reject_connect`], now or later: until then no deadline runs.
     Connect(ConnectRequest),
+    /// A client of an application with commands of its own calls one; answer with
+    /// [`ServerSession::accept_command`] or [`ServerSession::refuse_command`].
+    Command {
+        /// What to do.
+        name: String,
+        /// For the answer.
+        transaction: f64,
+        /// What with.
+        arguments: Vec<Value>,
+    },
     /// Answer with [`ServerSession::accept_publish`] or [`ServerSession::refuse`].
     Publish {
         /// Message stream.
@@ -119,8 +134,8 @@ pub enum SessionError {
     /// A command makes no sense.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// A command other than connect came first.
-    #[error("a command came before connect")]
+    /// A command other than connect came first, or one before connect was answered.
+    #[error("a command came before connect was answered")]
     NotConnected,
     /// A deadline passed.
     #[error("no {0} in time")]
@@ -157,8 +172,10 @@ impl std::fmt::Display for Awaited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Handshake,
-    /// Before connect has been accepted.
+    /// Before connect.
     Unconnected,
+    /// The owner has not answered connect.
+    Deciding,
     Connected,
 }
 
@@ -187,6 +204,8 @@ pub struct ServerSession {
     connect_transaction: f64,
     object_encoding: f64,
     enhanced: bool,
+    /// The application has commands of its own.
+    takes_commands: bool,
     /// Message stream n is at n - 1; `None` once deleted.
     streams: Vec<Option<Use>>,
     /// When a session without a stream ends, and what it then waited for.
@@ -207,6 +226,7 @@ impl ServerSession {
             connect_transaction: 1.0,
             object_encoding: 0.0,
             enhanced: false,
+            takes_commands: false,
             streams: Vec::new(),
             deadline: Some((now + config.handshake, Awaited::Handshake)),
             pinged_at: None,
@@ -283,7 +303,7 @@ impl ServerSession {
         let Some(stream) = self.stream_mut(stream_id) else { return };
         let was_in_use = in_use(stream);
         *stream = new;
-        if self.streams.iter().flatten().any(in_use) {
+        if self.takes_commands || self.streams.iter().flatten().any(in_use) {
             self.deadline = None;
         } else if was_in_use {
             self.deadline = Some((now + self.config.idle, Awaited::NextStream));
@@ -303,13 +323,15 @@ impl ServerSession {
     /// Every deadline that runs; no awaited thing means that a ping is due.
     fn timers(&self) -> [Option<(Duration, Option<Awaited>)>; 3] {
         let last_media_at = self.streams.iter().flatten().filter_map(|used| match used {
-            Use::Publishing { last_media_at, .. } => Some(*last_media_at),
+            Use::Publishing { last_media_at, .. } if !self.takes_commands => Some(*last_media_at),
             _ => None,
         });
         let quiet_since = self.link.last_received_at();
         let ping_at = quiet_since + self.config.ping;
         [
-            self.deadline.map(|(at, awaited)| (at, Some(awaited))),
+            self.deadline
+                .filter(|_| self.phase != Phase::Deciding)
+                .map(|(at, awaited)| (at, Some(awaited))),
             last_media_at
                 .min()
                 .map(|at| (at + self.config.publisher_silence, Some(Awaited::Media))),

@@ -60,26 +60,24 @@ impl ServerSession {
         self.send_user(UserControl::StreamEof(stream_id));
     }
 
-    /// Tells whoever publishes or plays that the server ends the session.
-    pub fn notify_shutdown(&mut self) {
+    /// Tells the peer, and whoever publishes or plays, that the server ends the session, and why.
+    pub fn notify_end(&mut self, reason: &str) {
         for index in 0..self.streams.len() {
             let stream_id = index as u32 + 1;
             match self.stream(stream_id) {
                 Some(Use::Publishing { .. }) => {
-                    let status =
-                        Status::ok("NetStream.Unpublish.Success", "The server is shutting down.");
+                    let status = Status::ok("NetStream.Unpublish.Success", reason);
                     self.send_status(stream_id, status);
                 }
                 Some(Use::Playing) => {
-                    let status = Status::ok("NetStream.Play.Stop", "The server is shutting down.");
+                    let status = Status::ok("NetStream.Play.Stop", reason);
                     self.send_status(stream_id, status);
                     self.send_user(UserControl::StreamEof(stream_id));
                 }
                 _ => {}
             }
         }
-        let closed = Status::ok("NetConnection.Connect.Closed", "The server is shutting down.");
-        self.send_status(0, closed);
+        self.send_status(0, Status::ok("NetConnection.Connect.Closed", reason));
     }
 
     pub(super) fn send_status(&mut self, stream_id: u32, status: Status<'_>) {

@@ -79,6 +79,13 @@ impl Leg {
         }
     }
 
+    /// Sends what is due of digits.
+    pub(super) async fn send_digits(&mut self, now: Duration, socket: &impl UdpSocket) {
+        while let Some(datagram) = self.session.poll_rtp(now) {
+            let _ = socket.send_to(&datagram, self.session.remote_rtp()).await;
+        }
+    }
+
     /// Sends a report if it is time for one, or leaves it out if the phone is not to be sent anything.
     pub(super) async fn report<E: Env>(
         &mut self,

@@ -35,7 +35,7 @@ use crate::{
     env::{Env, UdpSocket},
     gateway::{Shared, count},
     live::{Frame, FrameKind, Subscriber, Taken},
-    rtp::dtmf::DtmfEvent,
+    rtp::dtmf::{Digit, DtmfEvent},
     sdp::Negotiated,
     sip::agent::CallRef,
 };
@@ -59,6 +59,8 @@ pub(super) enum Change {
     },
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
+    /// These are dialled, one after the other.
+    SendDigits(Vec<Digit>),
 }
 
 /// The media of one call.
@@ -159,6 +161,7 @@ impl<E: Env> Media<E> {
                         self.apply(now, *agreed);
                     }
                     Received::Change(Change::Confirmed) => self.is_confirmed = true,
+                    Received::Change(Change::SendDigits(digits)) => self.send_digits(now, &digits),
                     Received::End => break 'call,
                     Received::Rtp(length, source) => {
                         self.handle_rtp(now, source, &datagrams.rtp[..length]);
@@ -286,6 +289,15 @@ impl<E: Env> Media<E> {
         self.play_out((now, Instant::now()), until);
     }
 
+    fn send_digits(&mut self, now: Duration, digits: &[Digit]) {
+        let Some(audio) = &mut self.audio else { return };
+        for digit in digits {
+            if let Err(error) = audio.leg.session.send_digit(now, *digit) {
+                debug!(%error, "a digit is not sent");
+            }
+        }
+    }
+
     /// Sends what is due, and tells of what the phone does.
     async fn send(&mut self, now: Duration) {
         let Some(audio) = &mut self.audio else { return };
@@ -294,9 +306,11 @@ impl<E: Env> Media<E> {
             if let DtmfEvent::Begin { digit } = event {
                 self.digits += 1;
                 debug!(digit = %digit.to_char(), "a digit was dialled");
+                self.notices.push(Notice::Digit(self.call, digit));
             }
         }
         audio.send(now, &self.rtp, self.is_confirmed).await;
+        audio.leg.send_digits(now, &self.rtp).await;
         audio.leg.report(now, &self.shared.env, &self.rtcp, self.is_confirmed).await;
         if self.silent_at.take_if(|at| *at <= now).is_some() && self.is_expected() {
             self.notices.push(Notice::Silent(self.call));

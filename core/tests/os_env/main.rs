@@ -1,7 +1,9 @@
-//! The operating system behind the seam keeps what [`Env`] promises.
+//! The operating system behind the seam keeps what [`Env`] promises, and the gateway on it what it promises to user agents.
 
 // Files are made and looked at without the seam, which is what is tested.
 #![allow(clippy::disallowed_methods)]
+
+mod user_agents;
 
 use std::{
     fs,

@@ -1,0 +1,179 @@
+//! What happens to calls, as the user agent and the tasks of media tell it, and what follows from it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::{debug, info, warn};
+
+use super::{
+    Owner, Phones, locating::Wanted, notices::Notice, outgoing, refusal::Refusal,
+    route::Destination,
+};
+use crate::{
+    env::Env,
+    gateway::count,
+    sdp::Codec,
+    sip::{
+        agent::{AgentEvent, CallRef},
+        transport::Hop,
+        uri::Uri,
+    },
+};
+
+impl<E: Env> Phones<E> {
+    pub(super) async fn handle_notice(&mut self, now: Duration, notice: Notice) {
+        match notice {
+            Notice::Silent(call) => {
+                if let Some(own) = self.hang_up(call) {
+                    info!(peer = %own.source, "a call ends: nothing was heard for rtp.silence_ms");
+                }
+            }
+            Notice::Over(call, ports) => {
+                self.ports.release(now, ports);
+                if let Some(own) = self.hang_up(call) {
+                    warn!(peer = %own.source, "a call ends: its media did");
+                }
+                self.note_client_media_over(now, call).await;
+            }
+            Notice::Digit(call, digit) => self.note_client_digit(call, digit),
+            Notice::Located(wanted, located) => {
+                if let (Err(error), Wanted::Account(_) | Wanted::Dialled(_)) = (&located, wanted) {
+                    warn!(%error, "somebody to call, or to register with, is not found");
+                }
+                match wanted {
+                    _ if self.is_ending => {}
+                    Wanted::Account(index) => self.handle_account(now, index, located.ok()),
+                    Wanted::Dialled(index) => self.handle_dialled(index, located.ok()).await,
+                    Wanted::Registrar(client) => self.handle_registrar(now, client, located),
+                    Wanted::Callee(client, number) => {
+                        self.handle_callee(client, number, located).await;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) async fn handle_event(&mut self, event: AgentEvent) {
+        let now = self.now();
+        match event {
+            AgentEvent::Incoming { call, .. } if self.is_ending => {
+                self.agent.reject(now, call, 503)
+            }
+            AgentEvent::Incoming { call, to, from, sdp, source } => {
+                if let Some(client) = self.clients.called(&to) {
+                    return self.invite_client(now, client, call, *from, sdp, source);
+                }
+                match self.take_call(call, &to, sdp, source).await {
+                    Ok(answer) => {
+                        info!(peer = %source, from = %from.uri, %to, "a call is taken");
+                        count(&self.shared.counters.calls, 1);
+                        self.agent.answer(now, call, answer);
+                    }
+                    Err(refusal) => {
+                        // As many as somebody likes: they are counted, and told of to who looks for them.
+                        debug!(peer = %source, from = %from.uri, %to, %refusal, "a call is refused");
+                        count(&self.shared.counters.calls_refused, 1);
+                        self.agent.reject(now, call, refusal.status());
+                    }
+                }
+            }
+            AgentEvent::Ringing { call, status } => {
+                if let Some(own) = self.calls.get(&call) {
+                    info!(peer = %own.source, status, "it rings");
+                }
+                self.note_client_ringing(call, status);
+            }
+            AgentEvent::Answered { call, sdp } => {
+                self.handle_answered(call, sdp);
+                self.note_client_agreed(now, call, true);
+            }
+            AgentEvent::Confirmed { call, sdp } => {
+                self.handle_confirmed(call, sdp);
+                self.note_client_agreed(now, call, true);
+            }
+            AgentEvent::Offered { call, sdp, source } => {
+                self.handle_offer(now, call, sdp, source);
+                self.note_client_agreed(now, call, false);
+            }
+            AgentEvent::OfferAccepted { call, sdp } => {
+                self.handle_answer(call, sdp);
+                self.note_client_agreed(now, call, false);
+            }
+            AgentEvent::OfferRefused { call, status } => {
+                debug!(status, "a change of a call was refused");
+                self.reject_offer(call);
+                self.note_client_refused(call, false);
+            }
+            AgentEvent::OfferPostponed { call } => {
+                self.reject_offer(call);
+                self.note_client_refused(call, true);
+            }
+            AgentEvent::RefreshDue { call } => self.refresh(now, call),
+            AgentEvent::Ended { call, end } => {
+                self.note_client_ended(call, &end);
+                if let Some(own) = self.forget(call) {
+                    info!(peer = %own.source, ?end, "a call is over");
+                    self.note_over(own.owner);
+                }
+            }
+            AgentEvent::Registered { account, .. } => {
+                if !self.note_client_registration(now, account, None) {
+                    self.note_registration(account, None);
+                }
+            }
+            AgentEvent::RegistrationFailed { account, status, reason } => {
+                let words = format!("{status} {reason}");
+                if !self.note_client_registration(now, account, Some(words)) {
+                    self.note_registration(account, Some((status, reason)));
+                }
+            }
+            // Nobody listens to what is said beside the media.
+            AgentEvent::Info { .. } => {}
+        }
+    }
+
+    /// Connects a call with what its number stands for.
+    async fn take_call(
+        &mut self,
+        call: CallRef,
+        to: &Uri,
+        sdp: Option<Bytes>,
+        source: Hop,
+    ) -> Result<Bytes, Refusal> {
+        let number = outgoing::user_of(to).ok_or(Refusal::NoNumber)?;
+        let destination = Destination::of(&self.shared.config, &number)?;
+        self.take(call, Owner::Route, &destination, None, sdp, source).await
+    }
+
+    /// Connects a call of `owner` with the streams of `destination`, and gives the answer to its offer, or an offer if it has none.
+    pub(super) async fn take(
+        &mut self,
+        call: CallRef,
+        owner: Owner,
+        destination: &Destination,
+        codecs: Option<Vec<Codec>>,
+        sdp: Option<Bytes>,
+        source: Hop,
+    ) -> Result<Bytes, Refusal> {
+        let mut prepared = self.prepare(destination, codecs).await?;
+        let negotiator = &mut prepared.negotiator;
+        let described = match &sdp {
+            Some(offer) => {
+                negotiator.handle_offer(offer).map(|(text, agreed)| (text, Some(agreed)))
+            }
+            None => Ok((negotiator.offer(), None)),
+        };
+        let (text, agreed) = match described {
+            Ok(described) => described,
+            Err(error) => {
+                self.give_back(prepared);
+                return Err(error.into());
+            }
+        };
+        self.connect(call, owner, prepared, source);
+        if let Some(agreed) = agreed {
+            self.agree(call, agreed);
+        }
+        Ok(text.into())
+    }
+}

@@ -1,0 +1,105 @@
+//! baresip calls, and hears what ffmpeg publishes.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::{fs, process::Command};
+
+use super::{Folder, Tone, free_port, is_missing};
+use crate::{ffmpeg, gateway::Gateway, process::Process};
+
+/// A quarter of a second of samples that was heard, and is looked for in what was said.
+const PART_SAMPLES: usize = 2_000;
+
+/// The phone says an address of this machine's network, and its packets must come from there.
+const EVERYWHERE: &str = "sip.listen = \"0.0.0.0:0\"";
+
+/// baresip, about to be `account` for so many seconds, and to record in `folder` what it hears.
+fn baresip(folder: &Folder, account: &str, seconds: u32) -> Command {
+    let path = folder.0.to_str().expect("a path of text").to_owned();
+    folder.write("silence.wav", wav(&vec![0; 8_000 * 20]));
+    folder.write(
+        "config",
+        format!(
+            "sip_listen 0.0.0.0:{}\naudio_player aubridge,phone\naudio_source aufile,{path}/silence.wav\n\
+             ausrc_srate 8000\nauplay_srate 8000\nmodule_path /usr/lib/baresip/modules\nsnd_path {path}\n\
+             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module_tmp account.so\nmodule_app menu.so\n",
+            free_port()
+        ),
+    );
+    folder.write("accounts", format!("{account};audio_codecs=PCMU/8000/1\n"));
+    let mut command = Command::new("baresip");
+    command.args(["-f", &path, "-t", &seconds.to_string()]);
+    command
+}
+
+/// Fails unless the phone in `folder` has heard three seconds, nearly all of them sample for sample as `tone` has them.
+fn assert_has_heard(folder: &Folder, tone: &Tone) {
+    let heard = samples_of(folder);
+    let said = samples(&tone.content("s16le"));
+    // A phone on a busy machine may be late for a packet; nearly all else it hears as it was said.
+    let parts: Vec<_> = heard.chunks_exact(PART_SAMPLES).collect();
+    // Decoders do not agree on what silence is: 0 to one is 2 to another.
+    let is_alike = |(a, b): (&i16, &i16)| a.abs_diff(*b) <= 2;
+    let is_there = |part: &&&[i16]| {
+        said.windows(PART_SAMPLES).any(|own| own.iter().zip(part.iter()).all(is_alike))
+    };
+    let found = parts.iter().filter(is_there).count();
+    assert!(parts.len() >= 12, "only {} samples were heard", heard.len());
+    assert!(found * 4 >= parts.len() * 3, "{found} of {} parts were said", parts.len());
+}
+
+#[test]
+fn baresip_hears_sample_for_sample_what_ffmpeg_publishes() {
+    if ffmpeg::is_missing() || is_missing("baresip") {
+        return;
+    }
+    let gateway = Gateway::start_with(EVERYWHERE);
+    let folder = Folder::new("baresip");
+    let tone = Tone::new(&folder, 30);
+    let publishing = tone.publish(&gateway, "live/tone");
+    let dial = format!("/dial sip:play-tone@127.0.0.1:{}", gateway.sip.port());
+    let mut calling = baresip(&folder, "<sip:phone@127.0.0.1>;regint=0", 5);
+    Process::start("baresip", calling.args(["-e", &dial])).wait_success();
+    drop(publishing);
+    assert_has_heard(&folder, &tone);
+}
+
+/// Samples that baresip's recorder has written for what the phone heard.
+fn samples_of(folder: &Folder) -> Vec<i16> {
+    let files =
+        fs::read_dir(&folder.0).expect("the folder is there").flatten().map(|file| file.path());
+    let mut heard = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
+    let heard =
+        fs::read(heard.next().expect("baresip has heard something")).expect("it can be read");
+    // Behind the header of RIFF, the format and the length of the data.
+    let data = heard.windows(4).position(|window| window == b"data").expect("samples");
+    samples(&heard[data + 8..])
+}
+
+/// Samples of 16 bits.
+fn samples(bytes: &[u8]) -> Vec<i16> {
+    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// A WAV of 8 kHz and 16 bits.
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let bytes = samples.len() as u32 * 2;
+    let mut file = Vec::new();
+    for part in [&b"RIFF"[..], &(36 + bytes).to_le_bytes(), b"WAVEfmt ", &16u32.to_le_bytes()] {
+        file.extend_from_slice(part);
+    }
+    for short in [1u16, 1] {
+        file.extend_from_slice(&short.to_le_bytes());
+    }
+    for long in [8_000u32, 16_000] {
+        file.extend_from_slice(&long.to_le_bytes());
+    }
+    for short in [2u16, 16] {
+        file.extend_from_slice(&short.to_le_bytes());
+    }
+    file.extend_from_slice(b"data");
+    file.extend_from_slice(&bytes.to_le_bytes());
+    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    file
+}

@@ -1,0 +1,67 @@
+//! The gateway calls SIPp, by its configuration: it rings, answers, is heard and hears, and either end hangs up.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::fs;
+
+use super::{
+    Folder, HALF_SECOND_BYTES, Tone, assert_is_piece, free_port, is_missing, listen, sipp, speech,
+};
+use crate::{
+    ffmpeg,
+    gateway::{Gateway, lines_of},
+    process::Process,
+};
+
+/// It says what is in `media.raw`, and hangs up.
+const SPEAKER: &str = include_str!("callee.xml");
+/// It says what it hears until the other end hangs up.
+const ECHO: &str = include_str!("callee_echo.xml");
+
+/// A gateway that calls whoever will be at `port`. Its call is sent again until somebody is there.
+fn calling(port: u16, streams: &str) -> Gateway {
+    let call = format!("{{ to = \"sip:callee@127.0.0.1:{port}\", {streams} }}");
+    Gateway::start_with(&format!("sip.t1_ms = 100\nsip.calls = [{call}]"))
+}
+
+#[test]
+fn whom_the_gateway_calls_is_heard_byte_for_byte_and_hangs_up() {
+    if ffmpeg::is_missing() || is_missing("sipp") {
+        return;
+    }
+    let port = free_port();
+    let gateway = calling(port, "publish = \"call/callee\"");
+    let folder = Folder::new("sipp-callee");
+    let spoken = speech(&folder);
+    let heard = folder.file("heard.raw");
+    let mut listening = listen(&gateway, "call/callee", &heard);
+    Process::start("sipp", &mut sipp(&folder, SPEAKER, port)).wait_success();
+    listening.wait_success();
+    let heard = fs::read(&heard).expect("ffmpeg has written it");
+    assert!(heard == spoken, "{} bytes were heard of {}", heard.len(), spoken.len());
+    lines_of(&gateway.process, "it rings", 1, |line| line["status"] == 180);
+    lines_of(&gateway.process, "a call is over", 1, |line| line["end"] == "HungUp");
+}
+
+#[test]
+fn whom_the_gateway_calls_hears_byte_for_byte_until_the_gateway_hangs_up() {
+    if ffmpeg::is_missing() || is_missing("sipp") {
+        return;
+    }
+    let port = free_port();
+    let gateway = calling(port, "publish = \"call/callee\", play = \"live/tone\"");
+    let folder = Folder::new("sipp-callee-echo");
+    let tone = Tone::new(&folder, 2);
+    let heard = folder.file("heard.raw");
+    let mut listening = listen(&gateway, "call/callee", &heard);
+    let mut callee = Process::start("sipp", sipp(&folder, ECHO, port).arg("-rtp_echo"));
+    lines_of(&gateway.process, "a call is answered", 1, |_| true);
+    tone.publish(&gateway, "live/tone").wait_success();
+    gateway.wait_for_log("unpublish", "live/tone", 1);
+    gateway.process.terminate();
+    callee.wait_success();
+    listening.wait_success();
+    let heard = fs::read(&heard).expect("ffmpeg has written it");
+    // The last packets are on their way when the call ends.
+    assert_is_piece(&heard, &tone.content("mulaw"), HALF_SECOND_BYTES);
+}
