@@ -218,7 +218,8 @@ pub struct Rtp {
     pub last_port: u16,
     /// How long the ports of a call that is over are not given to another.
     pub quarantine_ms: u64,
-    /// Shortest time for which what came is held, so that what came out of order can be put in order.
+    /// Shortest time for which what came is held, so that what came out of order can be put in order; up to 5 ms less or more, so
+    /// that a packet is played out when the next one comes.
     pub min_delay_ms: u64,
     /// Longest time for which it is held, when the line is bad.
     pub max_delay_ms: u64,
@@ -227,7 +228,8 @@ pub struct Rtp {
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
     /// NATs give them, with same-ip; or those of anyone who is first.
     pub follow: Follow,
-    /// A call of which nothing is heard for so long, though it should be, is over.
+    /// A call of which nothing is heard for so long, though it should be, is over. Reports (RTCP) of its phone count as heard: one
+    /// that sends them is there, though it may have nothing to say, such as while it is muted.
     pub silence_ms: u64,
 }
 

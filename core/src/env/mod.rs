@@ -154,7 +154,8 @@ pub trait UdpSocket: Send + Sync + 'static {
     /// Sends one datagram to `target`.
     ///
     /// # Errors
-    /// A datagram larger than 65,507 bytes, or no route. A lost datagram is not an error.
+    /// A datagram larger than 65,507 bytes, no route, or `WouldBlock` when more wait to leave than the system holds. A lost
+    /// datagram is not an error.
     fn send_to(
         &self,
         datagram: &[u8],

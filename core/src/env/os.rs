@@ -17,6 +17,7 @@ use std::{
 #[cfg(feature = "leakcheck")]
 use rehearsal_heap::{self as heap, Scope};
 use tokio::{
+    io::{Interest, unix::AsyncFd},
     net,
     task::{self, AbortHandle},
 };
@@ -57,9 +58,7 @@ impl Env for Os {
     }
 
     async fn bind_udp(&self, addr: SocketAddr) -> io::Result<OsUdpSocket> {
-        let socket = net::UdpSocket::bind(addr).await?;
-        let local_addr = socket.local_addr()?;
-        Ok(OsUdpSocket { socket, local_addr })
+        OsUdpSocket::bind(addr)
     }
 
     async fn open(&self, path: &Path) -> io::Result<OsFile> {
@@ -176,20 +175,35 @@ impl TcpListener for OsTcpListener {
     }
 }
 
-/// A UDP socket of the kernel's.
+/// A UDP socket of the kernel's. Not tokio's: that one is woken by each datagram that has left, as one for which there is room
+/// again, which doubles the wakes of who answers what comes.
 #[derive(Debug)]
 pub struct OsUdpSocket {
-    socket: net::UdpSocket,
+    socket: AsyncFd<std::net::UdpSocket>,
     local_addr: SocketAddr,
+}
+
+impl OsUdpSocket {
+    fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        let local_addr = socket.local_addr()?;
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe, for what may change its descriptor"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self { socket, local_addr })
+    }
 }
 
 impl UdpSocket for OsUdpSocket {
     async fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.socket.send_to(datagram, target).await
+        self.socket.get_ref().send_to(datagram, target)
     }
 
     async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.recv_from(buf).await
+        self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buf)).await
     }
 
     fn local_addr(&self) -> SocketAddr {

@@ -39,7 +39,7 @@ pub struct Playout {
     pub payload: Bytes,
     /// Packets given up between the one before and this.
     pub lost_before: u64,
-    /// Its timestamp has nothing to do with those before: another SSRC, a sender that began anew, or a reset.
+    /// Its timestamp has nothing to do with those before: another SSRC, or a sender that began anew.
     pub discontinuity: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct JitterCounters {
     pub duplicates: u64,
     /// Packets given up.
     pub given_up: u64,
-    /// Packets dropped because the buffer was full, or by a reset.
+    /// Packets dropped because the buffer was full.
     pub dropped: u64,
 }
 
@@ -141,18 +141,6 @@ impl JitterBuffer {
             self.held.pop_first();
             self.counters.dropped += 1;
         }
-    }
-
-    /// Drops everything held and begins a new time line. What comes of the numbers before is late.
-    pub fn reset(&mut self) {
-        if let Some((_, held)) = self.held.last_key_value() {
-            self.last = Some((held.packet.stream, self.highest));
-        }
-        self.counters.dropped += self.held.values().filter(|held| !held.is_skipped).count() as u64;
-        self.held.clear();
-        self.delay.reset();
-        self.lost = 0;
-        self.discontinuity = self.last.is_some();
     }
 
     /// The next packet whose time has come.

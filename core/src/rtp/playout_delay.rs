@@ -80,11 +80,6 @@ impl PlayoutDelay {
         }
     }
 
-    /// Forgets what is known of the network.
-    pub fn reset(&mut self) {
-        self.origin = None;
-    }
-
     /// When to play a packet: not before it arrived, nor later than the most delay after. `is_newest` tells
     /// that none with a higher sequence number came before.
     pub fn schedule(&mut self, packet: &Received, is_newest: bool) -> Duration {

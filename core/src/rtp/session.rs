@@ -235,11 +235,6 @@ impl Session {
         self.payload_types = payload_types;
     }
 
-    /// Drops the media held, such as that from before a call was put on hold.
-    pub fn reset_jitter(&mut self) {
-        self.jitter_buffer.reset();
-    }
-
     /// The packet of some media for [`Session::remote_rtp`]. `media_timestamp` is media time in units of the payload type's
     /// clock, modulo 2^32. `None` while a digit is sent, after [`Session::bye`], and for a payload type that was not agreed on.
     pub fn send(
@@ -332,9 +327,14 @@ impl Session {
         ))
     }
 
+    /// Whether [`Session::poll_rtcp`] would give a report.
+    pub fn is_report_due(&self, now: Duration) -> bool {
+        !self.has_ended && self.rtcp.is_due(now)
+    }
+
     /// A report for [`Session::remote_rtcp`] when it is time for one. `wall` is the time since the Unix epoch.
     pub fn poll_rtcp(&mut self, now: Duration, wall: Duration) -> Option<Vec<u8>> {
-        (!self.has_ended && self.rtcp.is_due(now)).then(|| self.report(now, wall, false))
+        self.is_report_due(now).then(|| self.report(now, wall, false))
     }
 
     /// When to drain and call [`Session::handle_timeout`] next, if nothing comes before.

@@ -149,18 +149,3 @@ fn another_stream_follows_with_a_discontinuity_and_without_loss() {
         [(false, 0), (true, 0)]
     );
 }
-
-#[test]
-fn a_reset_goes_on_with_what_comes_after() {
-    let mut buffer = buffer(50);
-    buffer.handle_packet(packet(0, 100));
-    buffer.handle_packet(packet(2, 140));
-    buffer.reset();
-    buffer.handle_packet(packet(1, 141));
-    buffer.handle_packet(packet(4, 180));
-    let played = buffer.poll(ms(900)).unwrap();
-    assert_eq!(played.ext_sequence, (1 << 32) + 4);
-    assert!(played.discontinuity && played.lost_before == 0);
-    assert_eq!(buffer.poll(ms(900)), None);
-    assert_eq!((buffer.counters().late, buffer.counters().dropped), (1, 2));
-}

@@ -1,0 +1,146 @@
+//! What a phone says becomes sound of a stream, and the sound of a stream what it hears.
+
+use std::{net::IpAddr, time::Duration};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{MARGIN, leg::Leg};
+use crate::{
+    bridge::{AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, to_flv},
+    env::{Env, UdpSocket},
+    gateway::{Shared, count},
+    live::{Frame, Publisher},
+    rtmp::message::{Message, type_id},
+    sdp::MediaAgreement,
+};
+
+/// Audio in a packet where the phone does not say what it likes, in milliseconds.
+const PACKET_MS: u32 = 20;
+/// Least and most that a phone may like.
+const PACKET_MS_RANGE: std::ops::RangeInclusive<u32> = 10..=60;
+/// How far a phone's clock may be from ours before the stream's time is set anew.
+pub(super) const DISCONTINUITY_MS_MAX: u32 = 1_000;
+/// How much of a stream may wait to be sent: publishers write in bursts.
+const QUEUE_MAX: Duration = Duration::from_millis(400);
+
+/// The audio of a call.
+pub(super) struct Audio {
+    pub(super) leg: Leg,
+    clock: MediaClock,
+    clock_rate_hz: u32,
+    packet_ms: u32,
+    packetizer: AudioPacketizer,
+    pacer: Pacer,
+}
+
+impl Audio {
+    pub(super) fn new<E: Env>(
+        shared: &Shared<E>,
+        agreed: MediaAgreement,
+        peer: IpAddr,
+        now: Duration,
+    ) -> Self {
+        let (rate, packet_ms) = (agreed.codec.clock_rate_hz(), packet_ms(&agreed));
+        Self {
+            clock: MediaClock::new(rate, DISCONTINUITY_MS_MAX),
+            clock_rate_hz: rate,
+            packet_ms,
+            packetizer: packetizer(&agreed),
+            pacer: Pacer::new(rate, QUEUE_MAX),
+            leg: Leg::new(shared, agreed, peer, now),
+        }
+    }
+
+    /// Something else was agreed on.
+    pub(super) fn agree(&mut self, agreed: MediaAgreement, peer: IpAddr) {
+        let packet_ms = packet_ms(&agreed);
+        if self.leg.agreed.codec != agreed.codec || self.packet_ms != packet_ms {
+            self.packet_ms = packet_ms;
+            self.packetizer = packetizer(&agreed);
+            self.pacer = Pacer::new(agreed.codec.clock_rate_hz(), QUEUE_MAX);
+        }
+        self.leg.agree(agreed, peer);
+    }
+
+    /// When something is to be done.
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        [self.leg.session.poll_timeout(), self.pacer.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Whether something waits to be sent.
+    pub(super) fn has_queued(&self) -> bool {
+        self.pacer.poll_timeout().is_some()
+    }
+
+    /// Drops what waits to be sent: it belongs to a publish that is over.
+    pub(super) fn clear(&mut self) {
+        self.pacer.clear();
+    }
+
+    /// Has sound of the stream sent.
+    pub(super) fn push(&mut self, now: Duration, frame: &Frame) {
+        if self.leg.agreed.direction.send {
+            for packet in self.packetizer.handle_message(frame.timestamp_ms, &frame.payload) {
+                self.pacer.push(now, packet);
+            }
+        }
+    }
+
+    /// Sends what is due, or leaves it out if the phone is not to be sent anything.
+    pub(super) async fn send(&mut self, now: Duration, socket: &impl UdpSocket, is_open: bool) {
+        while let Some(packet) = self.pacer.poll(now + MARGIN) {
+            if is_open && self.leg.agreed.direction.send {
+                self.leg.send(now, socket, packet).await;
+            }
+        }
+    }
+
+    /// What the phone has said by `until` becomes messages of its stream.
+    pub(super) fn play_out<E: Env>(
+        &mut self,
+        (now, instant): (Duration, Instant),
+        until: Duration,
+        publisher: Option<&mut Publisher>,
+        shared: &Shared<E>,
+    ) {
+        let mut publisher = publisher;
+        while let Some(playout) = self.leg.session.poll_playout(until) {
+            let Some(publisher) = &mut publisher else { continue };
+            let formats = self.leg.agreed.receive_formats.iter();
+            let mut formats = formats.filter(|format| format.payload_type == playout.payload_type);
+            let format = formats.next().and_then(|format| AudioFormat::of(format.codec));
+            let is_wanted = self.leg.agreed.direction.receive;
+            let Some(format) = format.filter(|_| is_wanted) else { continue };
+            if playout.clock_rate != self.clock_rate_hz {
+                self.clock_rate_hz = playout.clock_rate;
+                self.clock = MediaClock::new(playout.clock_rate, DISCONTINUITY_MS_MAX);
+            } else if playout.discontinuity {
+                self.clock.reanchor();
+            }
+            let stream_ms = now.as_millis() as u64;
+            let timestamp_ms = self.clock.handle_timestamp(playout.ext_timestamp, stream_ms);
+            let payload = to_flv(format, &playout.payload);
+            let message = Message { type_id: type_id::AUDIO, stream_id: 0, timestamp_ms, payload };
+            if let Err(error) = publisher.push(message, instant) {
+                count(&shared.counters.messages_dropped, 1);
+                debug!(%error, "what a phone said was left out");
+            }
+        }
+    }
+
+    /// Messages of the stream that were not sent.
+    pub(super) fn dropped(&self) -> u64 {
+        self.packetizer.dropped_messages() + self.pacer.dropped()
+    }
+}
+
+fn packet_ms(agreed: &MediaAgreement) -> u32 {
+    agreed.ptime_ms.filter(|ms| PACKET_MS_RANGE.contains(ms)).unwrap_or(PACKET_MS)
+}
+
+fn packetizer(agreed: &MediaAgreement) -> AudioPacketizer {
+    let packet_ms = packet_ms(agreed);
+    let config = AudioPacketizerConfig { packet_ms, ..AudioPacketizerConfig::default() };
+    AudioPacketizer::new(agreed.codec, config)
+}

@@ -1,0 +1,38 @@
+//! The streams that a call is connected with.
+
+use tokio::time::Instant;
+
+use crate::{
+    env::Env,
+    gateway::{
+        Shared,
+        phone::route::{Destination, Unreachable},
+    },
+    live::{Publisher, Subscriber},
+};
+
+/// What the phone is heard on, and what it hears.
+#[derive(Debug, Default)]
+pub(in crate::gateway::phone) struct Line {
+    pub(super) publisher: Option<Publisher>,
+    pub(super) subscriber: Option<Subscriber>,
+}
+
+impl Line {
+    /// Publishes and plays what `destination` says.
+    ///
+    /// # Errors
+    /// Somebody else publishes it, or there are too many streams; nothing has changed then.
+    pub(in crate::gateway::phone) fn connect<E: Env>(
+        shared: &Shared<E>,
+        destination: &Destination,
+    ) -> Result<Self, Unreachable> {
+        let publish = |name: &String| {
+            shared.live.publish(name).map_err(|error| Unreachable::Publish(name.clone(), error))
+        };
+        let play = |name: &String| shared.live.subscribe(name, Instant::now());
+        let subscriber = destination.play.as_ref().map(play).transpose()?;
+        let publisher = destination.publish.as_ref().map(publish).transpose()?;
+        Ok(Self { publisher, subscriber })
+    }
+}
