@@ -44,7 +44,7 @@ fn session(start: StreamStart, min_delay_ms: u64) -> Session {
         },
     };
     let types = PayloadTypes::new([(0, 8_000), (96, 90_000), (101, 8_000)], Some(101)).unwrap();
-    let remote = Remote { rtp: peer(), rtcp: peer() };
+    let remote = Remote { rtp: peer(), rtcp: peer(), signalling: peer().ip() };
     Session::new(config, types, remote, start, 1, Duration::ZERO)
 }
 

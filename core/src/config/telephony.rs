@@ -226,7 +226,7 @@ pub struct Rtp {
     /// Packets of a call that are held.
     pub max_packets: usize,
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
-    /// NATs give them, with same-ip; or those of anyone who is first.
+    /// NATs give them, or of the address that its messages come from, with same-ip; or those of anyone who is first.
     pub follow: Follow,
     /// A call of which nothing is heard for so long, though it should be, is over. Reports (RTCP) of its phone count as heard: one
     /// that sends them is there, though it may have nothing to say, such as while it is muted.

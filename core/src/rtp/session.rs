@@ -4,7 +4,10 @@
 //! and the `poll_*` are drained: media to play, digits of the peer, packets for RTP and for RTCP.
 //! Both ports send from where they receive, to [`Session::remote_rtp`] and [`Session::remote_rtcp`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use thiserror::Error;
 
@@ -49,6 +52,8 @@ pub struct Remote {
     pub rtp: SocketAddr,
     /// For RTCP: the next port unless the SDP says otherwise (RFC 3605).
     pub rtcp: SocketAddr,
+    /// Where its messages come from.
+    pub signalling: IpAddr,
 }
 
 /// Why a digit is not sent.
@@ -113,8 +118,8 @@ impl Session {
         Self {
             max_payload_bytes: config.max_payload_bytes,
             payload_types,
-            rtp_source: SourceFilter::new(config.rtp_source, remote.rtp),
-            rtcp_source: SourceFilter::new(config.rtcp_source, remote.rtcp),
+            rtp_source: SourceFilter::new(config.rtp_source, remote.rtp, remote.signalling),
+            rtcp_source: SourceFilter::new(config.rtcp_source, remote.rtcp, remote.signalling),
             receiver: Receiver::new(config.receiver),
             jitter_buffer: JitterBuffer::new(config.jitter),
             dtmf_receiver: DtmfReceiver::new(config.dtmf_receiver),
@@ -223,8 +228,8 @@ impl Session {
 
     /// The SDP says that the peer is elsewhere.
     pub fn set_remote(&mut self, remote: Remote) {
-        self.rtp_source.set_remote(remote.rtp);
-        self.rtcp_source.set_remote(remote.rtcp);
+        self.rtp_source.set_remote(remote.rtp, remote.signalling);
+        self.rtcp_source.set_remote(remote.rtcp, remote.signalling);
     }
 
     /// Other payload types were agreed on. Without telephone events no digit is sent any more.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub enum Follow {
     /// None: the peer is where it said.
     Nobody,
-    /// Any port of the IP address that was announced.
+    /// Any port of the IP address that was announced, or of the one that the peer's messages come from: it may have several.
     SameIp,
     /// Every address: the peer is behind a translator and does not know its own.
     Anyone,
@@ -40,6 +40,7 @@ pub struct SourceConfig {
 pub struct SourceFilter {
     config: SourceConfig,
     announced: SocketAddr,
+    signalling: IpAddr,
     present: Option<SocketAddr>,
     /// Present address before the SDP changed: what is still on its way from there does not win the new line.
     former: Option<SocketAddr>,
@@ -50,11 +51,12 @@ pub struct SourceFilter {
 }
 
 impl SourceFilter {
-    /// A filter for a peer that said to be at `announced`.
-    pub fn new(config: SourceConfig, announced: SocketAddr) -> Self {
+    /// A filter for a peer that said to be at `announced`, in messages that came from `signalling`.
+    pub fn new(config: SourceConfig, announced: SocketAddr, signalling: IpAddr) -> Self {
         Self {
             config,
             announced,
+            signalling,
             present: None,
             former: None,
             last_heard_at: Duration::ZERO,
@@ -97,7 +99,8 @@ impl SourceFilter {
     }
 
     /// The SDP has changed. The same address leaves everything as it is.
-    pub fn set_remote(&mut self, announced: SocketAddr) {
+    pub fn set_remote(&mut self, announced: SocketAddr, signalling: IpAddr) {
+        self.signalling = signalling;
         if !is_same(announced, self.announced) {
             self.announced = announced;
             self.former = self.present.take().filter(|former| !is_same(*former, announced));
@@ -108,7 +111,9 @@ impl SourceFilter {
     fn is_allowed(&self, source: SocketAddr) -> bool {
         match self.config.follow {
             Follow::Nobody => is_same(source, self.announced),
-            Follow::SameIp => ip(source) == ip(self.announced),
+            Follow::SameIp => {
+                [ip(self.announced), self.signalling.to_canonical()].contains(&ip(source))
+            }
             Follow::Anyone => true,
         }
     }
@@ -162,7 +167,7 @@ mod tests {
 
     fn filter(follow: Follow) -> SourceFilter {
         let config = SourceConfig { follow, move_after_packets: 3, silence_ms: 500 };
-        SourceFilter::new(config, address("10.0.0.1:4000"))
+        SourceFilter::new(config, address("10.0.0.1:4000"), address("10.0.0.1:5060").ip())
     }
 
     fn address(text: &str) -> SocketAddr {
@@ -229,9 +234,9 @@ mod tests {
     fn a_changed_sdp_is_not_undone_by_what_is_on_its_way() {
         let mut filter = filter(Follow::SameIp);
         hear(&mut filter, 0, "10.0.0.1:4000");
-        filter.set_remote(address("10.0.0.1:4000"));
+        filter.set_remote(address("10.0.0.1:4000"), address("10.0.0.1:5060").ip());
         assert!(filter.hears(address("10.0.0.1:4000")) && !filter.hears(address("10.0.0.1:7000")));
-        filter.set_remote(address("10.0.0.1:7000"));
+        filter.set_remote(address("10.0.0.1:7000"), address("10.0.0.1:5060").ip());
         assert_eq!(filter.remote(), address("10.0.0.1:7000"));
         assert!(!hear(&mut filter, 10, "10.0.0.1:4000"));
         assert_eq!(filter.remote(), address("10.0.0.1:7000"));
@@ -242,10 +247,20 @@ mod tests {
     fn a_peer_that_stays_where_it_was_although_the_sdp_changed_is_heard_again() {
         let mut filter = filter(Follow::Anyone);
         hear(&mut filter, 0, "192.0.2.7:5");
-        filter.set_remote(address("10.0.0.1:7000"));
+        filter.set_remote(address("10.0.0.1:7000"), address("10.0.0.1:5060").ip());
         assert!(!hear(&mut filter, 20, "192.0.2.7:5"));
         assert!(!hear(&mut filter, 40, "192.0.2.7:5"));
         assert!(hear(&mut filter, 60, "192.0.2.7:5"));
         assert_eq!(filter.remote(), address("192.0.2.7:5"));
+    }
+
+    #[test]
+    fn a_phone_with_two_addresses_is_heard_from_the_one_that_its_messages_come_from() {
+        for (follow, is_heard) in [(Follow::Nobody, false), (Follow::SameIp, true)] {
+            let mut filter = filter(follow);
+            filter.set_remote(address("10.0.0.1:4000"), address("192.0.2.7:5060").ip());
+            assert_eq!(hear(&mut filter, 0, "192.0.2.7:4000"), is_heard);
+            assert!(!hear(&mut filter, 0, "192.0.2.8:4000"));
+        }
     }
 }

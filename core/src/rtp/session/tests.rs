@@ -38,7 +38,7 @@ fn types() -> PayloadTypes {
 
 fn remote(port: u16) -> Remote {
     let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
-    Remote { rtp: at(port), rtcp: at(port + 1) }
+    Remote { rtp: at(port), rtcp: at(port + 1), signalling: at(port).ip() }
 }
 
 fn session(ssrc: u32) -> Session {

@@ -48,7 +48,7 @@ impl Leg {
         };
         let seed = u64::from_be_bytes(*seed);
         let config = session_config(&shared.config, start.ssrc);
-        let remote = remote(&agreed);
+        let remote = remote(&agreed, peer);
         let session = Session::new(config, payload_types(&agreed), remote, start, seed, now);
         Self { agreed, session }
     }
@@ -57,7 +57,7 @@ impl Leg {
     pub(super) fn agree(&mut self, mut agreed: MediaAgreement, peer: IpAddr) {
         // Where it was is where it will be.
         if settle(&mut agreed, peer) {
-            self.session.set_remote(remote(&agreed));
+            self.session.set_remote(remote(&agreed, peer));
         }
         self.session.set_payload_types(payload_types(&agreed));
         self.agreed = agreed;
@@ -109,8 +109,8 @@ impl Leg {
     }
 }
 
-fn remote(agreed: &MediaAgreement) -> Remote {
-    Remote { rtp: agreed.remote_rtp, rtcp: agreed.remote_rtcp }
+fn remote(agreed: &MediaAgreement, peer: IpAddr) -> Remote {
+    Remote { rtp: agreed.remote_rtp, rtcp: agreed.remote_rtcp, signalling: peer }
 }
 
 /// Puts right where the phone is said to be. False if it is nowhere: whoever holds a call in the old way is at no address, and
