@@ -11,7 +11,7 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, PhoneReport, Voice, Way,
+        Cancel, Change, Direction, Fault, MessageFault, PhonePlan, PhoneReport, Voice, Way,
     },
     heap::CountingAllocator,
 };
@@ -36,17 +36,7 @@ const PHONES: usize = 100;
 
 /// A call without faults.
 fn call() -> PhonePlan {
-    PhonePlan {
-        start_ms: 100,
-        dial: String::new(),
-        codecs: vec![Codec::Pcmu],
-        voice: None,
-        talk_ms: Some(1_000),
-        cancel: None,
-        changes: Vec::new(),
-        message_faults: Vec::new(),
-        leave_ms: 150_000,
-    }
+    PhonePlan { start_ms: 100, talk_ms: Some(1_000), leave_ms: 150_000, ..PhonePlan::default() }
 }
 
 fn faults() -> Vec<MessageFault> {

@@ -6,6 +6,7 @@ use rehearsal_sim::clients::{
     media::MediaPlan,
     phone::PhonePlan,
     publisher::{PublishPlan, Source},
+    stranger::Target,
 };
 
 use crate::{
@@ -29,6 +30,8 @@ const FIRST_RESERVE_BYTES: u64 = 64 << 10;
 /// What a phone needs: the task of its media, its ports, its dialog with what was said of late, and the packets that are held to
 /// be put in order.
 const PHONE_BYTES: u64 = 56 << 10;
+/// What a request of SIP needs until copies of it are not expected any more.
+const REQUEST_BYTES: u64 = 8 << 10;
 /// Packets, or messages, of audio of telephony.
 const PACKETS_PER_SECOND: u64 = 50;
 /// Bytes of audio in each, with the one byte before it.
@@ -54,7 +57,17 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
     let phones = plan.phones.len() as u64 * PHONE_BYTES;
-    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones
+    let strangers = strangers_bytes(plan);
+    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
+}
+
+/// Calls and requests of strangers: each datagram may be one or the other.
+fn strangers_bytes(plan: &Plan) -> u64 {
+    let to_sip = plan.strangers.iter().filter(|it| it.plan.target == Target::Sip);
+    let datagrams: usize = to_sip.map(|it| it.plan.datagrams.len()).sum();
+    let calls = datagrams.min(plan.config.sip.max_calls) as u64;
+    let requests = datagrams.min(plan.config.sip.max_transactions) as u64;
+    calls * PHONE_BYTES + requests * REQUEST_BYTES
 }
 
 /// Rings: a stream has one, which begins anew with each publish.

@@ -5,8 +5,8 @@ use rehearsal_sim::{
     clients::{
         media::MediaPlan,
         phone::{
-            CallEnd, Codec, Fault, MessageFault, PhonePlan, PhoneReport, Saying, Signal, Torn,
-            Voice, Way,
+            CallEnd, Codec, Dialled, Direction, Fault, MessageFault, PhonePlan, PhoneReport,
+            Pressed, Saying, Signal, Spoken, Torn, Voice, Way,
         },
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::PlayPlan,
@@ -35,13 +35,11 @@ static CALLS: Scenario = Scenario {
         let talks = PhonePlan {
             start_ms: 1_500,
             dial: "talk".to_owned(),
-            codecs: vec![Codec::Pcmu],
             voice: voice("call/talk"),
             talk_ms: Some(12_000),
-            cancel: None,
-            changes: Vec::new(),
             message_faults: vec![drop(1), drop(2)],
             leave_ms: 150_000,
+            ..PhonePlan::default()
         };
         let listens = PhonePlan {
             dial: "play-x".to_owned(),
@@ -116,9 +114,21 @@ fn again(report: &mut PhoneReport, place: usize, change: impl Fn(&mut Signal)) {
     report.signals.push(signal);
 }
 
+/// The one who talks has dialled a 5, and its player was told `told`.
+fn dialled(seen: &mut Evidence, told: &str) {
+    let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
+    plan.digits = vec![Dialled { at_ms: 0, digit: '5', lost: 0 }];
+    let Spoken { at, ssrc, sequence, timestamp, .. } = *report.spoken.last().unwrap();
+    let (sequence, is_lost) = (sequence.wrapping_add(1), false);
+    report.dialled = vec![Pressed { at, ssrc, sequence, timestamp, digit: '5', is_lost }];
+    seen.players[0].digits = told.chars().map(|digit| (at, digit)).collect();
+}
+
 const O15: &str = "O15 SIP safety";
 const O16: &str = "O16 SIP timers";
 const O17: &str = "O17 call agreement";
+const O18: &str = "O18 glare convergence";
+const O20: &str = "O20 DTMF exactly once";
 const O19: &str = "O19 RTP truth";
 
 /// What is broken in [`CALLS`], and how.
@@ -220,6 +230,28 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         seen.players[0].received.last_mut().unwrap().at = over + 1_000 * MS;
     }),
     (O17, "nobody is told of a call's end", &CALLS, |seen| seen.players[0].statuses.clear()),
+    (O18, "offers are refused again and again", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let answer = answers(report, 200, "INVITE")[0];
+        for branch in ["one", "two", "three"] {
+            again(report, answer, |signal| {
+                (signal.what, signal.branch) = (Saying::Response(491), branch.to_owned());
+            });
+        }
+    }),
+    (O18, "an offer that was refused is not made again", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let answer = answers(report, 200, "INVITE")[0];
+        let mut own = report.signals[answer].clone();
+        (own.way, own.what, own.branch) = (Way::Sent, Saying::Response(491), "other".to_owned());
+        own.at += 1_000 * MS;
+        report.signals.insert(answer + 2, own);
+    }),
+    (O18, "audio comes that is not agreed on", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let since = report.answered_at.unwrap() + 2_000 * MS;
+        report.directions.push((since, Direction::SendOnly));
+    }),
     (O19, "a number is left out", &CALLS, |seen| {
         seen.phones[LISTENS].heard.remove(20);
     }),
@@ -290,6 +322,15 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         let mut reports = seen.phones[LOSSY].reports.iter_mut();
         reports.find(|report| report.lost > 0).unwrap().lost += 1;
     }),
+    (O19, "a share of loss is told of that is another", &CALLS, |seen| {
+        seen.phones[LOSSY].reports[0].fraction_lost ^= 0x40;
+    }),
+    (O19, "loss is told of that no link caused", &CALLS, |seen| {
+        seen.host.as_mut().unwrap().lost.clear();
+    }),
+    (O20, "a digit is not told", &CALLS, |seen| dialled(seen, "")),
+    (O20, "a digit is told twice", &CALLS, |seen| dialled(seen, "55")),
+    (O20, "another digit is told", &CALLS, |seen| dialled(seen, "6")),
     (O19, "what was said is not heard", &CALLS, |seen| {
         seen.players[0].received.remove(20);
     }),

@@ -1,13 +1,9 @@
 //! O19: what a phone hears over RTP is in one numbering and on one clock, is what was published, and comes in time; and what
-//! the gateway tells by RTCP is true.
+//! the gateway tells by RTCP of what it sends is true.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rehearsal_sim::clients::{
-    phone::{Heard, ReceptionReport},
-    publisher::Source,
-    stamp::stream_hash,
-};
+use rehearsal_sim::clients::{phone::Heard, publisher::Source, stamp::stream_hash};
 
 use super::{Case, of_each};
 use crate::run::Evidence;
@@ -29,7 +25,6 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(numbering(case));
         found.extend(contents(case));
-        found.extend(reports(case));
         if case.is_faithful() && case.is_undisturbed() {
             found.extend(delays(evidence, case));
             found.extend(sender_reports(case));
@@ -156,53 +151,6 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
                 found.push(format!("between {from:?} and {to:?} nothing was heard"));
             }
         }
-    }
-    found
-}
-
-/// Blocks about the phone's audio are of what it sent, count no more than that, and agree with each other.
-fn reports(case: Case<'_>) -> Vec<String> {
-    let (mut found, spoken) = (Vec::new(), &case.report.spoken);
-    let Some(first) = spoken.first() else {
-        let any = case.report.reports.first();
-        return any
-            .map(|it| format!("it said nothing, of which was told at {:?}", it.at))
-            .into_iter()
-            .collect();
-    };
-    let index_of = |report: &ReceptionReport| {
-        usize::from((report.highest as u16).wrapping_sub(first.sequence))
-    };
-    let is_faithful = case.is_faithful() && case.is_undisturbed();
-    let mut before: Option<&ReceptionReport> = None;
-    for report in &case.report.reports {
-        let (at, highest) = (report.at, index_of(report));
-        let Some(newest) = spoken.get(highest).filter(|newest| newest.at <= at) else {
-            found.push(format!("at {at:?} it was told of packet {highest}, which it had not sent"));
-            continue;
-        };
-        let way = case.round_trip();
-        let sent = spoken.iter().filter(|it| it.at + way < at).count();
-        if is_faithful && highest + 1 < sent {
-            found.push(format!("at {at:?} packet {highest} was the newest, sent were {sent}"));
-        }
-        if i64::from(report.lost) > highest as i64 + 1 || report.lost < 0 {
-            found.push(format!("at {at:?} {} packets were lost of {}", report.lost, highest + 1));
-        }
-        if is_faithful && (report.lost, report.fraction_lost) != (0, 0) {
-            let (lost, fraction) = (report.lost, report.fraction_lost);
-            found.push(format!("at {at:?} {lost} packets were lost, {fraction} of 256 at last"));
-        }
-        let jitter = Duration::from_micros(u64::from(report.jitter) * 125);
-        if jitter > way {
-            found.push(format!("at {at:?} the jitter is {jitter:?}, newest is of {:?}", newest.at));
-        }
-        if let Some(before) = before
-            && (report.highest < before.highest || report.lost < before.lost)
-        {
-            found.push(format!("at {at:?} it was told less than at {:?}", before.at));
-        }
-        before = Some(report);
     }
     found
 }

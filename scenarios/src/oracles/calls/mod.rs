@@ -1,8 +1,13 @@
-//! What phones saw of their calls, judged from outside: O15 signalling, O16 timers, O17 agreement about what is up, O19 media.
+//! What phones saw of their calls, judged from outside: O15 signalling, O16 timers, O17 agreement about what is up, O18
+//! changes that cross, O19 media, O20 digits.
 
 mod agreement;
+mod digits;
+mod glare;
+mod loss;
 mod media;
 mod signalling;
+mod sources;
 mod timers;
 mod voices;
 
@@ -10,11 +15,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::{
     Direction, LinkConfig,
-    clients::phone::{PhoneReport, Saying, Signal, Way},
+    clients::phone::{Deed, PhoneReport, Saying, Signal, Way},
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, media::judge as media, signalling::judge as signalling,
+    agreement::judge as agreement, digits::judge as digits, glare::judge as glare,
+    loss::judge as loss, media::judge as media, signalling::judge as signalling,
     timers::judge as timers, voices::judge as voices,
 };
 use crate::{
@@ -50,7 +56,9 @@ impl Case<'_> {
         let links = [self.phone.link, self.plan.gateway_link];
         let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
         let is_befallen = self.plan.faults.iter().any(|fault| fault.host == self.phone.host);
-        directions.all(|direction| is_faithful(&direction)) && !is_befallen
+        // Until the gateway follows it, a phone that does not say where it is is not heard, and does not hear.
+        let is_lost = self.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
+        directions.all(|direction| is_faithful(&direction)) && !is_befallen && !is_lost
     }
 
     /// Whether its line keeps packets in order and as they are, as far as they arrive.

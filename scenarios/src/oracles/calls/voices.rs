@@ -82,7 +82,10 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
             found.push(format!("{host} lacks packet {}, said at {:?}", said.index, said.at));
         }
     }
-    let hears_all = case.report.answered_at.is_some_and(|at| from <= at);
+    let hears_all = case.report.answered_at.is_some_and(|at| from <= at) && case.is_undisturbed();
+    // What it says is all that it sends, in one numbering.
+    let hears_all =
+        hears_all && case.phone.plan.acts.is_empty() && case.phone.plan.digits.is_empty();
     if was_there && hears_all && case.is_in_order() {
         found.extend(losses(case, host, &its));
     }
@@ -94,6 +97,8 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     let over = case.report.ended.map(|(at, _)| at);
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
+    // What is on its way from the former port when the new one counts is not listened to.
+    let changes = changes.chain(case.report.moved.iter().copied());
     let within = said.at..=said.at + HELD + case.round_trip();
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
 }

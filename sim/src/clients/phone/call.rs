@@ -14,14 +14,17 @@ use rehearsal_core::sip::{
 use super::{
     answering::Answered,
     asking::Asking,
-    plan::{Change, Codec, Direction, PhonePlan},
+    plan::{Change, Direction, PhonePlan},
     post::read,
     report::CallEnd,
     sdp::Description,
     timers::PATIENCE,
+    voice::Agreed,
 };
 
 const SDP: &str = "application/sdp";
+/// The number of what is dialled, as phones offer it.
+const EVENTS: u8 = 101;
 
 /// Names that nobody else has.
 pub(super) struct Names {
@@ -72,6 +75,9 @@ pub(super) struct Call {
     /// How the phone says that it is, and how it has asked to be.
     direction: Direction,
     asked: Direction,
+    /// Where the phone hears, as the gateway knows, and as it was asked to believe.
+    rtp: SocketAddr,
+    asked_rtp: SocketAddr,
     /// What is left to be changed, and when.
     changes: VecDeque<(Duration, Direction)>,
     cancels_at: Option<Duration>,
@@ -85,22 +91,26 @@ impl Call {
     /// A call that begins at `now`.
     pub(super) fn begin(plan: PhonePlan, names: Names, place: Place, now: Duration) -> Self {
         let cancels_at = plan.cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
+        let (direction, rtp) = (plan.direction, place.rtp);
         let mut call = Self {
+            // The INVITE has the next one.
+            number: plan.numbering.map_or(0, |numbering| numbering.cseq.saturating_sub(1)),
             plan,
             names,
             place,
             asking: Vec::new(),
             answered: Vec::new(),
             out: VecDeque::new(),
-            number: 0,
             their_number: None,
             branches: 0,
             their_tag: None,
             target: None,
             versions: 0,
             peer: None,
-            direction: Direction::SendRecv,
-            asked: Direction::SendRecv,
+            direction,
+            asked: direction,
+            rtp,
+            asked_rtp: rtp,
             changes: VecDeque::new(),
             cancels_at,
             hangs_up_at: None,
@@ -108,7 +118,7 @@ impl Call {
             has_hung_up: false,
             told: Told::default(),
         };
-        call.invite(Direction::SendRecv, now);
+        call.invite(direction, now);
         call
     }
 
@@ -122,10 +132,27 @@ impl Call {
         self.told.answered_at.is_some() && self.told.ended.is_none() && !self.has_hung_up
     }
 
-    /// Where the phone's audio goes, in which codec, and who speaks; `None` unless the call is up.
-    pub(super) fn audio(&self) -> Option<(SocketAddr, Codec, Direction)> {
+    /// What was agreed on about the phone's audio; `None` unless the call is up.
+    pub(super) fn audio(&self) -> Option<Agreed> {
         let peer = self.peer.as_ref().filter(|_| self.is_up())?;
-        Some((peer.address, peer.codecs[0], self.direction.facing(peer.direction)))
+        let direction = self.direction.facing(peer.direction);
+        let (to, events) = (peer.address, peer.events.filter(|_| self.dials()));
+        Some(Agreed { to, codec: peer.codecs[0], events, direction })
+    }
+
+    /// Where the phone hears, as far as the gateway has agreed.
+    pub(super) fn rtp(&self) -> SocketAddr {
+        self.rtp
+    }
+
+    /// The phone will hear at `port`, and says so.
+    pub(super) fn move_to(&mut self, port: u16, now: Duration) {
+        self.place.rtp.set_port(port);
+        self.changes.push_front((now, self.direction));
+    }
+
+    fn dials(&self) -> bool {
+        !self.plan.digits.is_empty()
     }
 
     /// Whether nothing more is to be done, not even for copies.
@@ -212,7 +239,8 @@ impl Call {
             _ => self.plan.codecs.clone(),
         };
         self.versions += 1;
-        let description = Description { address: self.place.rtp, codecs, direction };
+        let events = self.dials().then_some(EVENTS);
+        let description = Description { address: self.place.rtp, codecs, events, direction };
         description.write(self.names.session, self.versions)
     }
 
@@ -252,7 +280,7 @@ impl Call {
 
     /// Calls, or changes the call.
     fn invite(&mut self, direction: Direction, now: Duration) {
-        self.asked = direction;
+        (self.asked, self.asked_rtp) = (direction, self.place.rtp);
         self.number += 1;
         let request = Request::new(Method::Invite, self.target());
         let body = self.describe(direction);
@@ -346,7 +374,7 @@ impl Call {
         let is_first = self.told.answered_at.is_none();
         let is_accepted = response.status < 300;
         if is_accepted {
-            self.direction = self.asked;
+            (self.direction, self.rtp) = (self.asked, self.asked_rtp);
             if let Some(contact) = response.contact() {
                 self.target = Some(contact.uri);
             }
@@ -475,6 +503,7 @@ impl Call {
         let offer = Description::read(&request.body);
         let direction = offer.map_or(self.direction, |it| self.direction.facing(it.direction));
         let body = self.describe(direction);
+        self.rtp = self.place.rtp;
         response.with_body(SDP, body)
     }
 }

@@ -24,8 +24,12 @@ pub struct PhoneReport {
     pub directions: Vec<(Duration, Direction)>,
     /// When the call was over, and why.
     pub ended: Option<(Duration, CallEnd)>,
-    /// Every RTP packet that was sent.
+    /// Every RTP packet of audio that was sent.
     pub spoken: Vec<Spoken>,
+    /// Every RTP packet of a digit that was sent, or lost on its way by the plan.
+    pub dialled: Vec<Pressed>,
+    /// When its audio went on from other ports, whether it had said so or not.
+    pub moved: Vec<Duration>,
     /// Every RTP packet that came.
     pub heard: Vec<Heard>,
     /// What the gateway told of the phone's audio by RTCP.
@@ -106,12 +110,31 @@ pub enum Saying {
 pub struct Spoken {
     /// When.
     pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
     /// Its sequence number.
     pub sequence: u16,
     /// Its time in samples.
     pub timestamp: u32,
     /// Its number, as its stamp has it.
     pub index: u32,
+}
+
+/// An RTP packet of a digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressed {
+    /// When.
+    pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// When the key was pressed, in samples.
+    pub timestamp: u32,
+    /// Which key.
+    pub digit: char,
+    /// It was lost on its way, by the plan.
+    pub is_lost: bool,
 }
 
 /// An RTP packet that came.
