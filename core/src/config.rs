@@ -3,6 +3,7 @@
 //! It is a TOML file in which everything may be left out. A wrong file is refused with one line that names the
 //! file, the line and the key.
 
+mod checks;
 mod telephony;
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
@@ -12,11 +13,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::de::DeTable;
 
-pub use telephony::{Route, Rtp, Sip};
+pub use telephony::{Account, Call, Password, Route, Rtp, Sip, User};
 
 use crate::{
     live::LiveLimits,
-    media::flv,
     rtmp::{chunk::ChunkLimits, server::SessionConfig},
 };
 
@@ -301,7 +301,9 @@ impl Config {
             let doc = if line.starts_with('[') {
                 section = line.trim_matches(['[', ']']).to_owned();
                 match section.as_str() {
-                    "sip.routes" => Sip::get_field_docs("routes"),
+                    tables if tables.starts_with("sip.") => {
+                        Sip::get_field_docs(tables.trim_start_matches("sip."))
+                    }
                     section => Self::get_field_docs(section),
                 }
             } else {
@@ -311,6 +313,9 @@ impl Config {
                     "http" => Http::get_field_docs(key),
                     "sip" => Sip::get_field_docs(key),
                     "sip.routes" => Route::get_field_docs(key),
+                    "sip.users" => User::get_field_docs(key),
+                    "sip.accounts" => Account::get_field_docs(key),
+                    "sip.calls" => Call::get_field_docs(key),
                     "rtp" => Rtp::get_field_docs(key),
                     "live" => Live::get_field_docs(key),
                     "limits" => Limits::get_field_docs(key),
@@ -323,91 +328,6 @@ impl Config {
             commented.push_str(&format!("{line}\n"));
         }
         commented
-    }
-
-    /// The first value that cannot be used, by its key.
-    fn problem(&self, text: &str) -> Option<(&'static str, String)> {
-        let Self { rtmp, http, sip, rtp, live, limits, .. } = self;
-        let flv_max = flv::BODY_BYTES_MAX as u64;
-        let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 50] = [
-            ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
-            ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
-            ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
-            ("rtmp.max_chunk_bytes", rtmp.max_chunk_bytes.into(), 128, 0x7fff_ffff),
-            ("rtmp.max_chunk_streams", rtmp.max_chunk_streams as u64, 4, 65_597),
-            ("rtmp.max_message_streams", rtmp.max_message_streams as u64, 1, 65_536),
-            ("rtmp.handshake_ms", rtmp.handshake_ms, 1, day_ms),
-            ("rtmp.command_ms", rtmp.command_ms, 1, day_ms),
-            ("rtmp.idle_ms", rtmp.idle_ms, 1, day_ms),
-            ("rtmp.publisher_silence_ms", rtmp.publisher_silence_ms, 1, day_ms),
-            ("rtmp.ping_ms", rtmp.ping_ms, 1, day_ms),
-            ("rtmp.ping_timeout_ms", rtmp.ping_timeout_ms, 1, day_ms),
-            // Below 8 KiB hyper cannot hold a request head.
-            ("http.max_head_bytes", http.max_head_bytes as u64, 8_192, 1 << 20),
-            ("http.head_ms", http.head_ms, 1, day_ms),
-            ("http.idle_ms", http.idle_ms, 1, day_ms),
-            ("http.wait_publisher_ms", http.wait_publisher_ms, 0, day_ms),
-            ("sip.max_calls", sip.max_calls as u64, 1, 1 << 20),
-            ("sip.max_transactions", sip.max_transactions as u64, 1, 1 << 24),
-            ("sip.max_message_bytes", sip.max_message_bytes as u64, 1_300, 65_535),
-            ("sip.max_headers", sip.max_headers as u64, 16, 4_096),
-            ("sip.max_media_lines", sip.max_media_lines as u64, 1, 256),
-            ("sip.t1_ms", sip.t1_ms, 10, 60_000),
-            ("sip.t2_ms", sip.t2_ms, 10, 600_000),
-            ("sip.t4_ms", sip.t4_ms, 10, 600_000),
-            ("sip.ring_ms", sip.ring_ms, 1_000, day_ms),
-            // Less than 90 s is not allowed (RFC 4028, section 5).
-            ("sip.session_expires_ms", sip.session_expires_ms, 90_000, day_ms),
-            ("sip.session_expires_min_ms", sip.session_expires_min_ms, 90_000, day_ms),
-            ("rtp.first_port", rtp.first_port.into(), 1_024, 65_534),
-            ("rtp.last_port", rtp.last_port.into(), 1_025, 65_535),
-            ("rtp.quarantine_ms", rtp.quarantine_ms, 0, day_ms),
-            ("rtp.min_delay_ms", rtp.min_delay_ms, 0, 10_000),
-            ("rtp.max_delay_ms", rtp.max_delay_ms, 1, 60_000),
-            ("rtp.max_packets", rtp.max_packets as u64, 1, 1 << 16),
-            ("rtp.silence_ms", rtp.silence_ms, 1_000, day_ms),
-            ("sip.codecs", sip.codecs.len() as u64, 1, 16),
-            ("live.max_streams", live.max_streams as u64, 1, 1 << 24),
-            ("live.max_name_bytes", live.max_name_bytes as u64, 1, 4_096),
-            ("live.keep_ms", live.keep_ms, 0, day_ms),
-            ("live.gop_ms", live.gop_ms, 1, day_ms),
-            ("live.ring_bytes", live.ring_bytes as u64, 1 << 16, 1 << 40),
-            ("live.max_headers_bytes", live.max_headers_bytes as u64, 4_096, 1 << 30),
-            ("live.lag_resync_ms", live.lag_resync_ms, 1, day_ms),
-            ("live.lag_close_ms", live.lag_close_ms, 1, day_ms),
-            ("live.flv_probe_ms", live.flv_probe_ms, 1, day_ms),
-            ("live.lag_resync_bytes", live.lag_resync_bytes, 1, 1 << 40),
-            ("live.player_stall_ms", live.player_stall_ms, 1, day_ms),
-            ("live.in_flight_bytes", live.in_flight_bytes as u64, 4_096, 1 << 32),
-            ("limits.max_connections", limits.max_connections as u64, 1, 1 << 24),
-            ("limits.shutdown_ms", limits.shutdown_ms, 1, day_ms),
-            ("limits.farewell_ms", limits.farewell_ms, 1, day_ms),
-        ];
-        let outside =
-            ranges.into_iter().find(|&(_, value, least, most)| value < least || value > most);
-        if let Some((key, value, least, most)) = outside {
-            return Some((key, format!("{value} is out of range, allowed are {least} to {most}")));
-        }
-        let orders = [
-            ("http.wait_publisher_ms", http.wait_publisher_ms, "http.idle_ms", http.idle_ms),
-            ("live.lag_resync_ms", live.lag_resync_ms, "live.lag_close_ms", live.lag_close_ms),
-            ("limits.farewell_ms", limits.farewell_ms, "limits.shutdown_ms", limits.shutdown_ms),
-            ("sip.t1_ms", sip.t1_ms, "sip.t2_ms", sip.t2_ms),
-            // So that what a phone may ask for at least is never more than what it gets.
-            (
-                "sip.session_expires_min_ms",
-                sip.session_expires_min_ms,
-                "sip.session_expires_ms",
-                sip.session_expires_ms + 1,
-            ),
-            ("rtp.first_port", rtp.first_port.into(), "rtp.last_port", rtp.last_port.into()),
-            ("rtp.min_delay_ms", rtp.min_delay_ms, "rtp.max_delay_ms", rtp.max_delay_ms),
-        ];
-        let (less, value, more, bound) = orders.into_iter().find(|order| order.1 >= order.3)?;
-        let problem = format!("{less} ({value}) must be less than {more} ({bound})");
-        // The one that stands in the file is the one to change.
-        Some((if key_line(text, less).is_some() { less } else { more }, problem))
     }
 
     /// The session's part.

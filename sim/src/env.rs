@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    io,
+    io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use rehearsal_core::env::Env;
+use tokio::time::sleep;
 
 use crate::{
     capture::CaptureFile,
@@ -29,6 +30,9 @@ use crate::{
 
 /// What every host's wall clock shows when a world begins: 2026-01-01T00:00:00Z.
 pub(crate) const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
+
+/// Until a host knows the address of another by its name.
+const RESOLVER_DELAY: Duration = Duration::from_millis(20);
 
 /// A simulated host. Clones are handles to the same host.
 #[derive(Clone, Debug)]
@@ -197,6 +201,14 @@ impl Env for SimEnv {
 
     fn own_ip(&self) -> Option<IpAddr> {
         Some(self.ip())
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        sleep(RESOLVER_DELAY).await;
+        match self.shared.fabric().net.find_host(name) {
+            Some(ip) => Ok(vec![ip.into()]),
+            None => Err(ErrorKind::NotFound.into()),
+        }
     }
 
     fn wall_clock(&self) -> SystemTime {

@@ -1,6 +1,9 @@
 //! The sections of phones: SIP, its routes, and RTP.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,16 @@ pub struct Sip {
     pub advertise: IpAddr,
     /// Calls at a time; one more is told that it is busy.
     pub max_calls: usize,
+    /// Calls from one address whose phones have not confirmed yet that they are up; one more is told to come again.
+    pub max_unconfirmed_per_address: usize,
+    /// Phones and proxies that are connected over TCP at a time.
+    pub max_connections: usize,
+    /// From the first to the last byte of a message over TCP.
+    pub message_ms: u64,
+    /// A connection over TCP on which nothing comes for so long is closed.
+    pub idle_ms: u64,
+    /// How long a connection to somebody who is called over TCP may take.
+    pub connect_ms: u64,
     /// Requests that are being answered at a time; one more is told to come again.
     pub max_transactions: usize,
     /// Longest message, in bytes.
@@ -41,8 +54,21 @@ pub struct Sip {
     pub session_expires_min_ms: u64,
     /// What is carried between calls and streams as it is, the preferred first: pcmu, pcma, wideband and narrowband (Speex), dtmf.
     pub codecs: Vec<Codec>,
+    /// Let phones register here, as many insist on; a phone that did can be called by its name, see calls.
+    pub registrar: bool,
+    /// Phones that are registered at a time.
+    pub max_bindings: usize,
     /// What a number that is dialled stands for; the first that matches counts.
     pub routes: Vec<Route>,
+    /// Who may register; without any, everybody may, under any name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// Where the gateway registers, so that it can be called by that address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<Account>,
+    /// Whom the gateway calls as soon as it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
 }
 
 impl Default for Sip {
@@ -57,6 +83,11 @@ impl Default for Sip {
             listen: SocketAddr::from(([0, 0, 0, 0], 5060)),
             advertise: IpAddr::from([0, 0, 0, 0]),
             max_calls: 1_000,
+            max_unconfirmed_per_address: 100,
+            max_connections: 1_000,
+            message_ms: 10_000,
+            idle_ms: 3_900_000,
+            connect_ms: 10_000,
             max_transactions: 10_000,
             max_message_bytes: 65_535,
             max_headers: 128,
@@ -68,7 +99,12 @@ impl Default for Sip {
             session_expires_ms: 1_800_000,
             session_expires_min_ms: 90_000,
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Wideband, Codec::Narrowband, Codec::Dtmf],
+            registrar: true,
+            max_bindings: 1_000,
             routes: vec![route("play-*", None, Some("live/*")), route("*", Some("call/*"), None)],
+            users: Vec::new(),
+            accounts: Vec::new(),
+            calls: Vec::new(),
         }
     }
 }
@@ -97,6 +133,73 @@ impl Route {
             None => (self.dial == number).then_some(""),
         }
     }
+}
+
+/// What nobody else may know: it is never logged.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Somebody who may register.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Name, which is the user part of the address as well.
+    pub name: String,
+    /// What proves it.
+    pub password: Password,
+}
+
+/// An address by which the gateway can be called, once it has registered there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The address, such as sip:talk@example.org. What is dialled, for routes, is its user part.
+    pub address: String,
+    /// Where to register, such as sip:192.0.2.5:5080 or sip:sip.example.org;transport=tcp; the domain of the address if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registrar: Option<String>,
+    /// Name to prove who it is with; the user part of the address if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password; nothing is proven without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Password>,
+    /// For how long to register; half a minute before the end of what is granted it is done again.
+    #[serde(default = "Account::default_expires_s")]
+    pub expires_s: u32,
+}
+
+impl Account {
+    fn default_expires_s() -> u32 {
+        180
+    }
+}
+
+/// Somebody who is called.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, DocumentedFields)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Whom: an address such as sip:bob@192.0.2.7, or the name by which a phone has registered here.
+    pub to: String,
+    /// As whom: the address of an account. Without, nobody in particular.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Stream that the one who is called is heard on, as app/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<String>,
+    /// Stream that the one who is called hears, as app/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub play: Option<String>,
+    /// How long after the end of a call to call again, and after a call that was not taken; never if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redial_ms: Option<u64>,
 }
 
 /// RTP: what phones say and hear.

@@ -98,6 +98,12 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// no such way.
     fn own_ip(&self) -> Option<IpAddr>;
 
+    /// The addresses of the host `name`, those to be tried first in front.
+    ///
+    /// # Errors
+    /// `NotFound` when it has none, or whatever the resolver gives; the caller has to bound the time.
+    fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send;
+
     /// Wall-clock time: for dates that people and peers see, never for durations.
     fn wall_clock(&self) -> SystemTime;
 

@@ -95,6 +95,15 @@ impl Env for Os {
         Some(socket.local_addr().ok()?.ip())
     }
 
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let found = net::lookup_host((name, 0)).await?;
+        let addresses: Vec<_> = found.map(|address| address.ip()).collect();
+        match addresses.is_empty() {
+            true => Err(io::ErrorKind::NotFound.into()),
+            false => Ok(addresses),
+        }
+    }
+
     fn wall_clock(&self) -> SystemTime {
         SystemTime::now()
     }

@@ -97,6 +97,13 @@ impl Dialog {
         self.numbered(method, self.local_cseq)
     }
 
+    /// Gives a request that is sent once more the next number.
+    pub(super) fn renumber(&mut self, request: &mut Request) {
+        self.local_cseq += 1;
+        let cseq = CSeq { number: self.local_cseq, method: request.method.clone() };
+        request.headers.set(HeaderName::CSEQ, cseq.to_string());
+    }
+
     /// The ACK to a 2xx to the INVITE `number`.
     pub fn ack(&self, number: u32) -> Request {
         self.numbered(Method::Ack, number)

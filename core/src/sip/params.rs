@@ -52,6 +52,11 @@ impl Params {
         self.raw(name).is_some()
     }
 
+    /// Whether `name` is there more than once, which it must not be (RFC 3261, section 7.3.1).
+    pub(super) fn is_doubled(&self, name: &str) -> bool {
+        self.0.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name)).count() > 1
+    }
+
     /// Whether `name` is there, without a value.
     pub(super) fn is_empty_flag(&self, name: &str) -> bool {
         matches!(self.raw(name), Some(None))
@@ -60,6 +65,17 @@ impl Params {
     fn raw(&self, name: &str) -> Option<Option<&str>> {
         let mut all = self.0.iter();
         all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_deref())
+    }
+
+    /// Whether none of these of a URI makes it another than one with `other` (RFC 3261, section 19.1.4).
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        self.0.iter().all(|(name, value)| match (other.raw(name), value) {
+            (Some(Some(other)), Some(own)) => own.eq_ignore_ascii_case(other),
+            (Some(other), own) => other.is_none() && own.is_none(),
+            (None, _) => !["user", "ttl", "method", "maddr", "transport"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own)),
+        })
     }
 
     /// Sets `name` to `value`, a token or a quoted string.

@@ -42,19 +42,21 @@ pub enum ParseError {
     },
 }
 
-/// Where the headers of a message end, behind the empty line; `None` when that has not come yet.
-pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
-    let mut line_start = 0;
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-        if matches!(&bytes[line_start..at], b"" | b"\r") {
-            return Some(at + 1);
-        }
-        line_start = at + 1;
-    }
-    None
+/// Why a message is refused that has more than [`ParseLimits::headers`].
+const TOO_MANY_HEADERS: &str = "Too many headers";
+
+/// Where the headers of a message end, behind the empty line; `None` when that has not come yet. Before `from` they are known not
+/// to end.
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut ends = (from..bytes.len()).filter(|&at| bytes[at] == b'\n');
+    let end = ends.find(|&at| {
+        let line = bytes[..at].strip_suffix(b"\r").unwrap_or(&bytes[..at]);
+        line.last().is_none_or(|last| *last == b'\n')
+    });
+    end.map(|at| at + 1)
 }
 
-/// Reads a message that came as one datagram: bytes behind its body are ignored.
+/// Reads a message that came as one datagram, or was cut out of a stream by its length: bytes behind its body are ignored.
 ///
 /// # Errors
 /// It is no message, or a request that is to be refused.
@@ -65,13 +67,13 @@ pub fn parse(datagram: &[u8], limits: &ParseLimits) -> Result<Message, ParseErro
     // What keeps a path through a NAT open may stand before a message.
     let blank = datagram.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let datagram = &datagram[blank..];
-    let head_end = head_end(datagram).ok_or(ParseError::Unreadable("the headers do not end"))?;
+    let head_end = head_end(datagram, 0).ok_or(ParseError::Unreadable("the headers do not end"))?;
     let head = std::str::from_utf8(&datagram[..head_end])
         .map_err(|_| ParseError::Unreadable("the headers are not UTF-8"))?;
     let (start, lines) = head.split_once('\n').unwrap_or((head, ""));
     let start = start.strip_suffix('\r').unwrap_or(start);
     let mut problem = None;
-    let mut headers = read_headers(lines, limits, &mut problem)?;
+    let mut headers = read_headers(lines, limits, &mut problem);
     let body = body(&headers, &datagram[head_end..], &mut problem);
     headers.remove(&HeaderName::CONTENT_LENGTH);
     if is_version(start) {
@@ -87,6 +89,10 @@ pub fn parse(datagram: &[u8], limits: &ParseLimits) -> Result<Message, ParseErro
         // Nothing tells where an answer would go.
         Some((_, problem)) if request.top_via().is_none() => Err(ParseError::Unreadable(problem)),
         Some((_, problem)) if request.method == Method::Ack => Err(ParseError::Unreadable(problem)),
+        // What an answer has to say may be among what was left out.
+        Some((_, TOO_MANY_HEADERS)) if problem_of(&request).is_some() => {
+            Err(ParseError::Unreadable(TOO_MANY_HEADERS))
+        }
         Some((status, problem)) => {
             Err(ParseError::Refused { request: Box::new(request), status, problem })
         }
@@ -100,56 +106,66 @@ fn is_version(text: &str) -> bool {
     text.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("SIP/"))
 }
 
-fn read_headers(
-    lines: &str,
-    limits: &ParseLimits,
-    problem: &mut Problem,
-) -> Result<Headers, ParseError> {
-    let mut headers = Headers::default();
+/// Lines of headers up to the empty one, each as one, wherever it was folded.
+pub(super) fn header_lines(lines: &str) -> impl Iterator<Item = String> {
     let mut lines = lines.lines().take_while(|line| !line.is_empty()).peekable();
-    while let Some(line) = lines.next() {
-        let mut unfolded = line.to_owned();
+    std::iter::from_fn(move || {
+        let mut unfolded = lines.next()?.to_owned();
         while let Some(next) = lines.next_if(|next| next.starts_with([' ', '\t'])) {
             unfolded.truncate(unfolded.trim_end_matches([' ', '\t']).len());
             unfolded.push(' ');
             unfolded.push_str(trim(next));
         }
+        Some(unfolded)
+    })
+}
+
+/// Name and value of a line of headers.
+pub(super) fn header_of(line: &str) -> Option<(HeaderName, &str)> {
+    // A carriage return alone ends no line here, but might elsewhere.
+    let (name, value) = line.split_once(':').filter(|_| !line.contains('\r'))?;
+    Some((HeaderName::parse(name.trim_end_matches([' ', '\t']))?, trim(value)))
+}
+
+/// As many headers as there may be; what is behind them is left out.
+fn read_headers(lines: &str, limits: &ParseLimits, problem: &mut Problem) -> Headers {
+    let mut headers = Headers::default();
+    for line in header_lines(lines) {
         if headers.len() == limits.headers {
-            return Err(ParseError::Unreadable("there are more headers than sip.max_headers"));
+            *problem = Some((400, TOO_MANY_HEADERS));
+            break;
         }
-        // A carriage return alone ends no line here, but might elsewhere.
-        let parts = unfolded.split_once(':').filter(|_| !unfolded.contains('\r'));
-        match parts.and_then(|(name, value)| {
-            Some((HeaderName::parse(name.trim_end_matches([' ', '\t']))?, value))
-        }) {
-            Some((name, value)) => headers.push(name, trim(value)),
+        match header_of(&line) {
+            Some((name, value)) => headers.push(name, value),
             None => *problem = problem.or(Some((400, "Malformed header line"))),
         }
     }
-    Ok(headers)
+    headers
+}
+
+/// What all `values` of `Content-Length` say; `Err` is what is wrong with them.
+pub(super) fn content_length<'a>(
+    values: impl Iterator<Item = &'a str>,
+) -> Result<Option<usize>, &'static str> {
+    let mut length = None;
+    for value in values {
+        let own = decimal(value).map(|own| own as usize);
+        if own.is_none() || length.is_some_and(|length| Some(length) != own) {
+            return Err("Malformed Content-Length");
+        }
+        length = own;
+    }
+    Ok(length)
 }
 
 fn body(headers: &Headers, rest: &[u8], problem: &mut Problem) -> Bytes {
-    let mut lengths = headers.all(&HeaderName::CONTENT_LENGTH);
-    let Some(length_text) = lengths.next() else {
-        return Bytes::copy_from_slice(rest);
+    let what = match content_length(headers.all(&HeaderName::CONTENT_LENGTH)) {
+        Ok(Some(length)) if length > rest.len() => "Content-Length is greater than the body",
+        Ok(length) => return Bytes::copy_from_slice(&rest[..length.unwrap_or(rest.len())]),
+        Err(what) => what,
     };
-    match decimal(length_text).map(|length| length as usize) {
-        Some(length)
-            if length <= rest.len()
-                && lengths.all(|other| decimal(other) == decimal(length_text)) =>
-        {
-            Bytes::copy_from_slice(&rest[..length])
-        }
-        Some(length) if length > rest.len() => {
-            *problem = problem.or(Some((400, "Content-Length is greater than the body")));
-            Bytes::new()
-        }
-        _ => {
-            *problem = problem.or(Some((400, "Malformed Content-Length")));
-            Bytes::new()
-        }
-    }
+    *problem = problem.or(Some((400, what)));
+    Bytes::new()
 }
 
 fn read_response(start: &str, headers: Headers, body: Bytes) -> Result<Response, ParseError> {
@@ -219,10 +235,12 @@ fn problem_of(message: &impl Fields) -> Problem {
     {
         return Some((400, problem));
     }
-    if message.from().is_none() {
+    // Two tags or branches would let each reader see another one.
+    let is_end = |end: Option<NameAddr>| end.is_some_and(|end| !end.params.is_doubled("tag"));
+    if !is_end(message.from()) {
         return Some((400, "Malformed From"));
     }
-    if message.to().is_none() {
+    if !is_end(message.to()) {
         return Some((400, "Malformed To"));
     }
     let is_word = |id: &str| !id.is_empty() && !id.contains(char::is_whitespace);
@@ -233,7 +251,8 @@ fn problem_of(message: &impl Fields) -> Problem {
         return Some((400, "Malformed CSeq"));
     }
     let vias = headers.list(&HeaderName::VIA);
-    if vias.is_empty() || vias.iter().any(|via| Via::parse(via).is_none()) {
+    let is_via = |via| Via::parse(via).is_some_and(|via| !via.params.is_doubled("branch"));
+    if vias.is_empty() || !vias.into_iter().all(is_via) {
         return Some((400, "Malformed Via"));
     }
     // One asterisk stands for all contacts of a registration.

@@ -61,6 +61,15 @@ impl Uri {
             Self::Other(_) => None,
         }
     }
+
+    /// Whether both lead to the same, however they are written (RFC 3261, section 19.1.4).
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sip(one), Self::Sip(other)) => one.is_equivalent(other),
+            (Self::Other(one), Self::Other(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// What may stand in a URI as written: no white space, control bytes, quotes or brackets around it. Bytes beyond ASCII are taken as
@@ -111,6 +120,21 @@ impl SipUri {
         let user = self.user.as_deref()?;
         let user = user.split_once(':').map_or(user, |(user, _)| user);
         Some(percent_decode_str(user).decode_utf8().ok()?.into_owned())
+    }
+
+    fn is_equivalent(&self, other: &Self) -> bool {
+        let user = |uri: &Self| {
+            uri.user.as_deref().map(|user| percent_decode_str(user).collect::<Vec<u8>>())
+        };
+        let is_same_host = match (address_of(&self.host), address_of(&other.host)) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.host.eq_ignore_ascii_case(&other.host),
+        };
+        is_same_host
+            && (self.secure, self.port, &self.headers) == (other.secure, other.port, &other.headers)
+            && user(self) == user(other)
+            && self.params.agrees_with(&other.params)
+            && other.params.agrees_with(&self.params)
     }
 
     /// The address, if the host is one; the port is 5060 where none is written.
@@ -243,6 +267,39 @@ mod tests {
         let own = SipUri::new(Some("a b@c"), "[::1]:9".parse().unwrap());
         assert_eq!(own.to_string(), "sip:a%20b%40c@[::1]:9");
         assert_eq!(sip(&own.to_string()).user_name().as_deref(), Some("a b@c"));
+    }
+
+    #[test]
+    fn the_same_may_be_written_in_several_ways() {
+        let is_same = |one: &str, other: &str| {
+            let (one, other) = (Uri::parse(one).unwrap(), Uri::parse(other).unwrap());
+            let is_same = one.is_equivalent(&other);
+            assert_eq!(is_same, other.is_equivalent(&one), "{one} {other}");
+            is_same
+        };
+        // The examples of the section.
+        for (one, other) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]"),
+            ("tel:1", "tel:1"),
+        ] {
+            assert!(is_same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:a@b", "sips:a@b"),
+            ("sip:a@b", "sip:b"),
+            ("tel:1", "sip:1"),
+        ] {
+            assert!(!is_same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod differential;
 mod generated;
 mod properties;
+mod streams;
 mod torture;
 
 use rehearsal_core::sip::{

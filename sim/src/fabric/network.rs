@@ -106,6 +106,11 @@ impl Network {
         self.hosts.len() as u32
     }
 
+    /// The address of the host `name`.
+    pub(crate) fn find_host(&self, name: &str) -> Option<Ipv4Addr> {
+        self.hosts.iter().find(|host| host.name == name).map(|host| host.ip)
+    }
+
     pub(crate) fn ip(&self, host: HostId) -> Ipv4Addr {
         self.hosts[host.0 as usize].ip
     }

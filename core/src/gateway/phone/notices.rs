@@ -1,21 +1,28 @@
-//! What media tasks say to the phone gateway: never waited for, never lost.
+//! What the tasks of the phone gateway say to it: never waited for, never lost.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::{rtp::ports::PortPair, sip::agent::CallRef};
+use super::locating::{Unlocatable, Wanted};
+use crate::{
+    rtp::ports::PortPair,
+    sip::{agent::CallRef, transport::Hop},
+};
 
-/// What a media task has to say.
+/// What a task has to say.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// The phone should be heard, and is not.
     Silent(CallRef),
-    /// The task is over, and its ports are closed.
+    /// The task of a call's media is over, and its ports are closed.
     Over(CallRef, PortPair),
+    /// Where somebody is, or why nobody is there.
+    Located(Wanted, Result<Hop, Unlocatable>),
 }
 
-/// What media tasks have said and nobody has heard yet: at most that it is silent and that it is over of each call.
+/// What was said and nobody has heard yet: at most that it is silent and that it is over of each call, and where it is of each that
+/// is looked for.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     said: Mutex<Vec<Notice>>,

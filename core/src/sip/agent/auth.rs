@@ -7,18 +7,38 @@ use crate::sip::{
     tokens::Tokens,
 };
 
-/// Challenges that one request may come upon: a server and some proxies, and one nonce that is too old for each.
-const CHALLENGES_MAX: u32 = 6;
+/// Challenges that one request may come upon: a server and some proxies, and one nonce that is too old for each. As many are
+/// remembered for the next request.
+const CHALLENGES_MAX: usize = 6;
 
 /// What has been asked so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClientAuth {
-    /// Whether a proxy asked, what, and how often its nonce was used.
-    challenges: Vec<(bool, Challenge, u32)>,
-    asked: u32,
+    known: Vec<Known>,
+    /// Since the present request was begun.
+    asked: usize,
+}
+
+/// A challenge and what became of it.
+#[derive(Clone, Debug)]
+struct Known {
+    is_proxy: bool,
+    challenge: Challenge,
+    /// How often its nonce was used.
+    count: u32,
+    /// Whether it came in answer to the present request. One that is older may have become so without being called stale.
+    is_fresh: bool,
 }
 
 impl ClientAuth {
+    /// What follows is for another request than before. What is known is used again, without being asked for.
+    pub(super) fn begin(&mut self) {
+        self.asked = 0;
+        for known in &mut self.known {
+            known.is_fresh = false;
+        }
+    }
+
     /// Takes the challenges of a 401 or 407. False when they cannot be answered, or the answer was wrong before: then trying
     /// again would go on for ever (RFC 3261, section 22.1).
     pub(super) fn take(&mut self, response: &Response) -> bool {
@@ -34,18 +54,19 @@ impl ClientAuth {
         if self.asked > CHALLENGES_MAX {
             return false;
         }
-        let mut before = self.challenges.iter_mut();
-        match before.find(|(proxy, own, _)| *proxy == is_proxy && own.realm == challenge.realm) {
-            Some(_) if !challenge.stale => false,
-            Some((_, own, count)) => {
-                (*own, *count) = (challenge, 0);
-                true
-            }
-            None => {
-                self.challenges.push((is_proxy, challenge, 0));
-                true
-            }
+        let is_same =
+            |own: &Known| own.is_proxy == is_proxy && own.challenge.realm == challenge.realm;
+        let before = self.known.iter().position(is_same);
+        if before.is_some_and(|at| self.known[at].is_fresh && !challenge.stale) {
+            return false;
         }
+        if let Some(at) = before {
+            self.known.remove(at);
+        } else if self.known.len() == CHALLENGES_MAX {
+            self.known.remove(0);
+        }
+        self.known.push(Known { is_proxy, challenge, count: 0, is_fresh: true });
+        true
     }
 
     /// Gives `request` the answers to what was asked.
@@ -59,10 +80,11 @@ impl ClientAuth {
         request.headers.remove(&HeaderName::PROXY_AUTHORIZATION);
         let Some(credentials) = credentials else { return };
         let (method, uri) = (request.method.to_string(), request.uri.to_string());
-        for (is_proxy, challenge, count) in &mut self.challenges {
-            *count += 1;
-            let answer = challenge.answer(credentials, &method, &uri, *count, &tokens.hex());
-            let name = match is_proxy {
+        for known in &mut self.known {
+            known.count += 1;
+            let cnonce = tokens.hex();
+            let answer = known.challenge.answer(credentials, &method, &uri, known.count, &cnonce);
+            let name = match known.is_proxy {
                 true => HeaderName::PROXY_AUTHORIZATION,
                 false => HeaderName::AUTHORIZATION,
             };

@@ -32,6 +32,8 @@ pub(super) struct Call {
     pub(super) session: Option<SessionDue>,
     pub(super) auth: ClientAuth,
     pub(super) credentials: Option<Credentials>,
+    /// User part of our Contact in it.
+    pub(super) contact_user: Option<String>,
 }
 
 /// How far a call has come.
@@ -109,6 +111,7 @@ impl Call {
             session: None,
             auth: ClientAuth::default(),
             credentials: None,
+            contact_user: None,
         }
     }
 

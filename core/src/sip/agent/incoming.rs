@@ -74,7 +74,9 @@ impl Agent {
         let (to, sdp) = (invite.uri.clone(), sdp_of(&invite.body));
         let answer_by = now + self.config.answer_within;
         let stage = Stage::Incoming { server: id, invite, tag, answer_by };
-        self.calls.insert(call, Call::new(stage, Some(dialog), false));
+        let mut own = Call::new(stage, Some(dialog), false);
+        own.contact_user = to.as_sip().and_then(|uri| uri.user_name());
+        self.calls.insert(call, own);
         self.retime(call);
         self.events.push_back(AgentEvent::Incoming { call, to, from, sdp, source });
     }
@@ -83,7 +85,7 @@ impl Agent {
     pub fn ring(&mut self, now: Duration, call: CallRef) {
         if let Some(Stage::Incoming { server, invite, tag, .. }) = self.stage(call) {
             let (server, mut response) = (*server, invite.response(180, Some(tag)));
-            response.headers.push(HeaderName::CONTACT, self.contact());
+            response.headers.push(HeaderName::CONTACT, self.contact_in(call));
             self.transactions.respond(now, server, response);
         }
     }
@@ -114,7 +116,7 @@ impl Agent {
     ) {
         let (least, own) = (self.config.session_expires_min, self.config.session_expires);
         let mut response = invite.response(200, tag).with_body(SDP, sdp);
-        response.headers.push(HeaderName::CONTACT, self.contact());
+        response.headers.push(HeaderName::CONTACT, self.contact_in(call));
         add_capabilities(&mut response.headers);
         let timer = SessionTimer::answer(invite, own, least).ok();
         if let Some(timer) = &timer {

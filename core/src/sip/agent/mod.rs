@@ -1,10 +1,11 @@
 //! A user agent: it calls, answers, changes calls and hangs up (RFC 3261, sections 8, 12 to 15).
 //!
-//! [`Agent`] in four groups:
+//! [`Agent`] in five groups:
 //! - input: [`handle_bytes`](Agent::handle_bytes), [`handle_unreachable`](Agent::handle_unreachable),
 //!   [`handle_timeout`](Agent::handle_timeout);
 //! - calls: [`call`](Agent::call), [`ring`](Agent::ring), [`answer`](Agent::answer), [`reject`](Agent::reject),
 //!   [`hang_up`](Agent::hang_up);
+//! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister);
 //! - within a call: [`offer`](Agent::offer), [`accept_offer`](Agent::accept_offer), [`refuse_offer`](Agent::refuse_offer),
 //!   [`send_info`](Agent::send_info);
 //! - output: [`poll_event`](Agent::poll_event), [`poll_transmit`](Agent::poll_transmit),
@@ -15,8 +16,10 @@
 
 mod auth;
 mod call;
+mod events;
 mod incoming;
 mod outgoing;
+mod registration;
 mod session;
 mod within;
 
@@ -32,22 +35,26 @@ use std::{
 use bytes::Bytes;
 
 use call::{Call, Stage};
+use outgoing::{ByeClient, InviteClient};
+use registration::Registration;
 
 use super::{
     deadlines::Deadlines,
-    dialog::{Dialog, DialogId},
+    dialog::DialogId,
     digest::Credentials,
     fields::NameAddr,
     headers::HeaderName,
     message::{Request, Response},
-    method::Method,
     transaction::{
         ClientId, Failure, ServerId, TransactionConfig, TransactionCounters, TransactionEvent,
         Transactions,
     },
-    transport::{Hop, Transmit},
+    transport::{Hop, Transmit, Transport},
     uri::{SipUri, Uri},
 };
+
+pub use events::{AgentEvent, End};
+pub use registration::{Account, AccountRef};
 
 /// Methods that are understood.
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
@@ -90,116 +97,8 @@ pub struct Target {
     pub from: NameAddr,
     /// What proves it.
     pub credentials: Option<Credentials>,
-}
-
-/// How a call came to its end, if not by its user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The peer hung up.
-    HungUp,
-    /// The peer called, and did not want to wait any longer.
-    Cancelled,
-    /// The peer does not take the call.
-    Rejected {
-        /// Status of its answer.
-        status: u16,
-        /// The same for people.
-        reason: String,
-    },
-    /// The peer did not confirm that the call was answered.
-    Unconfirmed,
-    /// The user did not answer in time.
-    Unanswered,
-    /// The session was not refreshed, or the peer does not know the call any more.
-    Expired,
-}
-
-/// What the user is to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AgentEvent {
-    /// Somebody calls; [`Agent::answer`] or [`Agent::reject`] it.
-    Incoming {
-        /// The call.
-        call: CallRef,
-        /// Whom.
-        to: Uri,
-        /// Who.
-        from: Box<NameAddr>,
-        /// Its offer; without one the answer has to make it.
-        sdp: Option<Bytes>,
-        /// Where the call comes from.
-        source: Hop,
-    },
-    /// The peer is told of the call.
-    Ringing {
-        /// The call.
-        call: CallRef,
-        /// 180, or another above 100.
-        status: u16,
-    },
-    /// The peer has answered.
-    Answered {
-        /// The call.
-        call: CallRef,
-        /// Its answer.
-        sdp: Option<Bytes>,
-    },
-    /// The peer knows that the call was answered, or its offer accepted.
-    Confirmed {
-        /// The call.
-        call: CallRef,
-        /// Its answer, if the offer was ours.
-        sdp: Option<Bytes>,
-    },
-    /// The peer wants to change the call; [`Agent::accept_offer`] or [`Agent::refuse_offer`] it.
-    Offered {
-        /// The call.
-        call: CallRef,
-        /// Its offer; without one the answer has to make it.
-        sdp: Option<Bytes>,
-        /// Where the peer is now.
-        source: Hop,
-    },
-    /// The peer takes our change.
-    OfferAccepted {
-        /// The call.
-        call: CallRef,
-        /// Its answer.
-        sdp: Option<Bytes>,
-    },
-    /// The peer does not take our change: all is as before.
-    OfferRefused {
-        /// The call.
-        call: CallRef,
-        /// Status of its answer.
-        status: u16,
-    },
-    /// Our change has to wait: it counts as refused, and the user will be asked for another.
-    OfferPostponed {
-        /// The call.
-        call: CallRef,
-    },
-    /// The session is to be refreshed, or it is time for a change that had to wait: [`Agent::offer`] what there is.
-    RefreshDue {
-        /// The call.
-        call: CallRef,
-    },
-    /// The peer says something within the call.
-    Info {
-        /// The call.
-        call: CallRef,
-        /// What the body is, in lower case.
-        content_type: String,
-        /// What it says.
-        body: Bytes,
-    },
-    /// The call is over.
-    Ended {
-        /// The call.
-        call: CallRef,
-        /// How.
-        end: End,
-    },
+    /// User part of the Contact, by which whoever is called reaches us in this call.
+    pub contact_user: Option<String>,
 }
 
 /// What the answer to a request of ours is for.
@@ -207,19 +106,19 @@ pub enum AgentEvent {
 enum Purpose {
     /// An INVITE, the first or one within a call.
     Invite(Box<InviteClient>),
+    /// A BYE whose sender can prove who it is, if it is asked to.
+    Bye(Box<ByeClient>),
+    /// A REGISTER.
+    Register(AccountRef),
     /// A BYE, or what is said within a call: whatever the answer is, nothing follows from it.
     Notice,
 }
 
-/// An INVITE of ours, as long as answers may come.
-#[derive(Debug)]
-struct InviteClient {
-    call: CallRef,
-    request: Request,
-    hop: Hop,
-    is_first: bool,
-    /// What each 2xx was confirmed with, by the tag of who gave it.
-    acks: BTreeMap<String, (Hop, Bytes)>,
+/// What may have a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timed {
+    Call(CallRef),
+    Account(AccountRef),
 }
 
 /// A user agent.
@@ -231,9 +130,11 @@ pub struct Agent {
     dialogs: BTreeMap<DialogId, CallRef>,
     clients: BTreeMap<ClientId, Purpose>,
     servers: BTreeMap<ServerId, CallRef>,
-    deadlines: Deadlines<CallRef>,
+    accounts: BTreeMap<AccountRef, Registration>,
+    deadlines: Deadlines<Timed>,
     events: VecDeque<AgentEvent>,
     next_call: u64,
+    next_account: u64,
     busy: u64,
 }
 
@@ -248,9 +149,11 @@ impl Agent {
             dialogs: BTreeMap::new(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             deadlines: Deadlines::new(),
             events: VecDeque::new(),
             next_call: 0,
+            next_account: 0,
             busy: 0,
         }
     }
@@ -270,9 +173,12 @@ impl Agent {
         self.calls.len()
     }
 
-    /// Whether nothing is left to do or to wait for.
+    /// Whether nothing is left to do or to wait for; an account has always its refresh to wait for.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.clients.is_empty() && self.transactions.is_idle()
+        self.calls.is_empty()
+            && self.accounts.is_empty()
+            && self.clients.is_empty()
+            && self.transactions.is_idle()
     }
 
     /// Whether a peer has still to answer something.
@@ -295,15 +201,21 @@ impl Agent {
     pub fn handle_unreachable(&mut self, now: Duration, hop: Hop) {
         self.transactions.handle_unreachable(hop);
         self.handle_events(now);
+        self.handle_lost_way(now, hop);
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.transactions.handle_timeout(now);
         self.handle_events(now);
-        while let Some(call) = self.deadlines.take_due(now) {
-            self.handle_call_timeout(now, call);
-            self.retime(call);
+        while let Some(timed) = self.deadlines.take_due(now) {
+            match timed {
+                Timed::Call(call) => {
+                    self.handle_call_timeout(now, call);
+                    self.retime(call);
+                }
+                Timed::Account(account) => self.begin_registration(now, account),
+            }
         }
     }
 
@@ -340,8 +252,18 @@ impl Agent {
     }
 
     fn handle_response(&mut self, now: Duration, id: ClientId, response: &Response) {
-        if let Some(Purpose::Invite(_)) = self.clients.get(&id) {
-            self.handle_invite_response(now, id, response);
+        match self.clients.get(&id) {
+            Some(Purpose::Invite(_)) => self.handle_invite_response(now, id, response),
+            Some(Purpose::Register(_) | Purpose::Bye(_)) if response.is_final() => {
+                match self.forget_client(id) {
+                    Some(Purpose::Register(account)) => {
+                        self.handle_registration(now, account, response.status, Some(response));
+                    }
+                    Some(Purpose::Bye(bye)) => self.send_bye_again(now, bye, response),
+                    _ => {}
+                }
+            }
+            _ => {}
         }
     }
 
@@ -350,8 +272,14 @@ impl Agent {
             Failure::Timeout => 408,
             Failure::Unreachable => 503,
         };
-        if let Some(Purpose::Invite(invite)) = self.forget_client(id) {
-            self.handle_invite_failure(now, &invite, status, None);
+        match self.forget_client(id) {
+            Some(Purpose::Invite(invite)) => {
+                self.handle_invite_failure(now, &invite, status, None);
+            }
+            Some(Purpose::Register(account)) => {
+                self.handle_registration(now, account, status, None);
+            }
+            Some(Purpose::Bye(_) | Purpose::Notice) | None => {}
         }
     }
 
@@ -360,17 +288,6 @@ impl Agent {
         let tag = self.transactions.tokens().hex();
         let response = request.response(status, Some(&tag));
         self.transactions.respond(now, id, response);
-    }
-
-    /// Sends a BYE that nothing depends on any more.
-    fn send_bye(&mut self, now: Duration, dialog: &mut Dialog, call: Option<&mut Call>) {
-        let mut bye = dialog.request(Method::Bye);
-        if let Some(call) = call {
-            let credentials = call.credentials.clone();
-            call.auth.authorize(&mut bye, credentials.as_ref(), self.transactions.tokens());
-        }
-        let id = self.transactions.request(now, bye, dialog.hop());
-        self.clients.insert(id, Purpose::Notice);
     }
 
     /// No answer to the request is expected any more.
@@ -385,7 +302,7 @@ impl Agent {
     /// Takes a call away, and what leads to it.
     fn remove(&mut self, call: CallRef) -> Option<Call> {
         let removed = self.calls.remove(&call)?;
-        self.deadlines.set(call, None);
+        self.deadlines.set(Timed::Call(call), None);
         if let Some(dialog) = &removed.dialog {
             self.dialogs.remove(&dialog.id());
         }
@@ -412,7 +329,7 @@ impl Agent {
 
     fn retime(&mut self, call: CallRef) {
         let at = self.calls.get(&call).and_then(Call::timeout);
-        self.deadlines.set(call, at);
+        self.deadlines.set(Timed::Call(call), at);
     }
 
     fn new_call(&mut self) -> CallRef {
@@ -420,8 +337,22 @@ impl Agent {
         CallRef(self.next_call)
     }
 
-    fn contact(&self) -> String {
-        NameAddr::new(Uri::Sip(SipUri::new(None, self.config.contact))).to_string()
+    /// Where whoever is reached by `transport` reaches `user` here.
+    fn contact(&self, user: Option<&str>, transport: Transport) -> NameAddr {
+        let mut uri = SipUri::new(user, self.config.contact);
+        if transport == Transport::Tcp {
+            uri.params.set("transport", Some("tcp".to_owned()));
+        }
+        NameAddr::new(Uri::Sip(uri))
+    }
+
+    /// Our Contact in `call`.
+    fn contact_in(&self, call: CallRef) -> String {
+        let own = self.calls.get(&call);
+        let user = own.and_then(|own| own.contact_user.as_deref());
+        let dialog = own.and_then(|own| own.dialog.as_ref());
+        let transport = dialog.map_or(Transport::Udp, |dialog| dialog.hop().transport);
+        self.contact(user, transport).to_string()
     }
 
     /// The next thing that the user is to know.

@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Agent, AgentEvent, CallRef, End, FORKS_MAX, InviteClient, Purpose, SDP, Target,
-    add_capabilities,
+    Agent, AgentEvent, CallRef, End, FORKS_MAX, Purpose, SDP, Target, add_capabilities,
+    auth::ClientAuth,
     call::{Call, Stage},
     sdp_of,
     session::{SessionTimer, least_of},
 };
 use crate::sip::{
     dialog::{Dialog, FIRST_CSEQ_BOUND},
+    digest::Credentials,
     fields::{CSeq, NameAddr},
     headers::HeaderName,
     message::{Fields, Request, Response},
@@ -21,9 +22,30 @@ use crate::sip::{
     transport::Hop,
 };
 
+/// An INVITE of ours, as long as answers may come.
+#[derive(Debug)]
+pub(super) struct InviteClient {
+    call: CallRef,
+    request: Request,
+    hop: Hop,
+    is_first: bool,
+    /// What each 2xx was confirmed with, by the tag of who gave it.
+    acks: BTreeMap<String, (Hop, Bytes)>,
+}
+
+/// A BYE of ours whose call is over.
+#[derive(Debug)]
+pub(super) struct ByeClient {
+    request: Request,
+    hop: Hop,
+    auth: ClientAuth,
+    credentials: Credentials,
+}
+
 impl Agent {
     /// Calls somebody with the offer `sdp`.
     pub fn call(&mut self, now: Duration, target: Target, sdp: Bytes) -> CallRef {
+        let contact = self.contact(target.contact_user.as_deref(), target.hop.transport);
         let tokens = self.transactions.tokens();
         let (tag, call_id) = (tokens.hex(), tokens.hex());
         let number = 1 + tokens.below(FIRST_CSEQ_BOUND);
@@ -34,7 +56,7 @@ impl Agent {
             (HeaderName::TO, NameAddr::new(target.uri).to_string()),
             (HeaderName::CALL_ID, call_id),
             (HeaderName::CSEQ, CSeq { number, method: Method::Invite }.to_string()),
-            (HeaderName::CONTACT, self.contact()),
+            (HeaderName::CONTACT, contact.to_string()),
             (HeaderName::SESSION_EXPIRES, self.config.session_expires.as_secs().to_string()),
         ] {
             invite.headers.push(name, value);
@@ -45,6 +67,7 @@ impl Agent {
         let client = self.send_invite(now, call, invite, target.hop, true);
         let mut own = Call::new(Stage::Outgoing { client }, None, true);
         own.credentials = target.credentials;
+        own.contact_user = target.contact_user;
         self.calls.insert(call, own);
         call
     }
@@ -163,13 +186,13 @@ impl Agent {
         status: u16,
         response: Option<&Response>,
     ) {
-        if !invite.is_first {
-            self.handle_offer_failure(now, invite.call, status, response);
-            return;
-        }
         if let Some(response) = response
             && self.try_again(now, invite, response)
         {
+            return;
+        }
+        if !invite.is_first {
+            self.handle_offer_failure(now, invite.call, status, response);
             return;
         }
         let reason = response.map(|response| response.reason.clone()).filter(|own| !own.is_empty());
@@ -178,7 +201,7 @@ impl Agent {
         self.end(invite.call, End::Rejected { status, reason });
     }
 
-    /// Calls once more if the answer says how: with a proof of who calls, or with a longer session.
+    /// Sends the INVITE once more if the answer says how: with a proof of who calls, or with a longer session.
     fn try_again(&mut self, now: Duration, invite: &InviteClient, response: &Response) -> bool {
         let Some(own) = self.calls.get_mut(&invite.call) else { return false };
         let mut request = invite.request.clone();
@@ -188,7 +211,7 @@ impl Agent {
                     return false;
                 }
             }
-            422 => {
+            422 if invite.is_first => {
                 let asked = request.headers.get(&HeaderName::SESSION_EXPIRES);
                 let asked = asked.and_then(crate::sip::fields::decimal).unwrap_or_default();
                 let Some(least) = least_of(response).filter(|least| least.as_secs() > asked.into())
@@ -200,16 +223,60 @@ impl Agent {
             }
             _ => return false,
         }
-        let credentials = own.credentials.clone();
-        own.auth.authorize(&mut request, credentials.as_ref(), self.transactions.tokens());
-        if let Some(mut cseq) = request.cseq() {
-            cseq.number += 1;
-            request.headers.set(HeaderName::CSEQ, cseq.to_string());
+        own.auth.authorize(&mut request, own.credentials.as_ref(), self.transactions.tokens());
+        match &mut own.dialog {
+            Some(dialog) if !invite.is_first => dialog.renumber(&mut request),
+            _ => count_up(&mut request),
         }
-        let client = self.send_invite(now, invite.call, request, invite.hop, true);
-        if let Some(own) = self.calls.get_mut(&invite.call) {
+        let client = self.send_invite(now, invite.call, request, invite.hop, invite.is_first);
+        if let Some(own) = self.calls.get_mut(&invite.call)
+            && invite.is_first
+        {
             own.stage = Stage::Outgoing { client };
         }
         true
+    }
+
+    /// Sends a BYE; the call it ends, if there is one, has what proves who sends it.
+    pub(super) fn send_bye(&mut self, now: Duration, dialog: &mut Dialog, call: Option<Call>) {
+        let (mut bye, hop) = (dialog.request(Method::Bye), dialog.hop());
+        let proof = call.and_then(|call| Some((call.auth, call.credentials?)));
+        let Some((mut auth, credentials)) = proof else {
+            let id = self.transactions.request(now, bye, hop);
+            self.clients.insert(id, Purpose::Notice);
+            return;
+        };
+        auth.begin();
+        auth.authorize(&mut bye, Some(&credentials), self.transactions.tokens());
+        let bye = ByeClient { request: bye, hop, auth, credentials };
+        self.send_proven_bye(now, Box::new(bye));
+    }
+
+    /// The BYE was answered: nothing follows from it, unless somebody on the way wants a proof first.
+    pub(super) fn send_bye_again(
+        &mut self,
+        now: Duration,
+        mut bye: Box<ByeClient>,
+        response: &Response,
+    ) {
+        if bye.auth.take(response) {
+            let tokens = self.transactions.tokens();
+            bye.auth.authorize(&mut bye.request, Some(&bye.credentials), tokens);
+            count_up(&mut bye.request);
+            self.send_proven_bye(now, bye);
+        }
+    }
+
+    fn send_proven_bye(&mut self, now: Duration, bye: Box<ByeClient>) {
+        let id = self.transactions.request(now, bye.request.clone(), bye.hop);
+        self.clients.insert(id, Purpose::Bye(bye));
+    }
+}
+
+/// Gives a request that is sent once more the number after its own.
+fn count_up(request: &mut Request) {
+    if let Some(mut cseq) = request.cseq() {
+        cseq.number += 1;
+        request.headers.set(HeaderName::CSEQ, cseq.to_string());
     }
 }

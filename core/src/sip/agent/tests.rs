@@ -1,11 +1,16 @@
 //! Two agents on a wire that loses, doubles and delays what it is told to.
 
+mod peer;
+mod proofs;
+mod registration;
+
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::sip::{
     ParseLimits,
     message::{Fields, Message},
+    method::Method,
     parse,
     transaction::Timers,
     transport::Transport,
@@ -116,7 +121,7 @@ impl Pair {
         let hop = pair.ends[1].hop;
         let uri = Uri::parse("sip:talk@192.0.2.1:5070").unwrap();
         let from = NameAddr::parse("<sip:caller@192.0.2.1>").unwrap();
-        let target = Target { uri, hop, from, credentials: None };
+        let target = Target { uri, hop, from, credentials: None, contact_user: None };
         let caller = &mut pair.ends[0];
         caller.call = Some(caller.agent.call(pair.now, target, Bytes::from_static(b"offer")));
         let ms = Duration::from_millis;

@@ -24,8 +24,8 @@ use crate::sip::{
 const BUSY_WAIT: Duration = Duration::from_millis(500);
 /// How long the user may take to make an offer that it is asked for, until it is asked again.
 const ASK_WAIT: Duration = Duration::from_secs(32);
-/// Longest time for which a peer may put off a change of ours, in seconds.
-const RETRY_AFTER_S_MAX: u32 = 30;
+/// Longest time for which a peer may put off a change of ours.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Least time between two tries to refresh a session.
 const REFRESH_WAIT_MIN: Duration = Duration::from_secs(5);
 
@@ -164,8 +164,8 @@ impl Agent {
 
     /// Sends a change that waits, if it is time for it; asks the user for it if there is none any more.
     fn send_offer(&mut self, now: Duration, call: CallRef) {
-        let contact = self.contact();
         let session_expires = self.config.session_expires;
+        let contact = self.contact_in(call);
         let Some(own) = self.calls.get_mut(&call) else { return };
         let is_free = own.is_free();
         let Some(OwnOffer::Waiting { at, sdp, attempts }) = &mut own.own_offer else { return };
@@ -189,8 +189,8 @@ impl Agent {
         let interval = own.session.map_or(session_expires, |session| session.interval);
         invite.headers.push(HeaderName::SESSION_EXPIRES, interval.as_secs().to_string());
         add_capabilities(&mut invite.headers);
-        let credentials = own.credentials.clone();
-        own.auth.authorize(&mut invite, credentials.as_ref(), self.transactions.tokens());
+        own.auth.begin();
+        own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
         self.send_invite(now, call, invite, hop, false);
         if let Some(own) = self.calls.get_mut(&call) {
             own.own_offer = Some(OwnOffer::Sent { attempts });
@@ -206,10 +206,8 @@ impl Agent {
         response: Option<&Response>,
     ) {
         let least = response.and_then(least_of).filter(|least| *least <= INTERVAL_MAX);
-        let retry_after = response.and_then(|own| own.headers.get(&HeaderName::RETRY_AFTER));
-        let retry_after_s = retry_after
-            .and_then(|value| decimal(value.split([';', '(', ' ']).next()?))
-            .filter(|seconds| *seconds <= RETRY_AFTER_S_MAX);
+        let retry_after =
+            response.and_then(retry_after).filter(|retry_after| *retry_after <= RETRY_AFTER_MAX);
         let Some(own) = self.calls.get_mut(&call) else { return };
         let Some(OwnOffer::Sent { attempts }) = own.own_offer.take() else { return };
         match status {
@@ -235,9 +233,8 @@ impl Agent {
                 self.postpone(call, now, attempts);
             }
             // The peer is in the middle of something (section 14.2).
-            500 if retry_after_s.is_some() && attempts < GLARES_MAX => {
-                let wait = Duration::from_secs(retry_after_s.unwrap_or_default().into());
-                self.postpone(call, now + wait, attempts);
+            500 if retry_after.is_some() && attempts < GLARES_MAX => {
+                self.postpone(call, now + retry_after.unwrap_or_default(), attempts);
             }
             _ => self.events.push_back(AgentEvent::OfferRefused { call, status }),
         }
@@ -256,8 +253,9 @@ impl Agent {
     pub fn send_info(&mut self, now: Duration, call: CallRef, content_type: &str, body: Bytes) {
         let Some(own) = self.calls.get_mut(&call) else { return };
         if let (Stage::Up, Some(dialog)) = (&own.stage, &mut own.dialog) {
-            let info = dialog.request(Method::Info).with_body(content_type, body);
+            let mut info = dialog.request(Method::Info).with_body(content_type, body);
             let hop = dialog.hop();
+            own.auth.authorize(&mut info, own.credentials.as_ref(), self.transactions.tokens());
             let id = self.transactions.request(now, info, hop);
             self.clients.insert(id, Purpose::Notice);
         }
@@ -291,7 +289,7 @@ impl Agent {
                 if let Some(mut removed) = self.remove(call)
                     && let Some(mut dialog) = removed.dialog.take()
                 {
-                    self.send_bye(now, &mut dialog, Some(&mut removed));
+                    self.send_bye(now, &mut dialog, Some(removed));
                 }
             }
         }
@@ -336,4 +334,11 @@ impl Agent {
             self.send_offer(now, call);
         }
     }
+}
+
+/// When a server wants to be asked again.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers.get(&HeaderName::RETRY_AFTER)?;
+    let seconds = decimal(value.split([';', '(', ' ']).next()?)?;
+    Some(Duration::from_secs(seconds.into()))
 }

@@ -126,6 +126,31 @@ fn what_may_be_there_once_is_refused_twice() {
     two.is_refused(400, "Malformed To");
 }
 
+#[test]
+fn too_many_headers_are_refused_if_it_can_be_said() {
+    let mut text = options("sip:user@example.com");
+    let line = text.lines.remove(0);
+    text.lines.extend((0..crate::LIMITS.headers).map(|number| format!("X-{number}: x")));
+    // The way back is among what is left out.
+    text.clone().and(&line).is_dropped("Too many headers");
+    text.lines.insert(3, line);
+    text.is_refused(400, "Too many headers");
+}
+
+#[test]
+fn two_tags_or_branches_are_refused() {
+    let cases = [
+        ("From: <sip:caller@example.org>;tag=1;Tag=2", "Malformed From"),
+        ("To: <sip:user@example.com>;tag=1;tag=1", "Malformed To"),
+        ("Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport;BRANCH=z9hG4bK2", "Malformed Via"),
+    ];
+    for (line, problem) in cases {
+        options("sip:user@example.com").with(line).is_refused(400, problem);
+    }
+    let twice = options("sip:user@example.com").with("From: <sip:a@b;x=1;x=2>;tag=1;x=1;x=2");
+    assert_eq!(twice.as_request().from().unwrap().tag().as_deref(), Some("1"));
+}
+
 // mcl01
 #[test]
 fn two_lengths_that_differ_are_refused() {

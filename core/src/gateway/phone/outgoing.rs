@@ -1,0 +1,169 @@
+//! Calls that the gateway makes: those of the configuration, again and again if it says so.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::{Owner, Phones, locating::Wanted, refusal::Refusal, route::Destination};
+use crate::{
+    config,
+    env::Env,
+    gateway::count,
+    sip::{
+        agent::{CallRef, Target},
+        digest::Credentials,
+        fields::NameAddr,
+        transport::Hop,
+        uri::{SipUri, Uri},
+    },
+};
+
+/// What becomes of a call of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialling {
+    /// It is made then.
+    At(Duration),
+    /// Where it goes to is being found out.
+    Locating,
+    /// It is not over.
+    Going,
+    /// It is not made any more.
+    Done,
+}
+
+impl<E: Env> Phones<E> {
+    /// When the next call is to be made.
+    pub(super) fn next_dialled(&self) -> Option<Duration> {
+        let at = |dialling: &Dialling| match dialling {
+            Dialling::At(at) => Some(*at),
+            _ => None,
+        };
+        self.dialled.iter().filter_map(at).min()
+    }
+
+    /// Makes the calls that are due at `now`.
+    pub(super) fn dial_due(&mut self, now: Duration) {
+        for index in 0..self.dialled.len() {
+            if matches!(self.dialled[index], Dialling::At(at) if at <= now) {
+                self.dial(index);
+            }
+        }
+    }
+
+    fn dial(&mut self, index: usize) {
+        let call = self.shared.config.sip.calls[index].clone();
+        match Uri::parse(&call.to) {
+            Some(Uri::Sip(uri)) => {
+                self.dialled[index] = Dialling::Locating;
+                self.locate(&self.next_hop(&call, uri), Wanted::Dialled(index));
+            }
+            _ => self.note_over(Owner::Dialled(index)),
+        }
+    }
+
+    /// Who is next on the way to `uri`: the registrar of the account that calls, if both are of one domain.
+    fn next_hop(&self, call: &config::Call, uri: SipUri) -> SipUri {
+        let account = call.from.as_ref().and_then(|from| self.account(from));
+        let registrar = account.and_then(|account| {
+            let address = Uri::parse(&account.address)?;
+            let is_same = address.as_sip()?.host.eq_ignore_ascii_case(&uri.host);
+            let registrar = account.registrar.as_ref().filter(|_| is_same)?;
+            Uri::parse(registrar)?.as_sip().cloned()
+        });
+        registrar.unwrap_or(uri)
+    }
+
+    /// Where the call goes is known, or cannot be found.
+    pub(super) async fn handle_dialled(&mut self, index: usize, hop: Option<Hop>) {
+        if self.dialled[index] != Dialling::Locating {
+            return;
+        }
+        let uri = Uri::parse(&self.shared.config.sip.calls[index].to);
+        match uri.zip(hop) {
+            Some((uri, hop)) => self.place(index, uri, hop).await,
+            None => self.note_over(Owner::Dialled(index)),
+        }
+    }
+
+    /// Makes the call.
+    async fn place(&mut self, index: usize, uri: Uri, hop: Hop) {
+        let config = self.shared.config.sip.calls[index].clone();
+        let account = config.from.as_ref().and_then(|from| self.account(from));
+        let from = config.from.as_deref().and_then(Uri::parse);
+        let nobody = || Uri::Sip(SipUri::new(Some("rehearsal"), self.contact));
+        let target = Target {
+            uri,
+            hop,
+            from: NameAddr::new(from.unwrap_or_else(nobody)),
+            credentials: account.and_then(credentials),
+            contact_user: config.from.as_deref().and_then(Uri::parse).and_then(|uri| user_of(&uri)),
+        };
+        let destination = Destination { publish: config.publish, play: config.play };
+        match self.call(Owner::Dialled(index), target, &destination).await {
+            Ok(_) => {
+                info!(to = config.to, peer = %hop, "calling");
+                self.dialled[index] = Dialling::Going;
+            }
+            Err(refusal) => {
+                warn!(to = config.to, %refusal, "a call is not made");
+                self.note_over(Owner::Dialled(index));
+            }
+        }
+    }
+
+    /// Calls `target` for `owner`, and connects it with the streams of `destination`.
+    pub(super) async fn call(
+        &mut self,
+        owner: Owner,
+        target: Target,
+        destination: &Destination,
+    ) -> Result<CallRef, Refusal> {
+        let mut prepared = self.prepare(destination).await?;
+        let (now, hop) = (self.now(), target.hop);
+        let offer = prepared.negotiator.offer();
+        let call = self.agent.call(now, target, offer.into());
+        self.connect(call, owner, prepared, hop);
+        Ok(call)
+    }
+
+    /// Whom we call has taken the call.
+    pub(super) fn handle_answered(&mut self, call: CallRef, sdp: Option<bytes::Bytes>) {
+        if let Some(own) = self.calls.get(&call) {
+            info!(peer = %own.source, "a call is answered");
+            count(&self.shared.counters.calls, 1);
+        }
+        self.handle_answer(call, sdp);
+        self.instruct(call, super::media::Change::Confirmed);
+    }
+
+    /// A call of `owner` is over, or came to nothing.
+    pub(super) fn note_over(&mut self, owner: Owner) {
+        match owner {
+            Owner::Route => {}
+            Owner::Dialled(index) => {
+                let redial_ms = self.shared.config.sip.calls[index].redial_ms;
+                let again = redial_ms.filter(|_| !self.is_ending);
+                self.dialled[index] = again.map_or(Dialling::Done, |redial_ms| {
+                    Dialling::At(self.now() + Duration::from_millis(redial_ms))
+                });
+            }
+        }
+    }
+
+    fn account(&self, address: &str) -> Option<&config::Account> {
+        self.shared.config.sip.accounts.iter().find(|account| account.address == address)
+    }
+}
+
+/// The user part of an address, as people write it.
+pub(super) fn user_of(uri: &Uri) -> Option<String> {
+    uri.as_sip().and_then(SipUri::user_name)
+}
+
+/// What proves that an account is who it says.
+pub(super) fn credentials(account: &config::Account) -> Option<Credentials> {
+    let password = account.password.as_ref()?.0.clone();
+    let user = || Uri::parse(&account.address).as_ref().and_then(user_of);
+    let user = account.username.clone().or_else(user)?;
+    Some(Credentials { user, password })
+}

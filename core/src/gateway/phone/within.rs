@@ -1,0 +1,112 @@
+//! Calls that are up, or about to be: what their ends agree on, and how they end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use tracing::{debug, info};
+
+use super::{Call, Phones, media::Change};
+use crate::{
+    env::Env,
+    sdp::{AnswerError, Negotiated},
+    sip::{agent::CallRef, transport::Hop},
+};
+
+impl<E: Env> Phones<E> {
+    /// The peer knows that its call, or its offer, was accepted. If the offer was ours, this has the answer.
+    pub(super) fn handle_confirmed(&mut self, call: CallRef, sdp: Option<Bytes>) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if own.negotiator.is_offer_pending() {
+            let agreed = own.negotiator.handle_answer(&sdp.unwrap_or_default());
+            self.change(call, agreed);
+        }
+        self.instruct(call, Change::Confirmed);
+    }
+
+    /// The peer, which is at `source` now, wants to change the call.
+    pub(super) fn handle_offer(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        sdp: Option<Bytes>,
+        source: Hop,
+    ) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        own.source = source;
+        let Some(offer) = sdp else {
+            let offer = own.negotiator.offer();
+            self.agent.accept_offer(now, call, offer.into());
+            return;
+        };
+        match own.negotiator.handle_offer(&offer) {
+            Ok((answer, agreed)) => {
+                self.agent.accept_offer(now, call, answer.into());
+                self.agree(call, agreed);
+            }
+            Err(error) => {
+                debug!(peer = %own.source, %error, "a change of a call is refused");
+                self.agent.refuse_offer(now, call, 488);
+            }
+        }
+    }
+
+    /// The peer has answered our offer.
+    pub(super) fn handle_answer(&mut self, call: CallRef, sdp: Option<Bytes>) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let agreed = own.negotiator.handle_answer(&sdp.unwrap_or_default());
+        self.change(call, agreed);
+    }
+
+    /// Our offer has come to nothing: all is as before.
+    pub(super) fn reject_offer(&mut self, call: CallRef) {
+        if let Some(own) = self.calls.get_mut(&call) {
+            own.negotiator.reject_offer();
+        }
+    }
+
+    /// What there is, is offered once more.
+    pub(super) fn refresh(&mut self, now: Duration, call: CallRef) {
+        if let Some(own) = self.calls.get_mut(&call) {
+            let offer = own.negotiator.offer();
+            self.agent.offer(now, call, offer.into());
+        }
+    }
+
+    /// What the peer has answered to our offer. A call about which nothing could be agreed is over.
+    fn change(&mut self, call: CallRef, agreed: Result<Negotiated, AnswerError>) {
+        match agreed {
+            Ok(agreed) => self.agree(call, agreed),
+            Err(error) => {
+                if let Some(own) = self.hang_up(call) {
+                    info!(peer = %own.source, %error, "a call ends: its description makes no sense");
+                }
+            }
+        }
+    }
+
+    /// The media of a call follow what was agreed on.
+    pub(super) fn agree(&mut self, call: CallRef, agreed: Negotiated) {
+        let Some(own) = self.calls.get(&call) else { return };
+        let peer = own.source.address.ip();
+        self.instruct(call, Change::Agreed { agreed: Box::new(agreed), peer });
+    }
+
+    /// Ends a call, if it is not over.
+    pub(super) fn hang_up(&mut self, call: CallRef) -> Option<Call> {
+        let own = self.forget(call)?;
+        let now = self.now();
+        self.agent.hang_up(now, call);
+        self.note_over(own.owner);
+        Some(own)
+    }
+
+    /// Lets go of a call; its media end.
+    pub(super) fn forget(&mut self, call: CallRef) -> Option<Call> {
+        let removed = self.calls.remove(&call);
+        // An empty map would keep its last node.
+        if self.calls.is_empty() {
+            self.calls = BTreeMap::new();
+        }
+        removed
+    }
+}
