@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 92] = [
+pub const CATALOGUE: [Scenario; 100] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -121,10 +121,18 @@ pub const CATALOGUE: [Scenario; 92] = [
     sip::RESTART,
     sip::WRAPPING,
     sip::GLARE,
+    sip::OUTGOING,
+    sip::CALLEE_BUSY,
+    sip::FORK,
+    sip::RING_AND_CANCEL,
+    sip::LATE_ANSWER,
+    sip::AUTHENTICATION,
+    sip::REGISTER,
     sip::THOUSAND_CALLS,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,
+    swarm::CALLS,
 ];
 
 /// The scenario called `name`.

@@ -6,7 +6,10 @@ use rehearsal_core::config::Config;
 use rehearsal_sim::{
     LinkConfig, ORPHAN_RETRIES,
     clients::{
-        phone::PhonePlan, publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan,
+        phone::{Deed, PhonePlan},
+        publisher::PublishPlan,
+        raw::RawPlan,
+        rtmp_player::PlayPlan,
         stranger::StrangerPlan,
     },
 };
@@ -245,6 +248,18 @@ impl Plan {
     pub fn is_of_phone(&self, stream: &str) -> bool {
         let voices = self.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
         voices.into_iter().any(|voice| voice.stream == stream)
+    }
+
+    /// Whether a phone that `stream` comes from replaces its source in mid-call, or stands still for a while.
+    pub fn begins_anew(&self, stream: &str) -> bool {
+        let phones = self
+            .phones
+            .iter()
+            .filter(|phone| phone.plan.voice.as_ref().is_some_and(|voice| voice.stream == stream));
+        phones.into_iter().any(|phone| {
+            let acts = &phone.plan.acts;
+            self.is_faulty(&phone.host) || acts.iter().any(|act| act.deed == Deed::NewSource)
+        })
     }
 
     /// Whether `host` is one of those that misbehave.

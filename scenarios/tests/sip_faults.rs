@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use rehearsal_core::config::Call;
 use rehearsal_scenarios::{
     catalogue::Scenario,
     plan::Plan,
@@ -11,7 +12,8 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Cancel, Change, Direction, Fault, MessageFault, PhonePlan, PhoneReport, Voice, Way,
+        Answer, Called, Cancel, Change, Direction, Fault, MessageFault, PhonePlan, PhoneReport,
+        Reply, Voice, Way,
     },
     heap::CountingAllocator,
 };
@@ -72,13 +74,24 @@ fn all_faults(call: &PhonePlan) {
         let mut plan = Plan::empty();
         // The gateway forgets who is not heard long after it has forgotten who said nothing more.
         plan.config.rtp.silence_ms = 100_000;
+        plan.config.sip.ring_ms = 5_000;
         for (message_faults, index) in faults.iter().zip(0..) {
             let dial = format!("talk-{index}");
             let voice =
                 call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
             let message_faults = message_faults.clone();
+            let host = format!("phone-{index}.");
+            if call.called.is_some() {
+                plan.config.sip.calls.push(Call {
+                    to: format!("sip:{dial}@{host}"),
+                    from: None,
+                    publish: Some(format!("call/{dial}")),
+                    play: None,
+                    redial_ms: None,
+                });
+            }
             let phone = PhonePlan { dial, voice, message_faults, ..call.clone() };
-            plan.phone(&format!("phone-{index}."), LinkConfig::lan(), phone);
+            plan.phone(&host, LinkConfig::lan(), phone);
         }
         plan.terms.calm_ms = 70_000;
         let outcome = run::run_plan(&CALLS, 1, &plan, false, &Watch::default());
@@ -121,6 +134,34 @@ fn a_call_that_its_phone_gives_up() {
     for (after_ms, hasty) in [(0, true), (20, true), (600, false)] {
         all_faults(&PhonePlan { cancel: Some(Cancel { after_ms, hasty }), ..call() });
     }
+}
+
+/// A call of the gateway's, answered like that after a second.
+fn called(answer: Answer) -> PhonePlan {
+    let reply = Reply { rings_ms: Some(100), after_ms: 1_000, answer };
+    let called = Called { replies: vec![reply], proof: None, registrar: None, away_ms: Vec::new() };
+    PhonePlan { start_ms: 0, called: Some(called), ..call() }
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_taken() {
+    all_faults(&called(Answer::Accept));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_refused() {
+    all_faults(&called(Answer::Refuse(486)));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_two_take() {
+    all_faults(&called(Answer::Fork));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_given_up() {
+    all_faults(&called(Answer::Never));
+    all_faults(&called(Answer::AcceptLate));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rehearsal_sim::clients::{
 };
 
 use crate::{
-    plan::{ASSETS, Listener, Plan, RawClient},
+    plan::{ASSETS, Listener, Phone, Plan, RawClient},
     run::Evidence,
 };
 
@@ -56,7 +56,12 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     let batch = (BATCH_FRAMES * frame_max).min(plan.config.live.in_flight_bytes as u64 + frame_max);
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
-    let phones = plan.phones.len() as u64 * PHONE_BYTES;
+    let bytes_of = |phone: &Phone| match &phone.plan.called {
+        // It is registered with, and calls nobody.
+        Some(called) if called.registrar.is_some() => REQUEST_BYTES,
+        _ => PHONE_BYTES,
+    };
+    let phones: u64 = plan.phones.iter().map(bytes_of).sum();
     let strangers = strangers_bytes(plan);
     BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
 }

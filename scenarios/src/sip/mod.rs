@@ -1,6 +1,8 @@
 //! Family sip: phones that call, talk, listen, change their minds, and go.
 
+mod accounts;
 mod basic;
+mod callees;
 mod crowd;
 mod ends;
 mod faults;
@@ -11,7 +13,10 @@ mod one_way;
 mod refused;
 mod worn;
 
+pub use accounts::REGISTER;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
+pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
+pub(crate) use callees::{call_out, callee};
 pub use crowd::THOUSAND_CALLS;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;
@@ -70,8 +75,18 @@ fn listen(start_ms: u64, talk_ms: u64) -> PhonePlan {
     PhonePlan { dial: "play-x".to_owned(), voice, ..call(start_ms, talk_ms) }
 }
 
-/// Somebody who publishes audio of telephony.
+/// Somebody who publishes audio of telephony on [`HEARD`].
 fn publish_audio(start_ms: u64, duration_ms: u64, codec: Codec) -> PublishPlan {
+    publish_on(HEARD, start_ms, duration_ms, codec)
+}
+
+/// The same on any stream.
+pub(crate) fn publish_on(
+    stream: &str,
+    start_ms: u64,
+    duration_ms: u64,
+    codec: Codec,
+) -> PublishPlan {
     let media = MediaPlan {
         gop_frames: 0,
         audio_bytes: PACKET_BYTES,
@@ -79,7 +94,7 @@ fn publish_audio(start_ms: u64, duration_ms: u64, codec: Codec) -> PublishPlan {
         ..MediaPlan::default()
     };
     PublishPlan {
-        stream: HEARD.to_owned(),
+        stream: stream.to_owned(),
         epoch: 1,
         start_ms,
         source: Source::Generated(media),
@@ -124,7 +139,7 @@ fn hear(plan: &mut Plan, leave_ms: u64) {
 }
 
 /// After the last phone has gone, everything of it is gone: by what was to be said to it, if it did not say so itself.
-fn calm_ms(config: &Config) -> u64 {
+pub(crate) fn calm_ms(config: &Config) -> u64 {
     let given_up_ms = 64 * config.sip.t1_ms;
     config.rtp.silence_ms + 2 * given_up_ms
 }

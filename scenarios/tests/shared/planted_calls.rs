@@ -1,12 +1,13 @@
 //! Runs with phones in which just one thing is broken.
 
+use rehearsal_core::config::Account;
 use rehearsal_sim::{
     LinkConfig,
     clients::{
         media::MediaPlan,
         phone::{
-            CallEnd, Codec, Dialled, Direction, Fault, MessageFault, PhonePlan, PhoneReport,
-            Pressed, Saying, Signal, Spoken, Torn, Voice, Way,
+            Answer, CallEnd, Called, Codec, Dialled, Direction, Fault, MessageFault, PhonePlan,
+            PhoneReport, Pressed, Registrar, Reply, Saying, Signal, Spoken, Torn, Voice, Way,
         },
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::PlayPlan,
@@ -19,6 +20,7 @@ const TALKS: usize = 0;
 const LISTENS: usize = 1;
 const SILENT: usize = 2;
 const LOSSY: usize = 3;
+const EXCHANGE: usize = 4;
 
 /// One who talks and is heard, one who listens, one whom the gateway hangs up on, and one on a bad line. What the first
 /// acknowledges, and what the third answers, is lost at first.
@@ -64,6 +66,27 @@ static CALLS: Scenario = Scenario {
         plan.phone("listens", LinkConfig::lan(), listens);
         plan.phone("silent", LinkConfig::lan(), silent);
         plan.phone("lossy", LinkConfig::lan().with_loss_ppm(50_000), lossy);
+        let registrar = Registrar { expires_s: 10, min_expires_s: 0, refuses_ms: None };
+        let called = Called {
+            replies: vec![Reply { rings_ms: None, after_ms: 0, answer: Answer::Refuse(404) }],
+            proof: None,
+            registrar: Some(registrar),
+            away_ms: Vec::new(),
+        };
+        let exchange = PhonePlan {
+            dial: "exchange".to_owned(),
+            called: Some(called),
+            leave_ms: 150_000,
+            ..PhonePlan::default()
+        };
+        plan.phone("exchange", LinkConfig::lan(), exchange);
+        plan.config.sip.accounts.push(Account {
+            address: "sip:studio@exchange".to_owned(),
+            registrar: None,
+            username: None,
+            password: None,
+            expires_s: 60,
+        });
         for stream in ["call/talk", "call/lossy"] {
             let stream = stream.to_owned();
             let play = PlayPlan { stream, start_ms: 0, leave_ms: 30_000, stall: None, pause: None };
@@ -188,6 +211,21 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         let report = &mut seen.phones[TALKS];
         let copy = answers(report, 200, "INVITE")[1];
         report.signals[copy].at += 100 * MS;
+    }),
+    (O16, "an account is not registered again", &CALLS, |seen| {
+        let signals = &mut seen.phones[EXCHANGE].signals;
+        let mut asked = signals.iter().filter(|it| it.method == "REGISTER");
+        let first = asked.next().unwrap().at;
+        signals.retain(|it| it.at < first + 1_000 * MS || it.at > first + 15_000 * MS);
+    }),
+    (O16, "an account is registered again at once", &CALLS, |seen| {
+        let report = &mut seen.phones[EXCHANGE];
+        let at = report.bindings[2].at + 100 * MS;
+        let again = places(report, |it| it.method == "REGISTER" && it.way == Way::Received);
+        let mut again = report.signals[*again.last().unwrap()].clone();
+        (again.at, again.branch) = (at, "other".to_owned());
+        let place = report.signals.iter().position(|it| it.at > at).unwrap();
+        report.signals.insert(place, again);
     }),
     (O16, "a copy of an answer does not come", &CALLS, |seen| {
         let report = &mut seen.phones[TALKS];

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::ReceptionReport;
+use rehearsal_core::rtp::source::Follow;
+use rehearsal_sim::clients::phone::{Deed, ReceptionReport};
 
 use super::{
     Case, of_each,
@@ -41,7 +42,9 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
 /// Whether what the links dropped is all that can be missing.
 fn is_known(evidence: &Evidence, case: Case<'_>) -> bool {
     let is_befallen = case.plan.faults.iter().any(|fault| fault.host == case.phone.host);
-    case.is_undisturbed() && !is_befallen && evidence.host.is_some()
+    let is_unheard = case.plan.config.rtp.follow == Follow::Nobody
+        && case.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
+    case.is_undisturbed() && !is_befallen && !is_unheard && evidence.host.is_some()
 }
 
 /// It is of what was sent, counts no more than that, and agrees with the one before.
@@ -56,7 +59,8 @@ fn plain(
     let Some(newest) = source.packets.get(highest).filter(|newest| newest.at <= at) else {
         return vec![format!("at {at:?} it was told of packet {highest}, which it had not sent")];
     };
-    let sent = source.packets.iter().filter(|it| it.at + way < at).count();
+    let sent =
+        source.packets.iter().filter(|it| it.at + way < at && !is_unsure(case, it.at)).count();
     let is_faithful = case.is_faithful() && case.is_undisturbed();
     if is_faithful && case.phone.plan.digits.is_empty() && highest + 1 < sent {
         found.push(format!("at {at:?} packet {highest} was the newest, sent were {sent}"));
@@ -92,12 +96,7 @@ fn losses(
     };
     let (from, to) = (first, highest + 1);
     let lost_in = |from: usize, to: usize| packets[from..to].iter().filter(|it| it.is_lost).count();
-    // From a port of which it is not known yet whether it is the phone's, or no more.
-    let is_unsure = |sent: Duration| {
-        let moves = case.report.moved.iter();
-        moves.into_iter().any(|moved| sent.abs_diff(*moved) < MOVES + case.round_trip())
-    };
-    let unsure = packets[from..to].iter().filter(|it| is_unsure(it.at)).count();
+    let unsure = packets[from..to].iter().filter(|it| is_unsure(case, it.at)).count();
     let (least, most) = (lost_in(from, to), lost_in(from, to) + unsure);
     let told = report.lost;
     if from >= to || !(least as i32..=most as i32).contains(&told) {
@@ -123,6 +122,13 @@ fn losses(
         format!("at {at:?} {fraction} of 256 were lost, the links lost {lost} of {due} ({share})")
     });
     told.into_iter().collect()
+}
+
+/// Whether it was sent from a port of which the gateway does not know yet whether it is the phone's, or knows that it no longer is.
+fn is_unsure(case: Case<'_>, sent: Duration) -> bool {
+    let is_moved = |moved: &Duration| sent.abs_diff(*moved) < MOVES + case.round_trip();
+    let moves = case.phone.plan.acts.iter().any(|act| act.deed == Deed::Move);
+    case.report.moved.iter().any(is_moved) || moves && case.is_changing(sent)
 }
 
 /// For so long a phone's new port may not be followed.

@@ -6,6 +6,7 @@ mod digits;
 mod glare;
 mod loss;
 mod media;
+mod registrations;
 mod signalling;
 mod sources;
 mod timers;
@@ -20,8 +21,8 @@ use rehearsal_sim::{
 
 pub(super) use self::{
     agreement::judge as agreement, digits::judge as digits, glare::judge as glare,
-    loss::judge as loss, media::judge as media, signalling::judge as signalling,
-    timers::judge as timers, voices::judge as voices,
+    loss::judge as loss, media::judge as media, registrations::judge as registrations,
+    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
 };
 use crate::{
     plan::{Phone, Plan},
@@ -108,6 +109,20 @@ impl Case<'_> {
             }
         }
         groups
+    }
+
+    /// Whether a change that the phone has asked for may hold for the gateway at `at`, and not yet for the phone.
+    fn is_changing(&self, at: Duration) -> bool {
+        let signals = self.report.signals.iter();
+        let mut asked = signals.clone().filter(|it| {
+            it.way == Way::Sent && it.what == Saying::Request && it.method == "INVITE"
+        });
+        asked.any(|asked| {
+            let is_it = |it: &&Signal| it.branch == asked.branch && is_final(it);
+            let mut answers = signals.clone().filter(|it| it.way == Way::Received).filter(is_it);
+            let known_at = answers.find_map(|it| it.arrived_at).unwrap_or(Duration::MAX);
+            asked.at <= at && at <= known_at
+        })
     }
 
     /// What the phone sent and its own faults let through, each with when they did.

@@ -59,9 +59,9 @@ pub(super) struct Line<S> {
 }
 
 impl<S: UdpSocket> Line<S> {
-    /// Opens them.
-    pub(super) async fn open<E: Env<UdpSocket = S>>(env: &E) -> io::Result<Self> {
-        let sip = env.bind_udp(any(0)).await?;
+    /// Opens them, that of SIP at `sip_port`, or any for 0.
+    pub(super) async fn open<E: Env<UdpSocket = S>>(env: &E, sip_port: u16) -> io::Result<Self> {
+        let sip = env.bind_udp(any(sip_port)).await?;
         Ok(Self { sip, media: pair(env).await?, other: None })
     }
 

@@ -8,9 +8,12 @@ mod acts;
 mod answering;
 mod asking;
 mod call;
+mod called;
+mod callee;
 mod line;
 mod plan;
 mod post;
+mod proof;
 mod report;
 mod rtp;
 mod sdp;
@@ -25,10 +28,11 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
+    called::{Answer, Called, Proof, Registrar, Reply},
     plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
     report::{
-        CallEnd, Heard, PhoneReport, Pressed, ReceptionReport, Saying, SenderReport, Signal,
-        Spoken, Torn,
+        Binding, CallEnd, Heard, PhoneReport, Pressed, ReceptionReport, Saying, SenderReport,
+        Signal, Spoken, Torn,
     },
 };
 use self::{
@@ -38,6 +42,9 @@ use self::{
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
+
+/// Where who is called waits.
+const SIP_PORT: u16 = 5060;
 
 /// Carries out `plan`; times count from `origin`.
 pub async fn run<E: Env>(
@@ -49,7 +56,8 @@ pub async fn run<E: Env>(
 ) -> PhoneReport {
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let mut report = PhoneReport::default();
-    match Line::open(&env).await {
+    let sip_port = if plan.called.is_some() { SIP_PORT } else { 0 };
+    match Line::open(&env, sip_port).await {
         Err(error) => notes(&format!("has no sockets: {}", error.kind())),
         Ok(line) => talk(&env, gateway, plan, origin, line, &notes, &mut report).await,
     }
@@ -88,7 +96,10 @@ async fn talk<E: Env>(
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
     let (digits, planned) = (plan.digits.clone(), plan.acts.clone());
     let mut acts = VecDeque::new();
-    notes(&format!("calls {}", plan.dial));
+    match &plan.called {
+        None => notes(&format!("calls {}", plan.dial)),
+        Some(_) => notes(&format!("waits for calls as {}", plan.dial)),
+    }
     let mut call = Call::begin(plan, names(env), place, origin.elapsed());
     let mut buffers = Buffers::new();
     loop {
@@ -158,6 +169,7 @@ async fn talk<E: Env>(
     }
     report.rang_at = call.told.rang_at;
     report.ended = call.told.ended;
+    report.bindings = call.waiting.map_or_else(Vec::new, |waiting| waiting.bindings);
     report.signals = post.into_log();
 }
 

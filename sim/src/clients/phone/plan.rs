@@ -4,15 +4,21 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::acts::{Act, Dialled, Numbering};
+use super::{
+    acts::{Act, Dialled, Numbering},
+    called::Called,
+};
 
-/// What a phone does: it calls once. The default one does so at once, can speak µ-law and says nothing.
+/// What a phone does: it calls once, or waits to be called. The default one does so at once, can speak µ-law and says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhonePlan {
-    /// When to call, after the start of the run.
+    /// When to call, or to wait for calls from then on, after the start of the run.
     pub start_ms: u64,
-    /// Whom to call: the user part of the address.
+    /// Whom to call, or as whom to be called: the user part of the address.
     pub dial: String,
+    /// It does not call, but is called; without, it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
@@ -52,6 +58,7 @@ impl Default for PhonePlan {
         Self {
             start_ms: 0,
             dial: String::new(),
+            called: None,
             codecs: vec![Codec::Pcmu],
             voice: None,
             direction: Direction::SendRecv,

@@ -24,6 +24,8 @@ pub struct PhoneReport {
     pub directions: Vec<(Duration, Direction)>,
     /// When the call was over, and why.
     pub ended: Option<(Duration, CallEnd)>,
+    /// Registrations that were granted, in order.
+    pub bindings: Vec<Binding>,
     /// Every RTP packet of audio that was sent.
     pub spoken: Vec<Spoken>,
     /// Every RTP packet of a digit that was sent, or lost on its way by the plan.
@@ -40,6 +42,17 @@ pub struct PhoneReport {
     pub unreadable: u64,
     /// When the phone closed its sockets.
     pub left_at: Duration,
+}
+
+/// A registration that was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// When.
+    pub at: Duration,
+    /// For how many seconds; 0 if it was taken back.
+    pub granted_s: u32,
+    /// Where calls for it go.
+    pub contact: String,
 }
 
 /// Why a call is over.
