@@ -68,8 +68,14 @@ fn combinations() -> Vec<Vec<MessageFault>> {
 
 /// Every combination of faults with `call`, many at a time.
 fn all_faults(call: &PhonePlan) {
+    faults_but(call, |_| false);
+}
+
+/// Those of them that are not to be left out.
+fn faults_but(call: &PhonePlan, is_left_out: impl Fn(&MessageFault) -> bool) {
     let mut found = String::new();
-    let combinations = combinations();
+    let mut combinations = combinations();
+    combinations.retain(|faults| !faults.iter().any(&is_left_out));
     for faults in combinations.chunks(PHONES) {
         let mut plan = Plan::empty();
         // The gateway forgets who is not heard long after it has forgotten who said nothing more.
@@ -155,7 +161,15 @@ fn a_call_of_the_gateway_that_is_refused() {
 
 #[test]
 fn a_call_of_the_gateway_that_two_take() {
-    all_faults(&called(Answer::Fork));
+    // The phone is the one whose answer comes first; where the other one's does, that is talked to, who is none.
+    let is_behind = |fault: &MessageFault| {
+        let is_answer = fault.way == Way::Sent && fault.index == 2;
+        is_answer && fault.fault != Fault::Duplicate
+    };
+    let is_ahead = |fault: &MessageFault| {
+        fault.way == Way::Sent && fault.index < 2 && fault.fault == Fault::DelayPastNext
+    };
+    faults_but(&called(Answer::Fork), |fault| is_behind(fault) || is_ahead(fault));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rehearsal_core::rtp::source::Follow;
 use rehearsal_sim::clients::phone::{Deed, ReceptionReport};
 
 use super::{
-    Case, of_each,
+    Case, MOVES, of_each,
     sources::{Source, on_the_way, sources},
 };
 use crate::run::Evidence;
@@ -130,6 +130,3 @@ fn is_unsure(case: Case<'_>, sent: Duration) -> bool {
     let moves = case.phone.plan.acts.iter().any(|act| act.deed == Deed::Move);
     case.report.moved.iter().any(is_moved) || moves && case.is_changing(sent)
 }
-
-/// For so long a phone's new port may not be followed.
-const MOVES: Duration = Duration::from_millis(150);

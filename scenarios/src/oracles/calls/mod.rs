@@ -32,6 +32,9 @@ use crate::{
 /// For links and tasks, besides what links take.
 const SOON: Duration = Duration::from_millis(50);
 
+/// For so long, before and after a phone goes on from another port, the gateway may take another one for its.
+const MOVES: Duration = Duration::from_millis(150);
+
 /// A phone with what it says.
 #[derive(Clone, Copy)]
 struct Case<'a> {

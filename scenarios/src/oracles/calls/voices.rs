@@ -9,7 +9,7 @@ use rehearsal_sim::clients::{
     verify::Logged,
 };
 
-use super::{Case, is_ack, of_each};
+use super::{Case, MOVES, is_ack, of_each};
 use crate::{plan::Player, run::Evidence};
 
 /// Packets are held to be put in order, and given out at their time.
@@ -107,13 +107,13 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     let mut acks = case.report.signals.iter().filter(|it| it.way == Way::Received && is_ack(it));
     let is_early =
         case.phone.plan.called.is_some() && acks.next().is_none_or(|ack| said.at < ack.at);
-    if is_early || case.is_changing(said.at) {
+    let mut moves = case.report.moved.iter();
+    let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
+    if is_early || is_unsure || case.is_changing(said.at) {
         return true;
     }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
-    // What is on its way from the former port when the new one counts is not listened to.
-    let changes = changes.chain(case.report.moved.iter().copied());
     let within = said.at..=said.at + HELD + case.round_trip();
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
 }
