@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 82] = [
+pub const CATALOGUE: [Scenario; 100] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -94,6 +94,8 @@ pub const CATALOGUE: [Scenario; 82] = [
     slow::ACROSS_EPOCHS,
     fuzz::RTMP,
     fuzz::HTTP,
+    fuzz::SIP,
+    fuzz::RTP,
     leak::PUBLISH_PLAY_STOP,
     leak::REPUBLISH,
     leak::REFUSED_PUBLISH,
@@ -111,10 +113,26 @@ pub const CATALOGUE: [Scenario; 82] = [
     sip::VANISHED_PHONE,
     sip::LOSSY,
     sip::MESSAGE_FAULTS,
+    sip::SOURCE_CHANGE,
+    sip::PORT_MOVE,
+    sip::REBOUND,
+    sip::ONE_WAY,
+    sip::EARLY_MEDIA,
+    sip::RESTART,
+    sip::WRAPPING,
+    sip::GLARE,
+    sip::OUTGOING,
+    sip::CALLEE_BUSY,
+    sip::FORK,
+    sip::RING_AND_CANCEL,
+    sip::LATE_ANSWER,
+    sip::AUTHENTICATION,
+    sip::REGISTER,
     sip::THOUSAND_CALLS,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,
+    swarm::CALLS,
 ];
 
 /// The scenario called `name`.

@@ -5,7 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use rehearsal_core::config::Config;
 use rehearsal_sim::{
     LinkConfig, ORPHAN_RETRIES,
-    clients::{phone::PhonePlan, publisher::PublishPlan, raw::RawPlan, rtmp_player::PlayPlan},
+    clients::{
+        phone::{Deed, PhonePlan},
+        publisher::PublishPlan,
+        raw::RawPlan,
+        rtmp_player::PlayPlan,
+        stranger::StrangerPlan,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +102,17 @@ pub struct Phone {
     pub plan: PhonePlan,
 }
 
+/// Somebody who sends datagrams, on a host of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Name of its host.
+    pub host: String,
+    /// Its access link.
+    pub link: LinkConfig,
+    /// What it does.
+    pub plan: StrangerPlan,
+}
+
 /// One of the gateway's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listener {
@@ -140,6 +157,9 @@ pub struct Plan {
     /// Who calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phones: Vec<Phone>,
+    /// Who sends datagrams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<Stranger>,
     /// What befalls hosts, and when.
     pub faults: Vec<Fault>,
     /// Fault points of the gateway that fire, each so many times of a million that it is come to; only on the fabric.
@@ -183,6 +203,7 @@ impl Plan {
             raw_clients: Vec::new(),
             crowds: Vec::new(),
             phones: Vec::new(),
+            strangers: Vec::new(),
             faults: Vec::new(),
             fault_points: BTreeMap::new(),
             terms: Terms { calm_ms: CALM_MS, ..Terms::default() },
@@ -216,10 +237,29 @@ impl Plan {
         self.phones.push(Phone { host: host.to_owned(), link, plan });
     }
 
+    /// Adds somebody who sends datagrams from a host called `host`, and is not to be heard.
+    pub fn stranger(&mut self, host: &str, link: LinkConfig, plan: StrangerPlan) {
+        self.terms.calm_ms = self.terms.calm_ms.max(CALLED_CALM_MS);
+        self.terms.faulty.push(host.to_owned());
+        self.strangers.push(Stranger { host: host.to_owned(), link, plan });
+    }
+
     /// Whether a phone is what `stream` comes from: nobody can tell what of its audio got through but who hears it.
     pub fn is_of_phone(&self, stream: &str) -> bool {
         let voices = self.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
         voices.into_iter().any(|voice| voice.stream == stream)
+    }
+
+    /// Whether a phone that `stream` comes from replaces its source in mid-call, or stands still for a while.
+    pub fn begins_anew(&self, stream: &str) -> bool {
+        let phones = self
+            .phones
+            .iter()
+            .filter(|phone| phone.plan.voice.as_ref().is_some_and(|voice| voice.stream == stream));
+        phones.into_iter().any(|phone| {
+            let acts = &phone.plan.acts;
+            self.is_faulty(&phone.host) || acts.iter().any(|act| act.deed == Deed::NewSource)
+        })
     }
 
     /// Whether `host` is one of those that misbehave.
@@ -275,6 +315,7 @@ impl Plan {
         twin.players.retain(|player| !self.is_faulty(&player.host));
         twin.raw_clients.retain(|raw| !self.is_faulty(&raw.host));
         twin.phones.retain(|phone| !self.is_faulty(&phone.host));
+        twin.strangers.retain(|stranger| !self.is_faulty(&stranger.host));
         twin.faults.retain(|fault| !self.is_faulty(&fault.host));
         twin
     }
@@ -286,7 +327,9 @@ impl Plan {
         let raw_clients = self.raw_clients.iter().map(|raw| raw.host.clone());
         let crowds = self.crowds.iter().map(|crowd| crowd.host.clone());
         let phones = self.phones.iter().map(|phone| phone.host.clone());
-        let clients = publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones);
+        let strangers = self.strangers.iter().map(|stranger| stranger.host.clone());
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+        let clients = clients.chain(phones).chain(strangers);
         std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
@@ -299,7 +342,9 @@ impl Plan {
         let raw_clients = self.raw_clients.iter().map(|raw| (&raw.host[..], raw.link));
         let crowds = self.crowds.iter().map(|crowd| (&crowd.host[..], crowd.link));
         let phones = self.phones.iter().map(|phone| (&phone.host[..], phone.link));
-        let clients = publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones);
+        let strangers = self.strangers.iter().map(|it| (&it.host[..], it.link));
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+        let clients = clients.chain(phones).chain(strangers);
         let mut all = gateway.chain(clients);
         all.find(|(name, _)| *name == host).map(|(_, link)| link)
     }
@@ -311,8 +356,10 @@ impl Plan {
         let raw_clients = self.raw_clients.iter_mut().map(|raw| &mut raw.link);
         let crowds = self.crowds.iter_mut().map(|crowd| &mut crowd.link);
         let phones = self.phones.iter_mut().map(|phone| &mut phone.link);
+        let strangers = self.strangers.iter_mut().map(|stranger| &mut stranger.link);
         let gateway = std::iter::once(&mut self.gateway_link);
-        gateway.chain(publishers).chain(players).chain(raw_clients).chain(crowds).chain(phones)
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+        gateway.chain(clients).chain(phones).chain(strangers)
     }
 
     /// When each client comes and goes and each fault strikes, in milliseconds.
@@ -336,11 +383,18 @@ impl Plan {
         let phones = self.phones.iter_mut().flat_map(|phone| {
             let plan = &mut phone.plan;
             let changes = plan.changes.iter_mut().map(|change| &mut change.at_ms);
+            let acts = plan.acts.iter_mut().map(|act| &mut act.at_ms);
+            let digits = plan.digits.iter_mut().map(|dialled| &mut dialled.at_ms);
             let own = [&mut plan.leave_ms, &mut plan.start_ms];
-            changes.chain(&mut plan.talk_ms).chain(own)
+            changes.chain(acts).chain(digits).chain(&mut plan.talk_ms).chain(own)
         });
+        let strangers = self
+            .strangers
+            .iter_mut()
+            .flat_map(|stranger| [&mut stranger.plan.leave_ms, &mut stranger.plan.start_ms]);
         let faults = self.faults.iter_mut().map(|fault| &mut fault.at_ms);
-        publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones).chain(faults)
+        let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+        clients.chain(phones).chain(strangers).chain(faults)
     }
 
     /// When the last client has gone by its plan, in milliseconds.
@@ -354,7 +408,8 @@ impl Plan {
         let faults = self.faults.iter().map(|fault| fault.at_ms);
         let crowds = self.crowds.iter().map(|crowd| crowd.plan.leave_ms);
         let phones = self.phones.iter().map(|phone| phone.plan.leave_ms);
-        let clients = players.chain(publishers).chain(raw_clients).chain(crowds).chain(phones);
-        clients.chain(faults).max().unwrap_or(0)
+        let strangers = self.strangers.iter().map(|stranger| stranger.plan.leave_ms);
+        let clients = players.chain(publishers).chain(raw_clients).chain(crowds);
+        clients.chain(phones).chain(strangers).chain(faults).max().unwrap_or(0)
     }
 }

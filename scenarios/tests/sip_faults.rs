@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use rehearsal_core::config::Call;
 use rehearsal_scenarios::{
     catalogue::Scenario,
     plan::Plan,
@@ -11,7 +12,8 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, PhoneReport, Voice, Way,
+        Answer, Called, Cancel, Change, Direction, Fault, MessageFault, PhonePlan, PhoneReport,
+        Reply, Voice, Way,
     },
     heap::CountingAllocator,
 };
@@ -36,17 +38,7 @@ const PHONES: usize = 100;
 
 /// A call without faults.
 fn call() -> PhonePlan {
-    PhonePlan {
-        start_ms: 100,
-        dial: String::new(),
-        codecs: vec![Codec::Pcmu],
-        voice: None,
-        talk_ms: Some(1_000),
-        cancel: None,
-        changes: Vec::new(),
-        message_faults: Vec::new(),
-        leave_ms: 150_000,
-    }
+    PhonePlan { start_ms: 100, talk_ms: Some(1_000), leave_ms: 150_000, ..PhonePlan::default() }
 }
 
 fn faults() -> Vec<MessageFault> {
@@ -76,19 +68,36 @@ fn combinations() -> Vec<Vec<MessageFault>> {
 
 /// Every combination of faults with `call`, many at a time.
 fn all_faults(call: &PhonePlan) {
+    faults_but(call, |_| false);
+}
+
+/// Those of them that are not to be left out.
+fn faults_but(call: &PhonePlan, is_left_out: impl Fn(&MessageFault) -> bool) {
     let mut found = String::new();
-    let combinations = combinations();
+    let mut combinations = combinations();
+    combinations.retain(|faults| !faults.iter().any(&is_left_out));
     for faults in combinations.chunks(PHONES) {
         let mut plan = Plan::empty();
         // The gateway forgets who is not heard long after it has forgotten who said nothing more.
         plan.config.rtp.silence_ms = 100_000;
+        plan.config.sip.ring_ms = 5_000;
         for (message_faults, index) in faults.iter().zip(0..) {
             let dial = format!("talk-{index}");
             let voice =
                 call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
             let message_faults = message_faults.clone();
+            let host = format!("phone-{index}.");
+            if call.called.is_some() {
+                plan.config.sip.calls.push(Call {
+                    to: format!("sip:{dial}@{host}"),
+                    from: None,
+                    publish: Some(format!("call/{dial}")),
+                    play: None,
+                    redial_ms: None,
+                });
+            }
             let phone = PhonePlan { dial, voice, message_faults, ..call.clone() };
-            plan.phone(&format!("phone-{index}."), LinkConfig::lan(), phone);
+            plan.phone(&host, LinkConfig::lan(), phone);
         }
         plan.terms.calm_ms = 70_000;
         let outcome = run::run_plan(&CALLS, 1, &plan, false, &Watch::default());
@@ -131,6 +140,42 @@ fn a_call_that_its_phone_gives_up() {
     for (after_ms, hasty) in [(0, true), (20, true), (600, false)] {
         all_faults(&PhonePlan { cancel: Some(Cancel { after_ms, hasty }), ..call() });
     }
+}
+
+/// A call of the gateway's, answered like that after a second.
+fn called(answer: Answer) -> PhonePlan {
+    let reply = Reply { rings_ms: Some(100), after_ms: 1_000, answer };
+    let called = Called { replies: vec![reply], proof: None, registrar: None, away_ms: Vec::new() };
+    PhonePlan { start_ms: 0, called: Some(called), ..call() }
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_taken() {
+    all_faults(&called(Answer::Accept));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_refused() {
+    all_faults(&called(Answer::Refuse(486)));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_two_take() {
+    // The phone is the one whose answer comes first; where the other one's does, that is talked to, who is none.
+    let is_behind = |fault: &MessageFault| {
+        let is_answer = fault.way == Way::Sent && fault.index == 2;
+        is_answer && fault.fault != Fault::Duplicate
+    };
+    let is_ahead = |fault: &MessageFault| {
+        fault.way == Way::Sent && fault.index < 2 && fault.fault == Fault::DelayPastNext
+    };
+    faults_but(&called(Answer::Fork), |fault| is_behind(fault) || is_ahead(fault));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_is_given_up() {
+    all_faults(&called(Answer::Never));
+    all_faults(&called(Answer::AcceptLate));
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub use env::SimEnv;
 pub use executor::SimTask;
 pub use fabric::{
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
+    losses::LostDatagram,
     netstat::{Netstat, Protocol, SocketRow, SocketState},
     ports::EPHEMERAL_PORTS,
     tcp::{

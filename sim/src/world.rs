@@ -22,7 +22,7 @@ use crate::{
     drive::{Driver, Halt},
     env::SimEnv,
     executor::{Executor, HostId},
-    fabric::{Fabric, link::LinkConfig, netstat::Netstat},
+    fabric::{Fabric, link::LinkConfig, losses::LostDatagram, netstat::Netstat},
     guard::{self, Breach},
     heap::{self, Scope},
     points::Points,
@@ -214,6 +214,16 @@ impl World {
     /// Looks into the record of everything that happened so far. `look` must not touch the world.
     pub fn trace<R>(&self, look: impl FnOnce(&mut Trace) -> R) -> R {
         look(&mut self.shared.fabric().net.trace)
+    }
+
+    /// Has datagrams kept that links drop from now on, for [`World::lost_datagrams`].
+    pub fn keep_lost_datagrams(&self) {
+        self.shared.fabric().net.losses.keep();
+    }
+
+    /// Datagrams that links have dropped, in order.
+    pub fn lost_datagrams(&self) -> Vec<LostDatagram> {
+        self.shared.fabric().net.losses.log().to_vec()
     }
 
     /// Has the sockets of every host listed as they are at the end of the instant `at`, which is to

@@ -132,6 +132,7 @@ impl JitterBuffer {
     fn hold(&mut self, held: Held) {
         let ext_sequence = held.packet.ext_sequence;
         if self.last.is_some_and(|(_, last)| ext_sequence <= last) {
+            sometimes!("a packet comes when a later one was played");
             self.counters.late += 1;
             return;
         }

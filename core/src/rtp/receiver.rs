@@ -177,6 +177,7 @@ impl Receiver {
         let mut reception = Reception::new(lowest, self.reception.as_ref());
         reception.count_duplicates(probation.duplicates);
         if let Some(before) = self.reception.replace(reception) {
+            sometimes!("another source takes the place of a phone's");
             self.lost_before += before.lost();
             self.former = Some((before.ssrc(), now));
         }

@@ -135,6 +135,7 @@ impl SourceFilter {
         let trusted = ip(source) == ip(present) || is_same(source, self.announced);
         let follow = silent || self.has_persisted(source) && trusted;
         if follow {
+            sometimes!("a phone is followed to another address");
             self.present = Some(source);
             self.moves += 1;
         }

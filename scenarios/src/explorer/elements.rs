@@ -9,6 +9,8 @@ pub enum Element {
     Fault(usize),
     /// A fault point of the gateway, by its place among their names.
     FaultPoint(usize),
+    /// A stranger.
+    Stranger(usize),
     /// A raw client.
     RawClient(usize),
     /// What befalls a message of a phone, by the phone's index and its own.
@@ -27,6 +29,7 @@ pub enum Element {
 pub fn all(plan: &Plan) -> Vec<Element> {
     let mut all: Vec<_> = (0..plan.faults.len()).map(Element::Fault).collect();
     all.extend((0..plan.fault_points.len()).map(Element::FaultPoint));
+    all.extend((0..plan.strangers.len()).map(Element::Stranger));
     all.extend((0..plan.raw_clients.len()).map(Element::RawClient));
     for (phone, index) in plan.phones.iter().zip(0..) {
         let faults = 0..phone.plan.message_faults.len();
@@ -46,6 +49,7 @@ pub fn only(plan: &Plan, kept: &[Element]) -> Plan {
     less.faults = of(&plan.faults, |index| has(Element::Fault(index)));
     let mut points = (0..).map(Element::FaultPoint);
     less.fault_points.retain(|_, _| points.next().is_some_and(has));
+    less.strangers = of(&plan.strangers, |index| has(Element::Stranger(index)));
     less.raw_clients = of(&plan.raw_clients, |index| has(Element::RawClient(index)));
     for (phone, index) in less.phones.iter_mut().zip(0..) {
         let faults = &phone.plan.message_faults;

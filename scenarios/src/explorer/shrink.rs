@@ -32,6 +32,7 @@ pub fn shrink(plan: Plan, fails: impl FnMut(&Plan, Progress) -> Option<bool>) ->
         let before = search.best.clone();
         search.take_away();
         search.take_pieces_away();
+        search.take_datagrams_away();
         search.make_plain();
         search.make_short();
         if search.is_over || search.best == before {
@@ -95,6 +96,19 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
         }
     }
 
+    /// What strangers send.
+    fn take_datagrams_away(&mut self) {
+        for stranger in 0..self.best.strangers.len() {
+            let datagrams = self.best.strangers[stranger].plan.datagrams.clone();
+            minimal((0..datagrams.len()).collect(), |kept: &[usize]| {
+                self.try_change(|plan| {
+                    plan.strangers[stranger].plan.datagrams =
+                        kept.iter().map(|index| datagrams[*index].clone()).collect();
+                })
+            });
+        }
+    }
+
     /// Links without properties, the default configuration, plain media.
     fn make_plain(&mut self) {
         self.try_change(|plan| plan.config = Config::default());
@@ -119,6 +133,9 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
         }
         for index in 0..self.best.phones.len() {
             self.try_change(|plan| plan.phones[index].plan.changes.clear());
+            self.try_change(|plan| plan.phones[index].plan.acts.clear());
+            self.try_change(|plan| plan.phones[index].plan.digits.clear());
+            self.try_change(|plan| plan.phones[index].plan.numbering = None);
             self.try_change(|plan| plan.phones[index].plan.cancel = None);
             self.try_change(|plan| plan.phones[index].plan.voice = None);
         }

@@ -1,12 +1,18 @@
 //! Family fuzz: sessions as clients have them, made wrong by the seed, beside a healthy stream that does not notice.
 //!
-//! Each input comes three times, one after the other, in other segments each time: as it is, cut at random, and a byte at a
+//! Sessions over TCP: each input comes three times, one after the other, in other segments each time: as it is, cut at random, and a byte at a
 //! time. That the outcome is the same, that ends come when due, and that what is answered is well formed, is for
-//! O24 (`oracles/raw_clients.rs`) to judge; that the others fare as without it, for O7.
+//! O24 (`oracles/raw_clients.rs`) to judge; that the others fare as without it, for O7. Datagrams of SIP and RTP come from
+//! strangers while calls go on.
 
 mod http;
 mod mutate;
 mod rtmp;
+mod rtp;
+mod sip;
+
+pub use rtp::RTP;
+pub use sip::SIP;
 
 use rehearsal_core::config::Config;
 use rehearsal_sim::{

@@ -6,10 +6,11 @@ use rehearsal_sim::clients::{
     media::MediaPlan,
     phone::PhonePlan,
     publisher::{PublishPlan, Source},
+    stranger::Target,
 };
 
 use crate::{
-    plan::{ASSETS, Listener, Plan, RawClient},
+    plan::{ASSETS, Listener, Phone, Plan, RawClient},
     run::Evidence,
 };
 
@@ -29,6 +30,8 @@ const FIRST_RESERVE_BYTES: u64 = 64 << 10;
 /// What a phone needs: the task of its media, its ports, its dialog with what was said of late, and the packets that are held to
 /// be put in order.
 const PHONE_BYTES: u64 = 56 << 10;
+/// What a request of SIP needs until copies of it are not expected any more.
+const REQUEST_BYTES: u64 = 8 << 10;
 /// Packets, or messages, of audio of telephony.
 const PACKETS_PER_SECOND: u64 = 50;
 /// Bytes of audio in each, with the one byte before it.
@@ -53,8 +56,23 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     let batch = (BATCH_FRAMES * frame_max).min(plan.config.live.in_flight_bytes as u64 + frame_max);
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
-    let phones = plan.phones.len() as u64 * PHONE_BYTES;
-    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones
+    let bytes_of = |phone: &Phone| match &phone.plan.called {
+        // It is registered with, and calls nobody.
+        Some(called) if called.registrar.is_some() => REQUEST_BYTES,
+        _ => PHONE_BYTES,
+    };
+    let phones: u64 = plan.phones.iter().map(bytes_of).sum();
+    let strangers = strangers_bytes(plan);
+    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
+}
+
+/// Calls and requests of strangers: each datagram may be one or the other.
+fn strangers_bytes(plan: &Plan) -> u64 {
+    let to_sip = plan.strangers.iter().filter(|it| it.plan.target == Target::Sip);
+    let datagrams: usize = to_sip.map(|it| it.plan.datagrams.len()).sum();
+    let calls = datagrams.min(plan.config.sip.max_calls) as u64;
+    let requests = datagrams.min(plan.config.sip.max_transactions) as u64;
+    calls * PHONE_BYTES + requests * REQUEST_BYTES
 }
 
 /// Rings: a stream has one, which begins anew with each publish.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::rtmp_player::PlayReport;
+use rehearsal_sim::clients::{phone::PhoneReport, rtmp_player::PlayReport};
 
 use crate::{fault::Lever, run::Evidence};
 
@@ -47,7 +47,30 @@ fn differences(evidence: &Evidence, twin: &Evidence, within: Duration) -> Vec<St
             violations.push(format!("{host} ended with {ended}, alone with {alone}"));
         }
     }
+    let phones = plan.phones.iter().zip(&evidence.phones);
+    let healthy = phones.filter(|(phone, _)| !plan.is_faulty(&phone.host));
+    for ((phone, report), alone) in healthy.zip(&twin.phones) {
+        let differs = hears_otherwise(report, alone, within);
+        violations.extend(differs.map(|what| format!("{}: {what}", phone.host)));
+    }
     violations
+}
+
+/// The first difference of what a phone heard.
+fn hears_otherwise(report: &PhoneReport, alone: &PhoneReport, within: Duration) -> Option<String> {
+    for (index, (heard, expected)) in report.heard.iter().zip(&alone.heard).enumerate() {
+        if heard.stamp != expected.stamp || heard.at.abs_diff(expected.at) > within {
+            let (at, due) = (heard.at, expected.at);
+            return Some(format!("packet {index} was heard at {at:?}, alone at {due:?}"));
+        }
+    }
+    let (heard, expected) = (report.heard.len(), alone.heard.len());
+    let (end, alone) = (report.end(), alone.end());
+    (heard != expected || end != alone).then(|| {
+        format!(
+            "{heard} packets were heard, alone {expected}; it ended with {end}, alone with {alone}"
+        )
+    })
 }
 
 /// The first difference of what a player got with the faulty clients there and without them.

@@ -23,13 +23,15 @@ pub(super) fn section(plan: &Plan) -> Markup {
         + plan.players.len()
         + plan.raw_clients.len()
         + plan.crowds.len()
-        + plan.phones.len();
+        + plan.phones.len()
+        + plan.strangers.len();
     html! {
         details.plan {
             summary {
                 "Plan: " (plan.publishers.len()) " publishers, " (plan.players.len()) " players, "
                 (plan.raw_clients.len()) " raw clients, " (plan.crowds.len()) " crowds, "
                 @if !plan.phones.is_empty() { (plan.phones.len()) " phones, " }
+                @if !plan.strangers.is_empty() { (plan.strangers.len()) " strangers, " }
                 (plan.faults.len()) " faults, " (plan.fault_points.len()) " fault points"
             }
             @if clients > 0 {
@@ -54,6 +56,10 @@ pub(super) fn section(plan: &Plan) -> Markup {
                         }
                         @for it in &plan.phones {
                             (client(&it.host, format!("calls {}", it.plan.dial), it.plan.start_ms, it.plan.leave_ms))
+                        }
+                        @for it in &plan.strangers {
+                            (client(&it.host, format!("sends {} datagrams to {:?}", it.plan.datagrams.len(), it.plan.target),
+                                it.plan.start_ms, it.plan.leave_ms))
                         }
                     }
                 } }

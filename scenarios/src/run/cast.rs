@@ -18,6 +18,7 @@ use rehearsal_sim::clients::{
     publisher::{self, Notes, PublishReport},
     raw::{self, RawReport},
     rtmp_player::{self, PlayReport},
+    stranger::{self, StrangerReport},
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -36,6 +37,7 @@ pub(super) enum Role {
     /// One of a crowd, by the crowd's index and its own.
     OfCrowd(usize, usize),
     Phone(usize),
+    Stranger(usize),
 }
 
 /// The clients of a plan, and what they reported.
@@ -46,6 +48,7 @@ pub(super) struct Clients {
     raw_clients: Arc<Slots<Result<RawReport, String>>>,
     crowds: Vec<Arc<Slots<CrowdReport>>>,
     phones: Arc<Slots<PhoneReport>>,
+    strangers: Arc<Slots<StrangerReport>>,
 }
 
 impl Clients {
@@ -58,12 +61,13 @@ impl Clients {
             raw_clients: Slots::new(plan.raw_clients.len()),
             crowds: plan.crowds.iter().map(|crowd| Slots::new(crowd.count)).collect(),
             phones: Slots::new(plan.phones.len()),
+            strangers: Slots::new(plan.strangers.len()),
         }
     }
 
     /// Everybody, each with the name of its host, in the order in which they are started.
     pub(super) fn all(&self) -> Vec<(&str, Role)> {
-        let Plan { publishers, players, raw_clients, crowds, phones, .. } = &self.plan;
+        let Plan { publishers, players, raw_clients, crowds, phones, strangers, .. } = &self.plan;
         let mut all: Vec<(&str, Role)> = Vec::new();
         all.extend(
             publishers.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Publisher(index))),
@@ -78,6 +82,9 @@ impl Clients {
             );
         }
         all.extend(phones.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Phone(index))));
+        all.extend(
+            strangers.iter().zip(0..).map(|(s, index)| (&s.host[..], Role::Stranger(index))),
+        );
         all
     }
 
@@ -139,6 +146,12 @@ impl Clients {
                 let calling = phone::run(env, gateway.sip, plan, origin, notes);
                 Box::pin(async move { reports.fill(index, calling.await) })
             }
+            Role::Stranger(index) => {
+                let reports = Arc::clone(&self.strangers);
+                let plan = self.plan.strangers[index].plan.clone();
+                let sending = stranger::run(env, gateway.sip, plan, origin);
+                Box::pin(async move { reports.fill(index, sending.await) })
+            }
         }
     }
 
@@ -150,7 +163,8 @@ impl Clients {
         for crowd in &self.crowds {
             crowds.push(crowd.all().await);
         }
-        Reports { publishers, players, raw_clients, crowds, phones: self.phones.all().await }
+        let (phones, strangers) = (self.phones.all().await, self.strangers.all().await);
+        Reports { publishers, players, raw_clients, crowds, phones, strangers }
     }
 
     /// What the clients of the host called `name` would have reported, who are gone with it.
@@ -178,6 +192,9 @@ impl Clients {
                     };
                     self.crowds[index].fill_if_empty(member, gone);
                 }
+                Role::Stranger(index) => {
+                    self.strangers.fill_if_empty(index, StrangerReport::default);
+                }
                 Role::Phone(index) => {
                     self.phones.fill_if_empty(index, || PhoneReport::crashed(at));
                 }
@@ -193,12 +210,13 @@ pub(super) struct Reports {
     pub(super) raw_clients: Vec<Result<RawReport, String>>,
     pub(super) crowds: Vec<Vec<CrowdReport>>,
     pub(super) phones: Vec<PhoneReport>,
+    pub(super) strangers: Vec<StrangerReport>,
 }
 
 impl Reports {
     /// What clients of `plan` say, and nothing else yet.
     pub(super) fn of(self, plan: Plan) -> Evidence {
-        let Self { publishers, players, raw_clients, crowds, phones } = self;
+        let Self { publishers, players, raw_clients, crowds, phones, strangers } = self;
         Evidence {
             plan,
             publishers,
@@ -206,6 +224,7 @@ impl Reports {
             raw_clients,
             crowds,
             phones,
+            strangers,
             twin: None,
             streams_at_rest: 0,
             lives: Vec::new(),

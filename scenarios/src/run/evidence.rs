@@ -11,7 +11,7 @@ use rehearsal_sim::{
     Wait,
     clients::{
         crowd::CrowdReport, phone::PhoneReport, publisher::PublishReport, raw::RawReport,
-        rtmp_player::PlayReport,
+        rtmp_player::PlayReport, stranger::StrangerReport,
     },
 };
 
@@ -33,6 +33,8 @@ pub struct Evidence {
     pub crowds: Vec<Vec<CrowdReport>>,
     /// What phones say, in the order of the plan.
     pub phones: Vec<PhoneReport>,
+    /// What strangers say, in the order of the plan.
+    pub strangers: Vec<StrangerReport>,
     /// The same run without the clients on faulty hosts, if the plan asks for it.
     pub twin: Option<Box<Evidence>>,
     /// Streams in the gateway's registry a while after the last client went.
@@ -80,6 +82,17 @@ pub enum Life {
     },
 }
 
+/// A packet of a call's audio, or a report of it, that a link has dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When, since the start of the run.
+    pub at: Duration,
+    /// The phone had sent it.
+    pub is_of_phone: bool,
+    /// Its source and sequence number; `None` for what is no RTP, as reports are none.
+    pub packet: Option<(u32, u16)>,
+}
+
 /// What the gateway's host shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEvidence {
@@ -108,6 +121,8 @@ pub struct HostEvidence {
     /// Longest time for which none of the bytes that the gateway had written on one connection were acknowledged, although the
     /// peer's window had room and no packet was lost; by the name of the host they were for.
     pub unsent: BTreeMap<String, Duration>,
+    /// What links have dropped of what phones and the gateway said to each other over RTP, by the name of the phone's host, in order.
+    pub lost: BTreeMap<String, Vec<Lost>>,
     /// What it held from look to look, for people.
     pub curve: Vec<Sample>,
 }

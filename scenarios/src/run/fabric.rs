@@ -4,13 +4,16 @@
 use std::{sync::Arc, time::Duration};
 
 use rehearsal_core::env::Env;
-use rehearsal_sim::{LinkConfig, SimEnv, World, clients::publisher::Notes, heap::Scope};
+use rehearsal_sim::{
+    LinkConfig, SimEnv, World, clients::publisher::Notes, heap::Scope, virtual_time,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     LIMIT_BEYOND_PLAN, PANICKED, Ran, Shown, TraceSummary, Watch,
     cast::{Clients, Reports},
     evidence::Evidence,
+    lost,
     panics::caught,
     sampler::Sampler,
     serving::{Serving, StandIn},
@@ -44,11 +47,18 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
     }
     let faults = plan.faults.clone();
     let cast = if staging.is_twin { plan.without_faulty() } else { plan };
+    if !cast.phones.is_empty() {
+        world.keep_lost_datagrams();
+    }
     let driving = drive(gateway, world.hosts().to_vec(), cast, faults, staging.stand_in);
-    let evidence = match caught(|| world.run(limit, driving)) {
+    let mut evidence = match caught(|| world.run(limit, driving)) {
         Some(evidence) => evidence.map_err(|error| error.to_string()),
         None => Err(PANICKED.to_owned()),
     };
+    if let Ok((Evidence { plan, host: Some(host), .. }, origin)) = &mut evidence {
+        host.lost = lost::of_calls(&world, plan, *origin);
+    }
+    let evidence = evidence.map(|(evidence, _)| evidence);
     let shown = caught(|| shown(&world, watch)).unwrap_or_default();
     (world, Ran { evidence, shown })
 }
@@ -104,7 +114,7 @@ fn notes_of(env: &SimEnv) -> Notes {
     Arc::new(move |what: &str| env.note(what))
 }
 
-/// Has everybody in `plan` play. `faults` are those of the plan and of the plan it is the twin of: a twin wakes when the
+/// Has everybody in `plan` play, and tells when in the world that began. `faults` are those of the plan and of the plan it is the twin of: a twin wakes when the
 /// others are due, and does nothing, so that the runs differ by nothing else.
 async fn drive(
     env: SimEnv,
@@ -112,12 +122,13 @@ async fn drive(
     plan: Plan,
     faults: Vec<Fault>,
     stand_in: Option<StandIn<SimEnv>>,
-) -> Evidence {
+) -> (Evidence, Duration) {
     let mut stage = Stage::set(env, hosts, &plan, stand_in).await;
+    let origin = virtual_time().unwrap_or_default();
     let (reports, sampler) = stage.play(&plan, faults).await;
     let Stage { env, serving, before, .. } = stage;
     let evidence = serving.see_out(before, plan, reports, Some(sampler)).await;
-    Evidence { points_passed: env.points_passed(), ..evidence }
+    (Evidence { points_passed: env.points_passed(), ..evidence }, origin)
 }
 
 /// The gateway on its host while clients come and faults befall it and others.

@@ -9,6 +9,7 @@ mod evidence;
 mod fabric;
 mod idle;
 mod loopback;
+mod lost;
 mod notebook;
 mod panics;
 mod sampler;
@@ -31,7 +32,7 @@ use rehearsal_sim::{
 pub use self::{
     curve::{Queues, Sample},
     cycles::{Cycles, Resources},
-    evidence::{Evidence, Held, HostEvidence, Life, Rest},
+    evidence::{Evidence, Held, HostEvidence, Life, Lost, Rest},
     idle::{IdleHour, idle_hour},
     serving::StandIn,
 };
@@ -356,7 +357,12 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, spoken, heard) = (&phone.host, report.spoken.len(), report.heard.len());
         format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {}", report.end())
     });
-    publishers.chain(players).chain(raw_clients).chain(crowds).chain(phones).collect()
+    let strangers = plan.strangers.iter().zip(&evidence.strangers).map(|(stranger, report)| {
+        let (host, sent) = (&stranger.host, stranger.plan.datagrams.len());
+        format!("{host:<14} sent {sent:>4} datagrams and received {:>4}", report.received.len())
+    });
+    let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
+    clients.chain(phones).chain(strangers).collect()
 }
 
 impl Outcome {

@@ -1,33 +1,50 @@
 //! Family sip: phones that call, talk, listen, change their minds, and go.
 
+mod accounts;
 mod basic;
+mod callees;
 mod crowd;
 mod ends;
 mod faults;
+mod glare;
+mod moves;
+mod numbers;
+mod one_way;
 mod refused;
 mod worn;
 
+pub use accounts::REGISTER;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
+pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
+pub(crate) use callees::{call_out, callee};
 pub use crowd::THOUSAND_CALLS;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;
+pub use glare::GLARE;
+pub use moves::{PORT_MOVE, REBOUND, SOURCE_CHANGE};
+pub use numbers::WRAPPING;
+pub use one_way::{EARLY_MEDIA, ONE_WAY, RESTART};
 pub use refused::REJECT;
 pub use worn::LOSSY;
 
 use std::time::Duration;
 
-use rehearsal_core::config::Config;
-use rehearsal_sim::clients::{
-    media::MediaPlan,
-    phone::{Codec, PhonePlan, PhoneReport, Voice},
-    publisher::{Leave, PublishPlan, Source},
-    rtmp_player::PlayPlan,
+use rehearsal_core::config::{Config, Route};
+use rehearsal_sim::{
+    LinkConfig,
+    clients::{
+        media::MediaPlan,
+        phone::{Codec, PhonePlan, PhoneReport, Voice},
+        publisher::{Leave, PublishPlan, Source},
+        rtmp_player::PlayPlan,
+    },
 };
 
 use crate::{
     live::unless,
     oracles::Violation,
     plan::{Plan, Protocol},
+    run::Evidence,
 };
 
 /// What phones say becomes this stream, if nothing else is said.
@@ -47,10 +64,8 @@ pub(crate) fn call(start_ms: u64, talk_ms: u64) -> PhonePlan {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         voice: Some(Voice { stream: CALLED.to_owned(), epoch: 1 }),
         talk_ms: Some(talk_ms),
-        cancel: None,
-        changes: Vec::new(),
-        message_faults: Vec::new(),
         leave_ms: start_ms + talk_ms + LINGER_MS,
+        ..PhonePlan::default()
     }
 }
 
@@ -60,8 +75,18 @@ fn listen(start_ms: u64, talk_ms: u64) -> PhonePlan {
     PhonePlan { dial: "play-x".to_owned(), voice, ..call(start_ms, talk_ms) }
 }
 
-/// Somebody who publishes audio of telephony.
+/// Somebody who publishes audio of telephony on [`HEARD`].
 fn publish_audio(start_ms: u64, duration_ms: u64, codec: Codec) -> PublishPlan {
+    publish_on(HEARD, start_ms, duration_ms, codec)
+}
+
+/// The same on any stream.
+pub(crate) fn publish_on(
+    stream: &str,
+    start_ms: u64,
+    duration_ms: u64,
+    codec: Codec,
+) -> PublishPlan {
     let media = MediaPlan {
         gop_frames: 0,
         audio_bytes: PACKET_BYTES,
@@ -69,7 +94,7 @@ fn publish_audio(start_ms: u64, duration_ms: u64, codec: Codec) -> PublishPlan {
         ..MediaPlan::default()
     };
     PublishPlan {
-        stream: HEARD.to_owned(),
+        stream: stream.to_owned(),
         epoch: 1,
         start_ms,
         source: Source::Generated(media),
@@ -79,15 +104,42 @@ fn publish_audio(start_ms: u64, duration_ms: u64, codec: Codec) -> PublishPlan {
     }
 }
 
+/// One phone talks and is heard, another one listens, for 15 s, whatever others do.
+pub(crate) fn calls_go_on(plan: &mut Plan) {
+    plan.config.sip.routes.retain(|route| route.dial != "*");
+    plan.config.sip.routes.push(Route {
+        dial: "talk".to_owned(),
+        publish: Some(CALLED.to_owned()),
+        play: None,
+    });
+    plan.publisher("publisher", LinkConfig::lan(), publish_audio(0, 25_000, Codec::Pcmu));
+    plan.phone("talks", LinkConfig::lan(), call(1_500, 15_000));
+    plan.phone("listens", LinkConfig::lan(), listen(1_500, 15_000));
+    hear(plan, 25_000);
+}
+
+/// They did.
+pub(crate) fn calls_went_on(evidence: &Evidence) -> Vec<Violation> {
+    let [talks, listens] = [0, 1].map(|index| &evidence.phones[index]);
+    let (said, has) = (talks.spoken.len(), evidence.players[0].received.len());
+    let whole = unless(said >= 740 && has == said, || {
+        format!("{said} packets were said, the player has {has}")
+    });
+    let heard = listens.heard.len();
+    let heard = unless(heard >= 740, || format!("{heard} packets were heard"));
+    let ends = [ends("talks", talks, &["hung up"]), ends("listens", listens, &["hung up"])];
+    ends.into_iter().chain([whole, heard]).flatten().collect()
+}
+
 /// Somebody over RTMP who hears what phones say on [`CALLED`] until `leave_ms`.
 fn hear(plan: &mut Plan, leave_ms: u64) {
     let stream = CALLED.to_owned();
     let play = PlayPlan { stream, start_ms: 0, leave_ms, stall: None, pause: None };
-    plan.player("player", rehearsal_sim::LinkConfig::lan(), Protocol::Rtmp, play);
+    plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play);
 }
 
 /// After the last phone has gone, everything of it is gone: by what was to be said to it, if it did not say so itself.
-fn calm_ms(config: &Config) -> u64 {
+pub(crate) fn calm_ms(config: &Config) -> u64 {
     let given_up_ms = 64 * config.sip.t1_ms;
     config.rtp.silence_ms + 2 * given_up_ms
 }

@@ -14,12 +14,16 @@ use crate::{
 use rehearsal_sim::clients::{phone::Codec, rtmp_player::PlayPlan};
 
 /// Loss of each phone's line, in parts per million, and whether it comes in bursts.
-const LINES: [(&str, u32, bool); 4] = [
+const LINES: [(&str, u32, bool); 5] = [
     ("little", 5_000, false),
     ("much", 200_000, false),
     ("bursts", 50_000, true),
     ("uneven", 10_000, false),
+    ("mixed", 0, false),
 ];
+/// Packets of the line that mixes them up which come later than others, and by how much at most.
+const MIXED_PPM: u32 = 30_000;
+const MIXED_MS: u64 = 120;
 
 fn line(loss_ppm: u32, in_bursts: bool, jitter_ms: u64) -> LinkConfig {
     // A burst lasts 4 packets on average, and half of them are lost.
@@ -39,7 +43,7 @@ fn line(loss_ppm: u32, in_bursts: bool, jitter_ms: u64) -> LinkConfig {
 /// Phones behind lines that lose up to a fifth of everything, in both directions.
 pub const LOSSY: Scenario = Scenario {
     name: "sip/lossy",
-    about: "phones behind lines that lose packets talk and listen; what is told of the loss is true",
+    about: "phones behind lines that lose packets or mix them up talk and listen; what is told of the loss is true",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -47,6 +51,10 @@ pub const LOSSY: Scenario = Scenario {
         let mut plan = Plan::empty();
         for (name, loss_ppm, in_bursts) in LINES {
             let link = line(loss_ppm, in_bursts, if name == "uneven" { 30 } else { 0 });
+            let link = link.with(|direction| {
+                direction.reorder_ppm = if name == "mixed" { MIXED_PPM } else { 0 };
+                direction.reorder_ns = MIXED_MS * 1_000_000;
+            });
             let stream = format!("{CALLED}-{name}");
             let talks = PhonePlan {
                 dial: format!("talk-{name}"),

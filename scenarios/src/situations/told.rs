@@ -5,12 +5,15 @@ use super::{Situation, Witness};
 /// Families of which the gateway's fault points are part.
 const DRAWN: &[&str] = &["swarm"];
 
+/// Families with phones.
+const CALLED: &[&str] = &["sip", "swarm"];
+
 const fn told(name: &'static str, families: &'static [&'static str]) -> Situation {
     Situation { name, families, witness: Witness::Gateway }
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 20] = [
+pub(super) const MOMENTS: [Situation; 28] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -40,6 +43,14 @@ pub(super) const MOMENTS: [Situation; 20] = [
     told("a message is aborted before it is whole", &["leak", "fuzz"]),
     told("an aggregate is taken apart", &["fuzz"]),
     told("a peer is closed because it has not answered a ping", &["stall", "churn", "leak"]),
+    told("a copy of a request is answered once more", CALLED),
+    told("an acceptance that nobody has acknowledged is sent again", CALLED),
+    told("both ends want to change a call at once", CALLED),
+    told("a call ends because its phone is silent", CALLED),
+    told("a call of ours is taken that nobody wants any more", CALLED),
+    told("another source takes the place of a phone's", CALLED),
+    told("a phone is followed to another address", CALLED),
+    told("a packet comes when a later one was played", CALLED),
 ];
 
 /// Each fault point of the gateway; met when it fires.

@@ -10,8 +10,10 @@
 //! |---|---|
 //! | `swarm/live` | publishers who compete or follow each other, players and viewers, raw clients; ends, stalls, tracks, delays |
 //! | `swarm/faults` | the same, lossy links, faults of some hosts, one fault of the gateway; sometimes the twin run |
+//! | `swarm/calls` | phones that call and are called, and what befalls them (`calls.rs`) |
 //! | `swarm/limits` | the same without faults of hosts; small deadlines and small limits of every kind |
 
+mod calls;
 mod check;
 mod clients;
 mod faults;
@@ -24,6 +26,7 @@ mod terms;
 
 use rehearsal_sim::Rng;
 
+pub use self::calls::CALLS;
 use self::{
     clients::{players, publishers},
     features::Features,

@@ -1,12 +1,13 @@
 //! Runs with phones in which just one thing is broken.
 
+use rehearsal_core::config::Account;
 use rehearsal_sim::{
     LinkConfig,
     clients::{
         media::MediaPlan,
         phone::{
-            CallEnd, Codec, Fault, MessageFault, PhonePlan, PhoneReport, Saying, Signal, Torn,
-            Voice, Way,
+            Answer, CallEnd, Called, Codec, Dialled, Direction, Fault, MessageFault, PhonePlan,
+            PhoneReport, Pressed, Registrar, Reply, Saying, Signal, Spoken, Torn, Voice, Way,
         },
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::PlayPlan,
@@ -19,6 +20,7 @@ const TALKS: usize = 0;
 const LISTENS: usize = 1;
 const SILENT: usize = 2;
 const LOSSY: usize = 3;
+const EXCHANGE: usize = 4;
 
 /// One who talks and is heard, one who listens, one whom the gateway hangs up on, and one on a bad line. What the first
 /// acknowledges, and what the third answers, is lost at first.
@@ -35,13 +37,11 @@ static CALLS: Scenario = Scenario {
         let talks = PhonePlan {
             start_ms: 1_500,
             dial: "talk".to_owned(),
-            codecs: vec![Codec::Pcmu],
             voice: voice("call/talk"),
             talk_ms: Some(12_000),
-            cancel: None,
-            changes: Vec::new(),
             message_faults: vec![drop(1), drop(2)],
             leave_ms: 150_000,
+            ..PhonePlan::default()
         };
         let listens = PhonePlan {
             dial: "play-x".to_owned(),
@@ -66,6 +66,27 @@ static CALLS: Scenario = Scenario {
         plan.phone("listens", LinkConfig::lan(), listens);
         plan.phone("silent", LinkConfig::lan(), silent);
         plan.phone("lossy", LinkConfig::lan().with_loss_ppm(50_000), lossy);
+        let registrar = Registrar { expires_s: 10, min_expires_s: 0, refuses_ms: None };
+        let called = Called {
+            replies: vec![Reply { rings_ms: None, after_ms: 0, answer: Answer::Refuse(404) }],
+            proof: None,
+            registrar: Some(registrar),
+            away_ms: Vec::new(),
+        };
+        let exchange = PhonePlan {
+            dial: "exchange".to_owned(),
+            called: Some(called),
+            leave_ms: 150_000,
+            ..PhonePlan::default()
+        };
+        plan.phone("exchange", LinkConfig::lan(), exchange);
+        plan.config.sip.accounts.push(Account {
+            address: "sip:studio@exchange".to_owned(),
+            registrar: None,
+            username: None,
+            password: None,
+            expires_s: 60,
+        });
         for stream in ["call/talk", "call/lossy"] {
             let stream = stream.to_owned();
             let play = PlayPlan { stream, start_ms: 0, leave_ms: 30_000, stall: None, pause: None };
@@ -116,9 +137,21 @@ fn again(report: &mut PhoneReport, place: usize, change: impl Fn(&mut Signal)) {
     report.signals.push(signal);
 }
 
+/// The one who talks has dialled a 5, and its player was told `told`.
+fn dialled(seen: &mut Evidence, told: &str) {
+    let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
+    plan.digits = vec![Dialled { at_ms: 0, digit: '5', lost: 0 }];
+    let Spoken { at, ssrc, sequence, timestamp, .. } = *report.spoken.last().unwrap();
+    let (sequence, is_lost) = (sequence.wrapping_add(1), false);
+    report.dialled = vec![Pressed { at, ssrc, sequence, timestamp, digit: '5', is_lost }];
+    seen.players[0].digits = told.chars().map(|digit| (at, digit)).collect();
+}
+
 const O15: &str = "O15 SIP safety";
 const O16: &str = "O16 SIP timers";
 const O17: &str = "O17 call agreement";
+const O18: &str = "O18 glare convergence";
+const O20: &str = "O20 DTMF exactly once";
 const O19: &str = "O19 RTP truth";
 
 /// What is broken in [`CALLS`], and how.
@@ -179,6 +212,21 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         let copy = answers(report, 200, "INVITE")[1];
         report.signals[copy].at += 100 * MS;
     }),
+    (O16, "an account is not registered again", &CALLS, |seen| {
+        let signals = &mut seen.phones[EXCHANGE].signals;
+        let mut asked = signals.iter().filter(|it| it.method == "REGISTER");
+        let first = asked.next().unwrap().at;
+        signals.retain(|it| it.at < first + 1_000 * MS || it.at > first + 15_000 * MS);
+    }),
+    (O16, "an account is registered again at once", &CALLS, |seen| {
+        let report = &mut seen.phones[EXCHANGE];
+        let at = report.bindings[2].at + 100 * MS;
+        let again = places(report, |it| it.method == "REGISTER" && it.way == Way::Received);
+        let mut again = report.signals[*again.last().unwrap()].clone();
+        (again.at, again.branch) = (at, "other".to_owned());
+        let place = report.signals.iter().position(|it| it.at > at).unwrap();
+        report.signals.insert(place, again);
+    }),
     (O16, "a copy of an answer does not come", &CALLS, |seen| {
         let report = &mut seen.phones[TALKS];
         let copy = answers(report, 200, "INVITE")[1];
@@ -220,6 +268,28 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         seen.players[0].received.last_mut().unwrap().at = over + 1_000 * MS;
     }),
     (O17, "nobody is told of a call's end", &CALLS, |seen| seen.players[0].statuses.clear()),
+    (O18, "offers are refused again and again", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let answer = answers(report, 200, "INVITE")[0];
+        for branch in ["one", "two", "three"] {
+            again(report, answer, |signal| {
+                (signal.what, signal.branch) = (Saying::Response(491), branch.to_owned());
+            });
+        }
+    }),
+    (O18, "an offer that was refused is not made again", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let answer = answers(report, 200, "INVITE")[0];
+        let mut own = report.signals[answer].clone();
+        (own.way, own.what, own.branch) = (Way::Sent, Saying::Response(491), "other".to_owned());
+        own.at += 1_000 * MS;
+        report.signals.insert(answer + 2, own);
+    }),
+    (O18, "audio comes that is not agreed on", &CALLS, |seen| {
+        let report = &mut seen.phones[LISTENS];
+        let since = report.answered_at.unwrap() + 2_000 * MS;
+        report.directions.push((since, Direction::SendOnly));
+    }),
     (O19, "a number is left out", &CALLS, |seen| {
         seen.phones[LISTENS].heard.remove(20);
     }),
@@ -290,6 +360,15 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         let mut reports = seen.phones[LOSSY].reports.iter_mut();
         reports.find(|report| report.lost > 0).unwrap().lost += 1;
     }),
+    (O19, "a share of loss is told of that is another", &CALLS, |seen| {
+        seen.phones[LOSSY].reports[0].fraction_lost ^= 0x40;
+    }),
+    (O19, "loss is told of that no link caused", &CALLS, |seen| {
+        seen.host.as_mut().unwrap().lost.clear();
+    }),
+    (O20, "a digit is not told", &CALLS, |seen| dialled(seen, "")),
+    (O20, "a digit is told twice", &CALLS, |seen| dialled(seen, "55")),
+    (O20, "another digit is told", &CALLS, |seen| dialled(seen, "6")),
     (O19, "what was said is not heard", &CALLS, |seen| {
         seen.players[0].received.remove(20);
     }),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     flv_viewer,
     publisher::Notes,
-    rtmp_player::{self, PlayPlan},
+    rtmp_player::{self, PlayPlan, Told},
     verify::{Breach, Logged, Verifier},
 };
 
@@ -47,16 +47,9 @@ pub async fn run<E: Env>(
                 flv_viewer::view(&env, gateway, &plan, origin, &notes, &mut verifier, &mut header);
             view.await.map_or_else(|end| end.to_string(), |()| "end of the response".to_owned())
         } else {
-            let mut statuses = Vec::new();
-            let play = rtmp_player::play(
-                &env,
-                gateway,
-                &plan,
-                origin,
-                &notes,
-                &mut verifier,
-                &mut statuses,
-            );
+            let mut told = Told::default();
+            let play =
+                rtmp_player::play(&env, gateway, &plan, origin, &notes, &mut verifier, &mut told);
             play.await.map_or_else(|end| end.to_string(), str::to_owned)
         }
     };

@@ -7,6 +7,7 @@ use rehearsal_core::{
     rtmp::{
         client::{ClientEvent, Intent},
         handshake::ClientForm,
+        message::type_id,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,8 @@ pub struct PlayReport {
     pub gaps: u64,
     /// Statuses of the stream, and when they came.
     pub statuses: Vec<(Duration, String)>,
+    /// Digits that a phone has dialled, and when they were told.
+    pub digits: Vec<(Duration, char)>,
     /// How it ended.
     pub end: String,
     /// When it ended.
@@ -84,10 +87,25 @@ impl PlayReport {
             violations: Vec::new(),
             gaps: 0,
             statuses: Vec::new(),
+            digits: Vec::new(),
             end: "crashed".to_owned(),
             ended_at,
         }
     }
+}
+
+/// What a player is told besides media.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    statuses: Vec<(Duration, String)>,
+    digits: Vec<(Duration, char)>,
+}
+
+/// The digit that the data message `onDTMF` tells of: the first word of one letter in it.
+fn digit_of(payload: &[u8]) -> Option<char> {
+    let values = payload.strip_prefix(b"\x02\0\x06onDTMF")?;
+    let at = values.windows(3).position(|head| head == [2, 0, 1])?;
+    values.get(at + 3).map(|letter| char::from(*letter))
 }
 
 /// Carries out `plan`; times count from `origin`.
@@ -101,14 +119,15 @@ pub async fn run<E: Env>(
     let at = |ms| origin + Duration::from_millis(ms);
     let mut verifier = Verifier::new(&plan.stream);
     sleep_until(at(plan.start_ms)).await;
-    let mut statuses = Vec::new();
-    let playing = play(&env, gateway, &plan, origin, &notes, &mut verifier, &mut statuses);
+    let mut told = Told::default();
+    let playing = play(&env, gateway, &plan, origin, &notes, &mut verifier, &mut told);
     let end = match timeout_at(at(plan.leave_ms), playing).await {
         Ok(Ok(end)) => end.to_owned(),
         Ok(Err(end)) => end.to_string(),
         Err(_) => "left".to_owned(),
     };
-    PlayReport { statuses, ..finish(plan.stream, verifier, end, origin.elapsed(), &notes) }
+    let Told { statuses, digits } = told;
+    PlayReport { statuses, digits, ..finish(plan.stream, verifier, end, origin.elapsed(), &notes) }
 }
 
 /// The report of a subscriber that ended with `end`.
@@ -121,7 +140,8 @@ pub(super) fn finish(
 ) -> PlayReport {
     let (received, violations, gaps) = verifier.finish();
     notes(&format!("play ends after {} messages, {gaps} gaps: {end}", received.len()));
-    PlayReport { stream, received, violations, gaps, statuses: Vec::new(), end, ended_at }
+    let (statuses, digits) = (Vec::new(), Vec::new());
+    PlayReport { stream, received, violations, gaps, statuses, digits, end, ended_at }
 }
 
 /// Notes the first messages of a kind; the rest is in the log.
@@ -145,7 +165,7 @@ pub(super) async fn play<E: Env>(
     origin: Instant,
     notes: &Notes,
     verifier: &mut Verifier,
-    statuses: &mut Vec<(Duration, String)>,
+    told: &mut Told,
 ) -> Result<&'static str, SocketEnd> {
     let form = ClientForm::Simple;
     let connect = RtmpSocket::connect(env, gateway, &plan.stream, Intent::Play, form, CHUNK_BYTES);
@@ -179,10 +199,15 @@ pub(super) async fn play<E: Env>(
             }
             ClientEvent::Status { code } => {
                 notes(&code);
-                statuses.push((origin.elapsed(), code));
+                told.statuses.push((origin.elapsed(), code));
             }
             ClientEvent::Media(message) => {
                 let sample_access = message.payload.starts_with(b"\x02\0\x11|RtmpSampleAccess");
+                if message.type_id == type_id::DATA_AMF0
+                    && let Some(digit) = digit_of(&message.payload)
+                {
+                    told.digits.push((origin.elapsed(), digit));
+                }
                 if !sample_access {
                     verifier.receive(
                         message.type_id,

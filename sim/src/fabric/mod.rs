@@ -6,6 +6,7 @@
 
 mod events;
 pub(crate) mod link;
+pub(crate) mod losses;
 mod nat;
 pub(crate) mod netstat;
 mod network;

@@ -11,6 +11,7 @@ use std::{
 use super::{
     events::{Event, EventQueue},
     link::{DirectionState, DropReason, Fate, LinkConfig},
+    losses::Losses,
     nat::Nat,
     packet::{Body, Packet, Shape, TCP_OVERHEAD_BYTES},
     tcp::waits::Waits,
@@ -36,6 +37,7 @@ pub(crate) struct Network {
     seed: u64,
     pub(crate) captures: Captures,
     pub(crate) waits: Waits,
+    pub(crate) losses: Losses,
     hosts: Vec<Host>,
     /// Pairs of sender and receiver between whom nothing passes.
     partitions: BTreeSet<(HostId, HostId)>,
@@ -71,6 +73,7 @@ impl Network {
             seed,
             captures: Captures::default(),
             waits: Waits::default(),
+            losses: Losses::default(),
             hosts: Vec::new(),
             partitions: BTreeSet::new(),
         }
@@ -323,6 +326,7 @@ impl Network {
 
     pub(crate) fn drop_packet(&mut self, host: HostId, packet: &Packet, reason: DropReason) {
         self.host(host).dropped_packets += 1;
+        self.losses.dropped(self.now_ns, packet);
         let bytes = packet.wire_bytes() as u32;
         let event = TraceEvent::LinkDropped { from: packet.from, to: packet.to, bytes, reason };
         self.trace.record(self.now_ns, &event);

@@ -24,6 +24,7 @@ impl<E: Env> Phones<E> {
     pub(super) async fn handle_notice(&mut self, now: Duration, notice: Notice) {
         match notice {
             Notice::Silent(call) => {
+                sometimes!("a call ends because its phone is silent");
                 if let Some(own) = self.hang_up(call) {
                     info!(peer = %own.source, "a call ends: nothing was heard for rtp.silence_ms");
                 }

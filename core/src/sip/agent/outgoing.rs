@@ -173,7 +173,10 @@ impl Agent {
                 self.events.push_back(AgentEvent::OfferAccepted { call, sdp });
             }
             // Cancelled too late, or one more of a fork.
-            _ if is_first => self.send_bye(now, &mut dialog, None),
+            _ if is_first => {
+                sometimes!("a call of ours is taken that nobody wants any more");
+                self.send_bye(now, &mut dialog, None);
+            }
             _ => {}
         }
     }

@@ -95,6 +95,7 @@ impl Agent {
         let Some(own) = self.calls.get_mut(&call) else { return };
         // Both ends want to change it at once (section 14.2).
         if matches!(own.own_offer, Some(OwnOffer::Sent { .. })) {
+            sometimes!("both ends want to change a call at once");
             self.respond(now, id, &invite, 491);
             return;
         }
@@ -309,6 +310,7 @@ impl Agent {
                 return;
             }
             if unconfirmed.take_resend(now, &timers) {
+                sometimes!("an acceptance that nobody has acknowledged is sent again");
                 let (hop, bytes) = (unconfirmed.hop, unconfirmed.bytes.clone());
                 self.transactions.resend(hop, bytes);
             }

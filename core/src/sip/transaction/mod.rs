@@ -257,6 +257,7 @@ impl Transactions {
         }
         self.counters.copies_received += 1;
         if let Some(bytes) = server.last() {
+            sometimes!("a copy of a request is answered once more");
             self.counters.copies_sent += 1;
             self.transmits.push_back(Transmit { hop: server.hop(), bytes });
         }

@@ -35,7 +35,8 @@ fn unended(case: Case<'_>) -> Option<String> {
         let needs_ms = talk_ms + 3 * 64 * case.plan.config.sip.t1_ms + case.plan.terms.slack_ms;
         plan.start_ms + needs_ms < plan.leave_ms
     });
-    let is_half = gets_through(case) && has_time && case.report.ended.is_none();
+    let was_taken = plan.called.is_none() || case.report.answered_at.is_some();
+    let is_half = gets_through(case) && has_time && was_taken && case.report.ended.is_none();
     is_half.then(|| format!("the call has no end: {}", case.report.end()))
 }
 

@@ -1,8 +1,14 @@
-//! What phones saw of their calls, judged from outside: O15 signalling, O16 timers, O17 agreement about what is up, O19 media.
+//! What phones saw of their calls, judged from outside: O15 signalling, O16 timers, O17 agreement about what is up, O18
+//! changes that cross, O19 media, O20 digits.
 
 mod agreement;
+mod digits;
+mod glare;
+mod loss;
 mod media;
+mod registrations;
 mod signalling;
+mod sources;
 mod timers;
 mod voices;
 
@@ -10,12 +16,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::{
     Direction, LinkConfig,
-    clients::phone::{PhoneReport, Saying, Signal, Way},
+    clients::phone::{Deed, PhoneReport, Saying, Signal, Way},
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, media::judge as media, signalling::judge as signalling,
-    timers::judge as timers, voices::judge as voices,
+    agreement::judge as agreement, digits::judge as digits, glare::judge as glare,
+    loss::judge as loss, media::judge as media, registrations::judge as registrations,
+    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
 };
 use crate::{
     plan::{Phone, Plan},
@@ -24,6 +31,9 @@ use crate::{
 
 /// For links and tasks, besides what links take.
 const SOON: Duration = Duration::from_millis(50);
+
+/// For so long, before and after a phone goes on from another port, the gateway may take another one for its.
+const MOVES: Duration = Duration::from_millis(150);
 
 /// A phone with what it says.
 #[derive(Clone, Copy)]
@@ -50,7 +60,9 @@ impl Case<'_> {
         let links = [self.phone.link, self.plan.gateway_link];
         let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
         let is_befallen = self.plan.faults.iter().any(|fault| fault.host == self.phone.host);
-        directions.all(|direction| is_faithful(&direction)) && !is_befallen
+        // Until the gateway follows it, a phone that does not say where it is is not heard, and does not hear.
+        let is_lost = self.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
+        directions.all(|direction| is_faithful(&direction)) && !is_befallen && !is_lost
     }
 
     /// Whether its line keeps packets in order and as they are, as far as they arrive.
@@ -100,6 +112,20 @@ impl Case<'_> {
             }
         }
         groups
+    }
+
+    /// Whether a change that the phone has asked for may hold for the gateway at `at`, and not yet for the phone.
+    fn is_changing(&self, at: Duration) -> bool {
+        let signals = self.report.signals.iter();
+        let mut asked = signals.clone().filter(|it| {
+            it.way == Way::Sent && it.what == Saying::Request && it.method == "INVITE"
+        });
+        asked.any(|asked| {
+            let is_it = |it: &&Signal| it.branch == asked.branch && is_final(it);
+            let mut answers = signals.clone().filter(|it| it.way == Way::Received).filter(is_it);
+            let known_at = answers.find_map(|it| it.arrived_at).unwrap_or(Duration::MAX);
+            asked.at <= at && at <= known_at
+        })
     }
 
     /// What the phone sent and its own faults let through, each with when they did.

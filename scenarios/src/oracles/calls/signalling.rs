@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rehearsal_sim::clients::phone::{Saying, Signal, Way};
 
@@ -68,7 +68,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
 /// Copies of a request are the same, and a new one has a greater number.
 fn requests(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut newest = None;
+    let mut newest: BTreeMap<(&str, Option<&str>), u32> = BTreeMap::new();
     for copies in case.asked() {
         let (first, others) = copies.split_first().expect("each has one");
         if let Some(other) = others.iter().find(|other| other.raw != first.raw) {
@@ -77,11 +77,14 @@ fn requests(case: Case<'_>) -> Vec<String> {
         if is_ack(first) || first.method == "CANCEL" {
             continue;
         }
-        if newest.is_some_and(|newest| first.number <= newest) {
+        // What begins a call counts for all who take it.
+        let (call, tag) = (&first.call_id[..], first.to_tag.as_deref());
+        let before = [newest.get(&(call, None)), newest.get(&(call, tag))].into_iter().flatten();
+        if let Some(before) = before.max().filter(|before| first.number <= **before) {
             let (method, number, at) = (&first.method, first.number, first.at);
-            found.push(format!("the {method} at {at:?} has number {number}, behind {newest:?}"));
+            found.push(format!("the {method} at {at:?} has number {number}, behind {before}"));
         }
-        newest = newest.max(Some(first.number));
+        newest.insert((call, tag), first.number);
     }
     found
 }
@@ -91,7 +94,9 @@ fn after_the_end(case: Case<'_>) -> Option<String> {
     let received = case.report.signals.iter().filter(|it| it.way == Way::Received);
     let mut byes = received.filter(|it| it.method == "BYE");
     let over = byes.find(|it| matches!(it.what, Saying::Request | Saying::Response(200)))?;
+    let own_tag = if over.what == Saying::Request { &over.to_tag } else { &over.from_tag };
     let behind = case.asked().into_iter().map(|copies| copies[0]);
+    let behind = behind.filter(|it| it.to_tag.is_some() && it.to_tag == *own_tag);
     let mut behind = behind.filter(|it| it.at > over.at && !is_ack(it) && it.branch != over.branch);
     let new = behind.next()?;
     Some(format!("the call was over at {:?}, and {} came at {:?}", over.at, new.method, new.at))
@@ -126,7 +131,9 @@ fn unacknowledged(case: Case<'_>) -> Option<String> {
         let is_due = *at + within < case.report.left_at;
         is_due
             && !received.any(|ack| {
-                is_ack(ack) && ack.number == it.number && (*at..=*at + within).contains(&ack.at)
+                is_ack(ack)
+                    && (ack.number, &ack.to_tag) == (it.number, &it.to_tag)
+                    && (*at..=*at + within).contains(&ack.at)
             })
     })?;
     Some(format!("the answer at {at:?} was not acknowledged within {within:?}"))

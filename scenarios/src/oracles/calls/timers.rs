@@ -57,8 +57,12 @@ fn answer(case: Case<'_>, copies: &[&Signal]) -> Option<String> {
 /// Copies of a request end with the answer; an INVITE is said again more and more seldom.
 fn request(case: Case<'_>, copies: &[&Signal]) -> Option<String> {
     let first = copies[0];
-    let ends_it =
-        |it: &Signal| is_final(it) && it.branch == first.branch && it.method == first.method;
+    let is_invite = first.method == "INVITE";
+    let ends_it = |it: &Signal| {
+        // Whoever is called is at it.
+        let is_answer = is_final(it) || is_invite && matches!(it.what, Saying::Response(_));
+        is_answer && it.branch == first.branch && it.method == first.method
+    };
     let until = case.sent().filter(|(_, it)| ends_it(it)).map(|(at, _)| at).min();
     let own: Vec<Duration> = copies[1..].iter().map(|it| it.at).collect();
     let what = format!("{} at {:?}", first.method, first.at);

@@ -3,9 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rehearsal_sim::clients::{phone::Spoken, rtmp_player::PlayReport, verify::Logged};
+use rehearsal_sim::clients::{
+    phone::{CallEnd, Spoken, Way},
+    rtmp_player::PlayReport,
+    verify::Logged,
+};
 
-use super::{Case, of_each};
+use super::{Case, MOVES, is_ack, of_each};
 use crate::{plan::Player, run::Evidence};
 
 /// Packets are held to be put in order, and given out at their time.
@@ -18,6 +22,10 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     let mut found = strangers(evidence);
     found.extend(of_each(evidence, |case| {
         let Some(voice) = &case.phone.plan.voice else { return Vec::new() };
+        // What it said is not known.
+        if matches!(case.report.ended, Some((_, CallEnd::Crashed))) {
+            return Vec::new();
+        }
         let players = evidence.plan.players.iter().zip(&evidence.players);
         let its = players.filter(|(player, _)| player.plan.stream == voice.stream);
         its.flat_map(|(player, report)| of_player(case, voice.epoch, player, report)).collect()
@@ -82,7 +90,10 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
             found.push(format!("{host} lacks packet {}, said at {:?}", said.index, said.at));
         }
     }
-    let hears_all = case.report.answered_at.is_some_and(|at| from <= at);
+    let hears_all = case.report.answered_at.is_some_and(|at| from <= at) && case.is_undisturbed();
+    // What it says is all that it sends, in one numbering.
+    let hears_all =
+        hears_all && case.phone.plan.acts.is_empty() && case.phone.plan.digits.is_empty();
     if was_there && hears_all && case.is_in_order() {
         found.extend(losses(case, host, &its));
     }
@@ -92,6 +103,15 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
 /// What is said just before the call is over, or the phone stops to talk, may still be held then, and is left out.
 fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     let over = case.report.ended.map(|(at, _)| at);
+    // Whoever is called talks at once; before it is known that he has taken the call nobody knows who it is.
+    let mut acks = case.report.signals.iter().filter(|it| it.way == Way::Received && is_ack(it));
+    let is_early =
+        case.phone.plan.called.is_some() && acks.next().is_none_or(|ack| said.at < ack.at);
+    let mut moves = case.report.moved.iter();
+    let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
+    if is_early || is_unsure || case.is_changing(said.at) {
+        return true;
+    }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
     let within = said.at..=said.at + HELD + case.round_trip();

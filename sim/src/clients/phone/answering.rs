@@ -16,6 +16,8 @@ pub(super) struct Answered {
     branch: String,
     method: Method,
     number: u32,
+    /// Tag of who answered.
+    tag: Option<String>,
     pub(super) answer: Bytes,
     /// Of a 2xx to INVITE, until it is acknowledged.
     copies: Option<Copies>,
@@ -29,6 +31,7 @@ impl Answered {
             branch: branch_of(request),
             method: request.method.clone(),
             number: request.cseq().map_or(0, |cseq| cseq.number),
+            tag: response.to().and_then(|to| to.tag()),
             answer: response.to_bytes(),
             copies: waits_for_ack.then(|| Copies::of_other(now)),
             forgotten_at: now + PATIENCE,
@@ -40,9 +43,19 @@ impl Answered {
         self.method == request.method && self.branch == branch_of(request)
     }
 
-    /// An ACK came for the INVITE of `number`.
-    pub(super) fn is_acknowledged(&mut self, number: u32) {
-        if self.method == Method::Invite && self.number == number {
+    /// Whether it is the INVITE of `branch`.
+    pub(super) fn is_invite_of(&self, branch: &str) -> bool {
+        self.method == Method::Invite && self.branch == branch
+    }
+
+    /// Whether it is an INVITE whose acceptance nobody has acknowledged.
+    pub(super) fn is_open(&self) -> bool {
+        self.copies.is_some() && self.answer.starts_with(b"SIP/2.0 2")
+    }
+
+    /// An ACK came for the INVITE of `number`, which the one with `tag` has answered.
+    pub(super) fn is_acknowledged(&mut self, number: u32, tag: Option<&String>) {
+        if self.method == Method::Invite && self.number == number && self.tag.as_ref() == tag {
             self.copies = None;
         }
     }

@@ -14,14 +14,21 @@ use rehearsal_core::sip::{
 use super::{
     answering::Answered,
     asking::Asking,
-    plan::{Change, Codec, Direction, PhonePlan},
+    callee::{Outside, Waiting},
+    plan::{Change, Direction, PhonePlan},
     post::read,
     report::CallEnd,
     sdp::Description,
     timers::PATIENCE,
+    voice::Agreed,
 };
 
-const SDP: &str = "application/sdp";
+pub(super) const SDP: &str = "application/sdp";
+/// The number of what is dialled, as phones offer it.
+const EVENTS: u8 = 101;
+
+/// From one look for the ACK to the next.
+const UNTIL_ACKNOWLEDGED: Duration = Duration::from_millis(100);
 
 /// Names that nobody else has.
 pub(super) struct Names {
@@ -52,55 +59,76 @@ pub(super) struct Told {
 }
 
 pub(super) struct Call {
-    plan: PhonePlan,
-    names: Names,
+    pub(super) plan: PhonePlan,
+    pub(super) names: Names,
     place: Place,
+    /// Name of the call, and of its ends as its messages have them.
+    pub(super) call_id: String,
+    pub(super) own_uri: Uri,
+    pub(super) peer_uri: Uri,
     asking: Vec<Asking>,
-    answered: Vec<Answered>,
-    out: VecDeque<Bytes>,
+    pub(super) answered: Vec<Answered>,
+    pub(super) out: VecDeque<Bytes>,
     /// Number of the newest own request, and of the newest one of the gateway.
     number: u32,
-    their_number: Option<u32>,
+    pub(super) their_number: Option<u32>,
     /// How many branches there were.
     branches: u32,
-    their_tag: Option<String>,
+    pub(super) their_tag: Option<String>,
     /// Where requests within the call go.
-    target: Option<Uri>,
+    pub(super) target: Option<Uri>,
     /// How many descriptions were sent, and the newest one of the peer.
     versions: u32,
-    peer: Option<Description>,
+    pub(super) peer: Option<Description>,
     /// How the phone says that it is, and how it has asked to be.
-    direction: Direction,
+    pub(super) direction: Direction,
     asked: Direction,
+    /// Where the phone hears, as the gateway knows, and as it was asked to believe.
+    rtp: SocketAddr,
+    asked_rtp: SocketAddr,
     /// What is left to be changed, and when.
     changes: VecDeque<(Duration, Direction)>,
     cancels_at: Option<Duration>,
     hangs_up_at: Option<Duration>,
     has_cancelled: bool,
     has_hung_up: bool,
+    /// It is called, and does not call.
+    pub(super) waiting: Option<Waiting>,
+    /// Tag of another one who has taken the call, too.
+    pub(super) fork: Option<String>,
     pub(super) told: Told,
 }
 
 impl Call {
-    /// A call that begins at `now`.
+    /// A call that begins at `now`, or is waited for.
     pub(super) fn begin(plan: PhonePlan, names: Names, place: Place, now: Duration) -> Self {
         let cancels_at = plan.cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
+        let (direction, rtp) = (plan.direction, place.rtp);
+        let dialled = Uri::Sip(SipUri::new(Some(&plan.dial), place.gateway));
         let mut call = Self {
+            call_id: names.call_id.clone(),
+            own_uri: Uri::Sip(SipUri::new(Some("phone"), place.sip)),
+            peer_uri: dialled,
+            waiting: plan.called.clone().map(Waiting::new),
+            fork: None,
+            // The INVITE has the next one.
+            number: plan.numbering.map_or(0, |numbering| numbering.cseq.saturating_sub(1)),
             plan,
             names,
             place,
             asking: Vec::new(),
             answered: Vec::new(),
             out: VecDeque::new(),
-            number: 0,
             their_number: None,
             branches: 0,
             their_tag: None,
             target: None,
             versions: 0,
             peer: None,
-            direction: Direction::SendRecv,
-            asked: Direction::SendRecv,
+            direction,
+            asked: direction,
+            rtp,
+            asked_rtp: rtp,
             changes: VecDeque::new(),
             cancels_at,
             hangs_up_at: None,
@@ -108,7 +136,9 @@ impl Call {
             has_hung_up: false,
             told: Told::default(),
         };
-        call.invite(Direction::SendRecv, now);
+        if call.waiting.is_none() {
+            call.invite(direction, now);
+        }
         call
     }
 
@@ -122,10 +152,27 @@ impl Call {
         self.told.answered_at.is_some() && self.told.ended.is_none() && !self.has_hung_up
     }
 
-    /// Where the phone's audio goes, in which codec, and who speaks; `None` unless the call is up.
-    pub(super) fn audio(&self) -> Option<(SocketAddr, Codec, Direction)> {
+    /// What was agreed on about the phone's audio; `None` unless the call is up.
+    pub(super) fn audio(&self) -> Option<Agreed> {
         let peer = self.peer.as_ref().filter(|_| self.is_up())?;
-        Some((peer.address, peer.codecs[0], self.direction.facing(peer.direction)))
+        let direction = self.direction.facing(peer.direction);
+        let (to, events) = (peer.address, peer.events.filter(|_| self.dials()));
+        Some(Agreed { to, codec: peer.codecs[0], events, direction })
+    }
+
+    /// Where the phone hears, as far as the gateway has agreed.
+    pub(super) fn rtp(&self) -> SocketAddr {
+        self.rtp
+    }
+
+    /// The phone will hear at `port`, and says so.
+    pub(super) fn move_to(&mut self, port: u16, now: Duration) {
+        self.place.rtp.set_port(port);
+        self.changes.push_front((now, self.direction));
+    }
+
+    fn dials(&self) -> bool {
+        !self.plan.digits.is_empty()
     }
 
     /// Whether nothing more is to be done, not even for copies.
@@ -141,7 +188,8 @@ impl Call {
         };
         let asking = self.asking.iter().filter_map(Asking::next);
         let answered = self.answered.iter().map(Answered::next);
-        let own = [self.cancels_at, self.hangs_up_at, change].into_iter().flatten();
+        let waiting = self.waiting.as_ref().and_then(Waiting::next);
+        let own = [self.cancels_at, self.hangs_up_at, change, waiting].into_iter().flatten();
         asking.chain(answered).chain(own).min()
     }
 
@@ -150,7 +198,13 @@ impl Call {
         self.out.extend(self.asking.iter_mut().filter_map(|asking| asking.take_copy(now)));
         self.out.extend(self.answered.iter_mut().filter_map(|answered| answered.take_copy(now)));
         self.asking.retain(|asking| !asking.is_forgotten(now));
+        let mut over = self.answered.iter().filter(|answered| answered.is_forgotten(now));
+        let is_unacknowledged = over.any(Answered::is_open);
         self.answered.retain(|answered| !answered.is_forgotten(now));
+        if is_unacknowledged {
+            self.on_unacknowledged(now);
+        }
+        self.on_waited(now);
         let (given_up, left): (Vec<_>, Vec<_>) =
             self.asking.drain(..).partition(|asking| asking.has_given_up(now));
         self.asking = left;
@@ -188,6 +242,9 @@ impl Call {
 
     /// A datagram came.
     pub(super) fn receive(&mut self, datagram: &[u8], now: Duration) {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.is_away(now)) {
+            return;
+        }
         match read(datagram) {
             Some(Message::Request(request)) => self.on_request(&request, now),
             Some(Message::Response(response)) => self.on_response(&response, now),
@@ -206,38 +263,43 @@ impl Call {
     }
 
     /// What the phone says of its audio.
-    fn describe(&mut self, direction: Direction) -> String {
+    pub(super) fn describe(&mut self, direction: Direction) -> String {
         let codecs = match (&self.peer, self.told.answered_at) {
             (Some(peer), Some(_)) => peer.codecs[..1].to_vec(),
             _ => self.plan.codecs.clone(),
         };
         self.versions += 1;
-        let description = Description { address: self.place.rtp, codecs, direction };
+        let events = self.dials().then_some(EVENTS);
+        let description = Description { address: self.place.rtp, codecs, events, direction };
         description.write(self.names.session, self.versions)
     }
 
     /// Asks with `request`, which gets its way, its ends and its number.
     fn ask(&mut self, mut request: Request, number: u32, branch: String) -> Request {
-        let (sip, headers) = (self.place.sip, &mut request.headers);
-        let peer = Uri::Sip(SipUri::new(Some(&self.plan.dial), self.place.gateway));
-        let mut to = NameAddr::new(peer);
+        let (sip, contact) = (self.place.sip, self.contact());
+        let headers = &mut request.headers;
+        let mut to = NameAddr::new(self.peer_uri.clone());
         if let Some(tag) = self.their_tag.as_ref().filter(|_| request.method != Method::Cancel) {
             to = to.with_tag(tag);
         }
-        let own = Uri::Sip(SipUri::new(Some("phone"), sip));
-        let from = NameAddr::new(own.clone()).with_tag(&self.names.tag);
+        let from = NameAddr::new(self.own_uri.clone()).with_tag(&self.names.tag);
         let cseq = CSeq { number, method: request.method.clone() };
         headers.push(HeaderName::VIA, format!("SIP/2.0/UDP {sip};branch={branch};rport"));
         headers.push(HeaderName::MAX_FORWARDS, "70");
         headers.push(HeaderName::FROM, from.to_string());
         headers.push(HeaderName::TO, to.to_string());
-        headers.push(HeaderName::CALL_ID, self.names.call_id.clone());
+        headers.push(HeaderName::CALL_ID, self.call_id.clone());
         headers.push(HeaderName::CSEQ, cseq.to_string());
         if request.method == Method::Invite {
-            headers.push(HeaderName::CONTACT, NameAddr::new(own).to_string());
+            headers.push(HeaderName::CONTACT, contact);
             headers.push(HeaderName::ALLOW, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
         }
         request
+    }
+
+    /// Where the phone is reached.
+    pub(super) fn contact(&self) -> String {
+        NameAddr::new(Uri::Sip(SipUri::new(Some("phone"), self.place.sip))).to_string()
     }
 
     fn branch(&mut self) -> String {
@@ -246,13 +308,12 @@ impl Call {
     }
 
     fn target(&self) -> Uri {
-        let dialled = || Uri::Sip(SipUri::new(Some(&self.plan.dial), self.place.gateway));
-        self.target.clone().unwrap_or_else(dialled)
+        self.target.clone().unwrap_or_else(|| self.peer_uri.clone())
     }
 
     /// Calls, or changes the call.
     fn invite(&mut self, direction: Direction, now: Duration) {
-        self.asked = direction;
+        (self.asked, self.asked_rtp) = (direction, self.place.rtp);
         self.number += 1;
         let request = Request::new(Method::Invite, self.target());
         let body = self.describe(direction);
@@ -287,8 +348,13 @@ impl Call {
         self.asking.push(asking);
     }
 
-    fn hang_up(&mut self, now: Duration) {
+    pub(super) fn hang_up(&mut self, now: Duration) {
         if self.has_hung_up || self.told.ended.is_some() {
+            return;
+        }
+        // Who was called waits for the ACK (RFC 3261, section 15).
+        if self.waiting.is_some() && self.answered.iter().any(Answered::is_open) {
+            self.hangs_up_at = Some(now + UNTIL_ACKNOWLEDGED);
             return;
         }
         self.has_hung_up = true;
@@ -346,7 +412,7 @@ impl Call {
         let is_first = self.told.answered_at.is_none();
         let is_accepted = response.status < 300;
         if is_accepted {
-            self.direction = self.asked;
+            (self.direction, self.rtp) = (self.asked, self.asked_rtp);
             if let Some(contact) = response.contact() {
                 self.target = Some(contact.uri);
             }
@@ -393,15 +459,20 @@ impl Call {
     fn on_answered(&mut self, response: &Response, now: Duration) {
         self.told.answered_at = Some(now);
         self.take_description(&response.body);
-        let at = |ms: u64| now + Duration::from_millis(ms);
-        self.hangs_up_at = self.plan.talk_ms.map(at);
-        self.changes =
-            self.plan.changes.iter().map(|it: &Change| (at(it.at_ms), it.direction)).collect();
+        self.begin_to_talk(now);
         // Whoever has given up does not want to talk any more.
         let has_given_up = self.plan.cancel.is_some() && self.cancels_at.is_none();
         if has_given_up || self.peer.is_none() {
             self.hang_up(now);
         }
+    }
+
+    /// What is to be done in the call is due from now on.
+    pub(super) fn begin_to_talk(&mut self, now: Duration) {
+        let at = |ms: u64| now + Duration::from_millis(ms);
+        self.hangs_up_at = self.plan.talk_ms.map(at);
+        self.changes =
+            self.plan.changes.iter().map(|it: &Change| (at(it.at_ms), it.direction)).collect();
     }
 
     fn take_description(&mut self, body: &[u8]) {
@@ -414,7 +485,8 @@ impl Call {
         match status {
             // Both wanted to change it: the one that called waits longer (RFC 3261, section 14.1).
             491 if self.is_up() => {
-                let again = now + Duration::from_millis(2_100 + self.names.patience_ms);
+                let least_ms = if self.waiting.is_none() { 2_100 } else { 0 };
+                let again = now + Duration::from_millis(least_ms + self.names.patience_ms);
                 self.changes.push_front((again, self.asked));
             }
             408 | 481 => self.end(CallEnd::Forgotten, now),
@@ -425,20 +497,33 @@ impl Call {
     fn on_request(&mut self, request: &Request, now: Duration) {
         let Some(cseq) = request.cseq() else { return };
         if request.method == Method::Ack {
-            self.answered.iter_mut().for_each(|answered| answered.is_acknowledged(cseq.number));
+            let tag = request.to().and_then(|to| to.tag());
+            let acknowledged = self.answered.iter_mut();
+            acknowledged.for_each(|it| it.is_acknowledged(cseq.number, tag.as_ref()));
             return;
         }
         if let Some(known) = self.answered.iter().find(|answered| answered.is_of(request)) {
             self.out.push_back(known.answer.clone());
             return;
         }
+        if self.is_ringing_for(request) {
+            return;
+        }
         let tag_of = |address: Option<NameAddr>| address.and_then(|address| address.tag());
-        let is_of_call = request.call_id() == Some(&self.names.call_id)
+        let is_of_call = request.call_id() == Some(&self.call_id)
             && tag_of(request.to()).as_ref() == Some(&self.names.tag)
             && self.their_tag.is_some()
             && tag_of(request.from()) == self.their_tag;
         let is_old = self.their_number.is_some_and(|newest| cseq.number <= newest);
+        if self.waiting.is_some() && !is_of_call && !self.is_for_fork(request) {
+            match self.on_outside(request, now) {
+                Outside::Answered(response) => return self.give(request, &response, now),
+                Outside::Later => return,
+                Outside::Unknown => {}
+            }
+        }
         let response = match &request.method {
+            Method::Bye if self.is_for_fork(request) => request.response(200, None),
             _ if !is_of_call || self.told.ended.is_some() => request.response(481, None),
             _ if is_old => request.response(500, None),
             Method::Invite | Method::Update if self.has_open_invite() => {
@@ -455,9 +540,7 @@ impl Call {
         if is_of_call && !is_old {
             self.their_number = Some(cseq.number);
         }
-        let answered = Answered::new(request, &response, now);
-        self.out.push_back(answered.answer.clone());
-        self.answered.push(answered);
+        self.give(request, &response, now);
     }
 
     /// The gateway changes the call, or says that it is still there: as it likes.
@@ -465,9 +548,7 @@ impl Call {
         if let Some(contact) = request.contact() {
             self.target = Some(contact.uri);
         }
-        let own = NameAddr::new(Uri::Sip(SipUri::new(Some("phone"), self.place.sip)));
-        let response =
-            request.response(200, None).with_header(HeaderName::CONTACT, own.to_string());
+        let response = request.response(200, None).with_header(HeaderName::CONTACT, self.contact());
         if request.body.is_empty() && request.method == Method::Update {
             return response;
         }
@@ -475,6 +556,7 @@ impl Call {
         let offer = Description::read(&request.body);
         let direction = offer.map_or(self.direction, |it| self.direction.facing(it.direction));
         let body = self.describe(direction);
+        self.rtp = self.place.rtp;
         response.with_body(SDP, body)
     }
 }

@@ -4,51 +4,47 @@
 //! ended is its own (`call`), so that the two check each other. Its audio is G.711 by name only; each packet says which one it
 //! is, and of which call.
 
+mod acts;
 mod answering;
 mod asking;
 mod call;
+mod called;
+mod callee;
+mod line;
 mod plan;
 mod post;
+mod proof;
 mod report;
 mod rtp;
 mod sdp;
 mod timers;
 mod voice;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use rehearsal_core::env::{Env, UdpSocket};
 use tokio::time::{Instant, sleep_until};
 
+pub use self::{
+    acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
+    called::{Answer, Called, Proof, Registrar, Reply},
+    plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
+    report::{
+        Binding, CallEnd, Heard, PhoneReport, Pressed, ReceptionReport, Saying, SenderReport,
+        Signal, Spoken, Torn,
+    },
+};
 use self::{
     call::{Call, Names, Place},
+    line::{Buffers, Came, Line},
     post::Post,
     voice::{Source, Speech},
 };
-pub use self::{
-    plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
-    report::{
-        CallEnd, Heard, PhoneReport, ReceptionReport, Saying, SenderReport, Signal, Spoken, Torn,
-    },
-};
 use super::publisher::Notes;
 
-/// No datagram is longer.
-const DATAGRAM_BYTES: usize = 65_535;
-/// Where ports for media begin.
-const MEDIA_PORTS_FROM: u16 = 40_000;
-
-/// Sockets of one phone.
-struct Line<S> {
-    sip: S,
-    rtp: S,
-    rtcp: S,
-}
+/// Where who is called waits.
+const SIP_PORT: u16 = 5060;
 
 /// Carries out `plan`; times count from `origin`.
 pub async fn run<E: Env>(
@@ -60,7 +56,8 @@ pub async fn run<E: Env>(
 ) -> PhoneReport {
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let mut report = PhoneReport::default();
-    match open(&env).await {
+    let sip_port = if plan.called.is_some() { SIP_PORT } else { 0 };
+    match Line::open(&env, sip_port).await {
         Err(error) => notes(&format!("has no sockets: {}", error.kind())),
         Ok(line) => talk(&env, gateway, plan, origin, line, &notes, &mut report).await,
     }
@@ -74,31 +71,9 @@ pub async fn run<E: Env>(
     report
 }
 
-/// One socket for SIP, and a pair for media, of which RTP has the even port.
-async fn open<E: Env>(env: &E) -> io::Result<Line<E::UdpSocket>> {
-    let any = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-    let sip = env.bind_udp(any(0)).await?;
-    let mut port = MEDIA_PORTS_FROM;
-    loop {
-        let pair = match env.bind_udp(any(port)).await {
-            Ok(rtp) => env.bind_udp(any(port + 1)).await.map(|rtcp| (rtp, rtcp)),
-            Err(error) => Err(error),
-        };
-        match pair {
-            Ok((rtp, rtcp)) => return Ok(Line { sip, rtp, rtcp }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port < u16::MAX - 3 => {
-                port += 2
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// What happened on the line.
 enum Event {
-    Sip(usize),
-    Rtp(usize),
-    Rtcp(usize),
+    Came(Came),
     Time,
     Leave,
 }
@@ -108,22 +83,30 @@ async fn talk<E: Env>(
     gateway: SocketAddr,
     plan: PhonePlan,
     origin: Instant,
-    line: Line<E::UdpSocket>,
+    mut line: Line<E::UdpSocket>,
     notes: &Notes,
     report: &mut PhoneReport,
 ) {
     let leave = origin + Duration::from_millis(plan.leave_ms);
     let ip = if gateway.ip().is_loopback() { Some(gateway.ip()) } else { env.own_ip() };
-    let ip = ip.unwrap_or(line.sip.local_addr().ip());
+    let ip = plan.says_ip.or(ip).unwrap_or(line.sip.local_addr().ip());
     let at = |socket: &E::UdpSocket| SocketAddr::new(ip, socket.local_addr().port());
-    let place = Place { sip: at(&line.sip), rtp: at(&line.rtp), gateway };
+    let place = Place { sip: at(&line.sip), rtp: at(line.rtp()), gateway };
     let mut post = Post::new(plan.message_faults.clone());
-    let mut speech = Speech::new(source(env), plan.voice.clone());
-    notes(&format!("calls {}", plan.dial));
+    let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
+    let (digits, planned) = (plan.digits.clone(), plan.acts.clone());
+    let mut acts = VecDeque::new();
+    match &plan.called {
+        None => notes(&format!("calls {}", plan.dial)),
+        Some(_) => notes(&format!("waits for calls as {}", plan.dial)),
+    }
     let mut call = Call::begin(plan, names(env), place, origin.elapsed());
-    let mut bufs = [(); 3].map(|()| vec![0; DATAGRAM_BYTES]);
+    let mut buffers = Buffers::new();
     loop {
         let now = origin.elapsed();
+        if line.move_to(call.rtp().port()) {
+            report.moved.push(now);
+        }
         speech.agree(call.audio(), now, report);
         while let Some(message) = call.next_message() {
             for message in post.pass(Way::Sent, message, now) {
@@ -132,46 +115,85 @@ async fn talk<E: Env>(
             }
         }
         if let Some((packet, to)) = speech.take_packet(now, report) {
-            let _ = line.rtp.send_to(&packet, to).await;
+            let _ = line.rtp().send_to(&packet, to).await;
         }
-        if let Some((packet, to)) = speech.take_report(now, env.wall_clock(), report) {
-            let _ = line.rtcp.send_to(&packet, to).await;
+        if let Some((packet, to)) = speech.take_report(now, env.wall_clock()) {
+            let _ = line.rtcp().send_to(&packet, to).await;
         }
         if call.is_forgotten() {
             break;
         }
-        let next = [call.next(), speech.next()].into_iter().flatten().min();
+        let act = acts.front().map(|(at, _)| *at).filter(|_| call.is_up());
+        let next = [call.next(), speech.next(), act].into_iter().flatten().min();
         let due = next.map_or(leave, |next| (origin + next).min(leave));
-        let [sip, rtp, rtcp] = &mut bufs;
         let event = tokio::select! {
             biased;
-            received = line.sip.recv_from(sip) => received.map(|(bytes, _)| Event::Sip(bytes)),
-            received = line.rtp.recv_from(rtp) => received.map(|(bytes, _)| Event::Rtp(bytes)),
-            received = line.rtcp.recv_from(rtcp) => received.map(|(bytes, _)| Event::Rtcp(bytes)),
+            came = line.receive(&mut buffers) => came.map(Event::Came),
             () = sleep_until(due) => Ok(if due == leave { Event::Leave } else { Event::Time }),
         };
         let now = origin.elapsed();
         let was = seen(&call);
         match event {
-            Ok(Event::Sip(bytes)) => {
-                let datagram = Bytes::copy_from_slice(&bufs[0][..bytes]);
-                for message in post.pass(Way::Received, datagram, now) {
-                    call.receive(&message, now);
+            Ok(Event::Came(came)) => {
+                let bytes = buffers.of(&came);
+                match came {
+                    Came::Sip(_) => {
+                        let datagram = Bytes::copy_from_slice(bytes);
+                        for message in post.pass(Way::Received, datagram, now) {
+                            call.receive(&message, now);
+                        }
+                    }
+                    Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
+                    Came::Rtcp(_) | Came::FormerRtcp(_) => speech.is_told(bytes, now, report),
                 }
             }
-            Ok(Event::Rtp(bytes)) => speech.hear(&bufs[1][..bytes], now, report),
-            Ok(Event::Rtcp(bytes)) => speech.is_told(&bufs[2][..bytes], now, report),
-            Ok(Event::Time) => call.on_time(now),
+            Ok(Event::Time) => {
+                call.on_time(now);
+                while call.is_up()
+                    && let Some((_, deed)) = acts.pop_front_if(|(at, _)| *at <= now)
+                {
+                    act_by(env, deed, (&mut line, &mut call, &mut speech), now, report).await;
+                }
+            }
             Ok(Event::Leave) => break,
             // What an ICMP message tells of an earlier datagram, which is lost.
             Err(_) => {}
         }
+        if let (None, Some(answered)) = (report.answered_at, call.told.answered_at) {
+            report.answered_at = Some(answered);
+            let from = |ms| answered + Duration::from_millis(ms);
+            acts.extend(planned.iter().map(|act| (from(act.at_ms), act.deed)));
+            speech.dial(digits.iter().map(|dialled| (from(dialled.at_ms), *dialled)));
+        }
         tell(was, &call, notes);
     }
     report.rang_at = call.told.rang_at;
-    report.answered_at = call.told.answered_at;
     report.ended = call.told.ended;
+    report.bindings = call.waiting.map_or_else(Vec::new, |waiting| waiting.bindings);
     report.signals = post.into_log();
+}
+
+/// Does what is to be done in mid-call; what the system does not allow is left out.
+async fn act_by<E: Env>(
+    env: &E,
+    deed: Deed,
+    (line, call, speech): (&mut Line<E::UdpSocket>, &mut Call, &mut Speech),
+    now: Duration,
+    report: &mut PhoneReport,
+) {
+    match deed {
+        Deed::NewSource => speech.begin_anew(source(env, None), now),
+        Deed::Move => {
+            if let Ok(port) = line.prepare(env).await {
+                call.move_to(port, now);
+            }
+        }
+        Deed::Rebind => {
+            if line.rebind(env).await.is_ok() {
+                report.moved.push(now);
+            }
+        }
+    }
 }
 
 /// Whether it rang, was answered, and is over.
@@ -207,10 +229,12 @@ fn names<E: Env>(env: &E) -> Names {
     }
 }
 
-fn source<E: Env>(env: &E) -> Source {
+fn source<E: Env>(env: &E, numbering: Option<Numbering>) -> Source {
+    let (ssrc, sequence) = (u32::from_be_bytes(random(env)), u16::from_be_bytes(random(env)));
+    let timestamp = u32::from_be_bytes(random(env));
     Source {
-        ssrc: u32::from_be_bytes(random(env)),
-        sequence: u16::from_be_bytes(random(env)),
-        timestamp: u32::from_be_bytes(random(env)),
+        ssrc,
+        sequence: numbering.map_or(sequence, |numbering| numbering.sequence),
+        timestamp: numbering.map_or(timestamp, |numbering| numbering.timestamp),
     }
 }

@@ -1,18 +1,37 @@
 //! What a phone is to do, as data.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
-/// What a phone does: it calls once.
+use super::{
+    acts::{Act, Dialled, Numbering},
+    called::Called,
+};
+
+/// What a phone does: it calls once, or waits to be called. The default one does so at once, can speak µ-law and says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhonePlan {
-    /// When to call, after the start of the run.
+    /// When to call, or to wait for calls from then on, after the start of the run.
     pub start_ms: u64,
-    /// Whom to call: the user part of the address.
+    /// Whom to call, or as whom to be called: the user part of the address.
     pub dial: String,
+    /// It does not call, but is called; without, it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
     pub voice: Option<Voice>,
+    /// Who speaks, as it asks for with its call.
+    #[serde(default, skip_serializing_if = "Direction::is_both")]
+    pub direction: Direction,
+    /// The address that it takes for its own and gives to the gateway, as behind a NAT; without, that of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says_ip: Option<IpAddr>,
+    /// Where it begins to count; without, anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbering: Option<Numbering>,
     /// How long after the answer it hangs up; without, it waits for the gateway to do so.
     pub talk_ms: Option<u64>,
     /// When it gives up before the answer.
@@ -21,11 +40,39 @@ pub struct PhonePlan {
     /// What it changes in mid-call, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// What its audio does in mid-call, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<Act>,
+    /// What it dials in mid-call, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digits: Vec<Dialled>,
     /// What befalls its messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_faults: Vec<MessageFault>,
     /// When to go at the latest, after the start of the run: its sockets are closed, whatever the call is at.
     pub leave_ms: u64,
+}
+
+impl Default for PhonePlan {
+    fn default() -> Self {
+        Self {
+            start_ms: 0,
+            dial: String::new(),
+            called: None,
+            codecs: vec![Codec::Pcmu],
+            voice: None,
+            direction: Direction::SendRecv,
+            says_ip: None,
+            numbering: None,
+            talk_ms: None,
+            cancel: None,
+            changes: Vec::new(),
+            acts: Vec::new(),
+            digits: Vec::new(),
+            message_faults: Vec::new(),
+            leave_ms: 0,
+        }
+    }
 }
 
 /// A codec of telephony.
@@ -92,10 +139,11 @@ pub struct Change {
 }
 
 /// Who speaks, as a phone says it of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Both.
+    #[default]
     SendRecv,
     /// The phone.
     SendOnly,
@@ -108,6 +156,10 @@ pub enum Direction {
 impl Direction {
     pub(super) const ALL: [Self; 4] =
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+
+    fn is_both(&self) -> bool {
+        *self == Self::SendRecv
+    }
 
     /// Its attribute in SDP.
     pub(super) fn attribute(self) -> &'static str {

@@ -24,8 +24,14 @@ pub struct PhoneReport {
     pub directions: Vec<(Duration, Direction)>,
     /// When the call was over, and why.
     pub ended: Option<(Duration, CallEnd)>,
-    /// Every RTP packet that was sent.
+    /// Registrations that were granted, in order.
+    pub bindings: Vec<Binding>,
+    /// Every RTP packet of audio that was sent.
     pub spoken: Vec<Spoken>,
+    /// Every RTP packet of a digit that was sent, or lost on its way by the plan.
+    pub dialled: Vec<Pressed>,
+    /// When its audio went on from other ports, whether it had said so or not.
+    pub moved: Vec<Duration>,
     /// Every RTP packet that came.
     pub heard: Vec<Heard>,
     /// What the gateway told of the phone's audio by RTCP.
@@ -36,6 +42,17 @@ pub struct PhoneReport {
     pub unreadable: u64,
     /// When the phone closed its sockets.
     pub left_at: Duration,
+}
+
+/// A registration that was granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// When.
+    pub at: Duration,
+    /// For how many seconds; 0 if it was taken back.
+    pub granted_s: u32,
+    /// Where calls for it go.
+    pub contact: String,
 }
 
 /// Why a call is over.
@@ -106,12 +123,31 @@ pub enum Saying {
 pub struct Spoken {
     /// When.
     pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
     /// Its sequence number.
     pub sequence: u16,
     /// Its time in samples.
     pub timestamp: u32,
     /// Its number, as its stamp has it.
     pub index: u32,
+}
+
+/// An RTP packet of a digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pressed {
+    /// When.
+    pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
+    /// Its sequence number.
+    pub sequence: u16,
+    /// When the key was pressed, in samples.
+    pub timestamp: u32,
+    /// Which key.
+    pub digit: char,
+    /// It was lost on its way, by the plan.
+    pub is_lost: bool,
 }
 
 /// An RTP packet that came.

@@ -2,11 +2,14 @@
 
 use super::{
     super::stamp::{STAMP_BYTES, Stamp},
-    report::{Heard, ReceptionReport, SenderReport, Spoken, Torn},
+    acts::DIGIT_PACKETS,
+    report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Torn},
 };
 
 /// Bytes of audio in a packet of 20 ms at 8,000 samples a second.
 pub(super) const AUDIO_BYTES: usize = 160;
+/// How loud a digit is, in -dBm0.
+const VOLUME: u8 = 10;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
@@ -14,18 +17,30 @@ const DESCRIPTION: u8 = 202;
 const BLOCK_BYTES: usize = 24;
 
 /// The packet of `spoken`, with audio that is what `stamp` says.
-pub(super) fn packet(
-    spoken: &Spoken,
-    ssrc: u32,
-    payload_type: u8,
-    marker: bool,
-    stamp: &Stamp,
-) -> Vec<u8> {
-    let mut packet = vec![0x80, payload_type | if marker { 0x80 } else { 0 }];
-    packet.extend_from_slice(&spoken.sequence.to_be_bytes());
-    packet.extend_from_slice(&spoken.timestamp.to_be_bytes());
-    packet.extend_from_slice(&ssrc.to_be_bytes());
+pub(super) fn packet(spoken: &Spoken, payload_type: u8, marker: bool, stamp: &Stamp) -> Vec<u8> {
+    let Spoken { ssrc, sequence, timestamp, .. } = *spoken;
+    let mut packet = head(ssrc, sequence, timestamp, payload_type, marker);
     stamp.seal(&[spoken.index as u8; AUDIO_BYTES - STAMP_BYTES], &mut packet);
+    packet
+}
+
+/// The packet of `pressed`, a key of number `code`, at `step` of its [`DIGIT_PACKETS`].
+pub(super) fn digit(pressed: &Pressed, payload_type: u8, code: u8, step: u32) -> Vec<u8> {
+    let Pressed { ssrc, sequence, timestamp, .. } = *pressed;
+    let mut packet = head(ssrc, sequence, timestamp, payload_type, step == 0);
+    // The end comes three times, each with how long it was.
+    let end = DIGIT_PACKETS / 2;
+    let duration = (step.min(end) + 1) * AUDIO_BYTES as u32;
+    packet.extend_from_slice(&[code, VOLUME | if step >= end { 0x80 } else { 0 }]);
+    packet.extend_from_slice(&(duration as u16).to_be_bytes());
+    packet
+}
+
+fn head(ssrc: u32, sequence: u16, timestamp: u32, payload_type: u8, marker: bool) -> Vec<u8> {
+    let mut packet = vec![0x80, payload_type | if marker { 0x80 } else { 0 }];
+    packet.extend_from_slice(&sequence.to_be_bytes());
+    packet.extend_from_slice(&timestamp.to_be_bytes());
+    packet.extend_from_slice(&ssrc.to_be_bytes());
     packet
 }
 
@@ -155,9 +170,9 @@ mod tests {
     #[test]
     fn a_packet_is_read_as_it_was_written() {
         let at = Duration::from_secs(1);
-        let spoken = Spoken { at, sequence: 65_535, timestamp: 7, index: 300 };
+        let spoken = Spoken { at, ssrc: 0xdead_beef, sequence: 65_535, timestamp: 7, index: 300 };
         let stamp = Stamp { stream: 1, epoch: 2, index: 300, config: 0, timestamp_ms: 9 };
-        let mut packet = packet(&spoken, 0xdead_beef, 8, true, &stamp);
+        let mut packet = packet(&spoken, 8, true, &stamp);
         assert_eq!(packet.len(), 12 + AUDIO_BYTES);
         let read = heard(&packet, at).unwrap();
         assert_eq!((read.ssrc, read.sequence, read.timestamp), (0xdead_beef, 65_535, 7));
@@ -165,6 +180,18 @@ mod tests {
         assert_eq!(read.stamp, Ok(Some(stamp)));
         *packet.last_mut().unwrap() ^= 1;
         assert_eq!(heard(&packet, at).unwrap().stamp, Err(Torn));
+    }
+
+    #[test]
+    fn the_end_of_a_digit_comes_three_times() {
+        let (at, is_lost) = (Duration::ZERO, false);
+        let pressed = Pressed { at, ssrc: 1, sequence: 2, timestamp: 3, digit: '#', is_lost };
+        let events: Vec<[u8; 4]> = (0..DIGIT_PACKETS)
+            .map(|step| *digit(&pressed, 101, 11, step).last_chunk().unwrap())
+            .collect();
+        let going_on = [160, 320, 480].map(|it: u16| [11, 10, it.to_be_bytes()[0], it as u8]);
+        assert_eq!(events[..3], going_on);
+        assert_eq!(events[3..], [[11, 138, 2, 128]; 3]);
     }
 
     #[test]

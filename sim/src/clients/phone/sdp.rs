@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::plan::{Codec, Direction};
 
+/// What is dialled, as SDP calls it.
+const EVENTS: &str = "telephone-event/8000";
+
 /// What one end says of its audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
@@ -11,6 +14,8 @@ pub(super) struct Description {
     pub(super) address: SocketAddr,
     /// What it can speak, by what it likes best.
     pub(super) codecs: Vec<Codec>,
+    /// The number of what is dialled (RFC 4733), if that can be.
+    pub(super) events: Option<u8>,
     pub(super) direction: Direction,
 }
 
@@ -23,6 +28,11 @@ impl Description {
         let types = list(|codec| format!(" {}", codec.payload_type()));
         let maps =
             list(|codec| format!("a=rtpmap:{} {}/8000\r\n", codec.payload_type(), codec.name()));
+        let events = self.events.map_or_else(Default::default, |number| {
+            let map = format!("a=rtpmap:{number} {EVENTS}\r\na=fmtp:{number} 0-15\r\n");
+            (format!(" {number}"), map)
+        });
+        let (types, maps) = (types + &events.0, maps + &events.1);
         let (port, direction) = (self.address.port(), self.direction.attribute());
         format!(
             "v=0\r\no=phone {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
@@ -35,6 +45,7 @@ impl Description {
         let text = std::str::from_utf8(body).ok()?;
         let (mut ip, mut port, mut types) = (None::<IpAddr>, None::<u16>, Vec::new());
         let (mut direction, mut is_in_audio) = (Direction::SendRecv, true);
+        let mut events = None;
         for line in text.lines() {
             let Some((kind, value)) = line.split_once('=') else { continue };
             match kind {
@@ -50,6 +61,11 @@ impl Description {
                 "a" if is_in_audio => {
                     let said = Direction::ALL.into_iter().find(|it| it.attribute() == value);
                     direction = said.unwrap_or(direction);
+                    if let Some((number, EVENTS)) =
+                        value.strip_prefix("rtpmap:").and_then(|map| map.split_once(' '))
+                    {
+                        events = number.parse().ok();
+                    }
                 }
                 _ => {}
             }
@@ -59,7 +75,7 @@ impl Description {
         };
         let codecs: Vec<Codec> = types.iter().filter_map(codec).collect();
         let address = SocketAddr::new(ip?, port.filter(|port| *port > 0)?);
-        (!codecs.is_empty()).then_some(Self { address, codecs, direction })
+        (!codecs.is_empty()).then_some(Self { address, codecs, events, direction })
     }
 }
 
@@ -72,7 +88,8 @@ mod tests {
         for direction in Direction::ALL {
             let codecs = vec![Codec::Pcma, Codec::Pcmu];
             let address = "192.0.2.7:40000".parse().unwrap();
-            let description = Description { address, codecs, direction };
+            let events = (direction != Direction::Inactive).then_some(101);
+            let description = Description { address, codecs, events, direction };
             assert_eq!(Description::read(description.write(7, 1).as_bytes()), Some(description));
         }
     }

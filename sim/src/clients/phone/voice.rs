@@ -1,15 +1,16 @@
-//! A phone's audio: what it says every 20 ms, and what it hears.
+//! A phone's audio: what it says and dials every 20 ms, and what it hears.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use super::{
     super::stamp::{Stamp, stream_hash},
+    acts::{DIGIT_PACKETS, Dialled},
     plan::{Codec, Direction, Voice},
-    report::PhoneReport,
-    report::Spoken,
+    report::{PhoneReport, Pressed, Spoken},
     rtp::{self, Balance},
 };
 
@@ -29,18 +30,45 @@ pub(super) struct Source {
     pub(super) timestamp: u32,
 }
 
+/// What was agreed on about the audio of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Agreed {
+    /// Where it goes.
+    pub(super) to: SocketAddr,
+    pub(super) codec: Codec,
+    /// Number of what is dialled.
+    pub(super) events: Option<u8>,
+    pub(super) direction: Direction,
+}
+
+/// A key that is down.
+struct KeyDown {
+    dialled: Dialled,
+    timestamp: u32,
+    /// How many packets of it there were.
+    steps: u32,
+}
+
 /// Audio of one call.
 pub(super) struct Speech {
     source: Source,
+    /// All there were.
+    ssrcs: Vec<u32>,
+    /// Packets of the source, and when it began, after the first packet of all.
+    packets: u32,
+    source_since: Duration,
     voice: Option<Voice>,
-    /// Where it goes while there is a call, in which codec, and who speaks.
-    audio: Option<(SocketAddr, Codec, Direction)>,
+    /// While there is a call.
+    agreed: Option<Agreed>,
     /// When the first packet was due.
     began_at: Option<Duration>,
     next_at: Option<Duration>,
     report_at: Option<Duration>,
     /// The next packet begins a talk spurt.
     begins: bool,
+    /// What is left to be dialled, and when.
+    digits: VecDeque<(Duration, Dialled)>,
+    key: Option<KeyDown>,
     /// Source, first and greatest sequence number, and number of packets of what is heard.
     balance: Option<(u32, u16, u32, u32)>,
 }
@@ -48,33 +76,43 @@ pub(super) struct Speech {
 impl Speech {
     pub(super) fn new(source: Source, voice: Option<Voice>) -> Self {
         Self {
+            ssrcs: vec![source.ssrc],
             source,
+            packets: 0,
+            source_since: Duration::ZERO,
             voice,
-            audio: None,
+            agreed: None,
             began_at: None,
             next_at: None,
             report_at: None,
             begins: true,
+            digits: VecDeque::new(),
+            key: None,
             balance: None,
         }
+    }
+
+    /// What is to be dialled.
+    pub(super) fn dial(&mut self, digits: impl Iterator<Item = (Duration, Dialled)>) {
+        self.digits.extend(digits);
     }
 
     /// What was agreed on, at `now`.
     pub(super) fn agree(
         &mut self,
-        audio: Option<(SocketAddr, Codec, Direction)>,
+        agreed: Option<Agreed>,
         now: Duration,
         report: &mut PhoneReport,
     ) {
-        if self.audio == audio {
+        if self.agreed == agreed {
             return;
         }
-        self.audio = audio;
-        if let Some((_, codec, direction)) = audio {
+        self.agreed = agreed;
+        if let Some(Agreed { codec, direction, .. }) = agreed {
             report.codec = Some(codec);
             report.directions.push((now, direction));
         }
-        let speaks = audio.is_some_and(|(_, _, direction)| direction.sends());
+        let speaks = agreed.is_some_and(|agreed| agreed.direction.sends());
         self.next_at = match (speaks && self.voice.is_some(), self.next_at) {
             (false, _) => None,
             (true, Some(next)) => Some(next),
@@ -84,8 +122,28 @@ impl Speech {
             }
         };
         // Who has no voice tells nothing of it either.
-        let reports = audio.is_some() && self.voice.is_some();
+        let reports = agreed.is_some() && self.voice.is_some();
         self.report_at = reports.then(|| self.report_at.unwrap_or(now + REPORT));
+    }
+
+    /// Goes on as `source`.
+    pub(super) fn begin_anew(&mut self, source: Source, now: Duration) {
+        self.ssrcs.push(source.ssrc);
+        self.source = source;
+        (self.packets, self.key) = (0, None);
+        self.source_since = self.passed(self.next_at.unwrap_or(now));
+    }
+
+    /// Since the first packet of all.
+    fn passed(&self, at: Duration) -> Duration {
+        self.began_at.map_or(Duration::ZERO, |began| at.saturating_sub(began))
+    }
+
+    /// The time of the source, in samples, when `passed` has since the first packet of all.
+    fn timestamp(&self, passed: Duration) -> u32 {
+        let of_source = passed.saturating_sub(self.source_since);
+        let samples = of_source.as_micros() as u64 * SAMPLES_PER_MS / 1_000;
+        self.source.timestamp.wrapping_add(samples as u32)
     }
 
     pub(super) fn next(&self) -> Option<Duration> {
@@ -99,29 +157,49 @@ impl Speech {
         report: &mut PhoneReport,
     ) -> Option<(Vec<u8>, SocketAddr)> {
         let due = self.next_at.filter(|next| *next <= now)?;
-        let ((address, codec, _), voice) = (self.audio?, self.voice.as_ref()?);
+        let (agreed, voice) = (self.agreed?, self.voice.clone()?);
         self.next_at = Some(due + PACKET);
-        let began_at = *self.began_at.get_or_insert(due);
-        let passed_ms = (due - began_at).as_millis() as u64;
-        let passed = (passed_ms * SAMPLES_PER_MS) as u32;
+        self.began_at.get_or_insert(due);
+        let passed = self.passed(due);
+        let sequence = self.source.sequence.wrapping_add(self.packets as u16);
+        let (ssrc, timestamp) = (self.source.ssrc, self.timestamp(passed));
+        self.packets += 1;
+        if let Some(events) = agreed.events
+            && let Some((dialled, began, step)) = self.step(due, timestamp)
+        {
+            let (digit, is_lost) = (dialled.digit, dialled.loses(step));
+            let pressed = Pressed { at: now, ssrc, sequence, timestamp: began, digit, is_lost };
+            report.dialled.push(pressed);
+            let packet = rtp::digit(&pressed, events, dialled.code(), step);
+            return (!is_lost).then_some((packet, agreed.to));
+        }
         let index = report.spoken.len() as u32;
-        let spoken = Spoken {
-            at: now,
-            sequence: self.source.sequence.wrapping_add(index as u16),
-            timestamp: self.source.timestamp.wrapping_add(passed),
-            index,
-        };
+        let spoken = Spoken { at: now, ssrc, sequence, timestamp, index };
         let stamp = Stamp {
             stream: stream_hash(&voice.stream),
             epoch: voice.epoch,
             index,
             config: 0,
-            timestamp_ms: passed_ms as u32,
+            timestamp_ms: passed.as_millis() as u32,
         };
         report.spoken.push(spoken);
         let begins = std::mem::take(&mut self.begins);
-        let number = codec.payload_type();
-        Some((rtp::packet(&spoken, self.source.ssrc, number, begins, &stamp), address))
+        Some((rtp::packet(&spoken, agreed.codec.payload_type(), begins, &stamp), agreed.to))
+    }
+
+    /// The key that is down at `now`, since when, and which of its packets is due.
+    fn step(&mut self, now: Duration, timestamp: u32) -> Option<(Dialled, u32, u32)> {
+        if self.key.is_none() {
+            let (_, dialled) = self.digits.pop_front_if(|(at, _)| *at <= now)?;
+            self.key = Some(KeyDown { dialled, timestamp, steps: 0 });
+        }
+        let key = self.key.as_mut()?;
+        let step = (key.dialled, key.timestamp, key.steps);
+        key.steps += 1;
+        if key.steps == DIGIT_PACKETS {
+            self.key = None;
+        }
+        Some(step)
     }
 
     /// The report that is due, and where it goes.
@@ -129,25 +207,20 @@ impl Speech {
         &mut self,
         now: Duration,
         wall_clock: SystemTime,
-        report: &PhoneReport,
     ) -> Option<(Vec<u8>, SocketAddr)> {
         let due = self.report_at.filter(|at| *at <= now)?;
-        let (address, ..) = self.audio?;
+        let Agreed { to, .. } = self.agreed?;
         self.report_at = Some(due + REPORT);
         let since_unix = wall_clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let fraction = (u64::from(since_unix.subsec_nanos()) << 32) / 1_000_000_000;
-        let passed = self.began_at.map_or(Duration::ZERO, |began| now - began);
         let balance = Balance {
             ssrc: self.source.ssrc,
             ntp: (since_unix.as_secs() + NTP_BEFORE_UNIX_S) << 32 | fraction,
-            timestamp: self
-                .source
-                .timestamp
-                .wrapping_add((passed.as_micros() as u64 * SAMPLES_PER_MS / 1_000) as u32),
-            packets: report.spoken.len() as u32,
+            timestamp: self.timestamp(self.passed(now)),
+            packets: self.packets,
             heard: self.balance,
         };
-        let address = SocketAddr::new(address.ip(), address.port() + 1);
+        let address = SocketAddr::new(to.ip(), to.port() + 1);
         Some((rtp::sender_report(&balance), address))
     }
 
@@ -173,7 +246,7 @@ impl Speech {
         match rtp::reports(compound, at) {
             None => report.unreadable += 1,
             Some((about, own)) => {
-                let mine = about.into_iter().filter(|block| block.about == self.source.ssrc);
+                let mine = about.into_iter().filter(|block| self.ssrcs.contains(&block.about));
                 report.reports.extend(mine);
                 report.sender_reports.extend(own);
             }

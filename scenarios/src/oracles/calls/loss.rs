@@ -1,0 +1,132 @@
+//! O19: what the gateway tells a phone of its audio by RTCP is what the phone sent and the links dropped.
+
+use std::time::Duration;
+
+use rehearsal_core::rtp::source::Follow;
+use rehearsal_sim::clients::phone::{Deed, ReceptionReport};
+
+use super::{
+    Case, MOVES, of_each,
+    sources::{Source, on_the_way, sources},
+};
+use crate::run::Evidence;
+
+/// Every phone whose line keeps packets in order.
+pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
+    of_each(evidence, |case| {
+        if !case.is_in_order() {
+            return Vec::new();
+        }
+        let sources = sources(evidence, case);
+        let mut found = Vec::new();
+        let mut before: Option<&ReceptionReport> = None;
+        for report in &case.report.reports {
+            match sources.iter().find(|source| source.ssrc == report.about) {
+                None => {
+                    found.push(format!("at {:?} it was told of what it had not said", report.at))
+                }
+                Some(source) => {
+                    let before = before.filter(|before| before.about == report.about);
+                    found.extend(plain(case, source, report, before));
+                    if is_known(evidence, case) {
+                        found.extend(losses(evidence, case, source, report, before));
+                    }
+                }
+            }
+            before = Some(report);
+        }
+        found
+    })
+}
+
+/// Whether what the links dropped is all that can be missing.
+fn is_known(evidence: &Evidence, case: Case<'_>) -> bool {
+    let is_befallen = case.plan.faults.iter().any(|fault| fault.host == case.phone.host);
+    let is_unheard = case.plan.config.rtp.follow == Follow::Nobody
+        && case.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
+    case.is_undisturbed() && !is_befallen && !is_unheard && evidence.host.is_some()
+}
+
+/// It is of what was sent, counts no more than that, and agrees with the one before.
+fn plain(
+    case: Case<'_>,
+    source: &Source,
+    report: &ReceptionReport,
+    before: Option<&ReceptionReport>,
+) -> Vec<String> {
+    let (mut found, way) = (Vec::new(), case.round_trip());
+    let (at, highest) = (report.at, source.place_of(report.highest));
+    let Some(newest) = source.packets.get(highest).filter(|newest| newest.at <= at) else {
+        return vec![format!("at {at:?} it was told of packet {highest}, which it had not sent")];
+    };
+    let sent =
+        source.packets.iter().filter(|it| it.at + way < at && !is_unsure(case, it.at)).count();
+    let is_faithful = case.is_faithful() && case.is_undisturbed();
+    if is_faithful && case.phone.plan.digits.is_empty() && highest + 1 < sent {
+        found.push(format!("at {at:?} packet {highest} was the newest, sent were {sent}"));
+    }
+    if i64::from(report.lost) > highest as i64 + 1 || report.lost < 0 {
+        found.push(format!("at {at:?} {} packets were lost of {}", report.lost, highest + 1));
+    }
+    let jitter = Duration::from_micros(u64::from(report.jitter) * 125);
+    if jitter > way {
+        found.push(format!("at {at:?} the jitter is {jitter:?}, newest is of {:?}", newest.at));
+    }
+    if let Some(before) = before
+        && (report.highest < before.highest || report.lost < before.lost)
+    {
+        found.push(format!("at {at:?} it was told less than at {:?}", before.at));
+    }
+    found
+}
+
+/// It counts what was lost, and the share of it since the report before.
+fn losses(
+    evidence: &Evidence,
+    case: Case<'_>,
+    source: &Source,
+    report: &ReceptionReport,
+    before: Option<&ReceptionReport>,
+) -> Vec<String> {
+    let (at, highest) = (report.at, source.place_of(report.highest));
+    let packets = &source.packets;
+    let (Some(first), true) = (packets.iter().position(|it| !it.is_lost), highest < packets.len())
+    else {
+        return vec![format!("at {at:?} it was told of packets that all were lost")];
+    };
+    let (from, to) = (first, highest + 1);
+    let lost_in = |from: usize, to: usize| packets[from..to].iter().filter(|it| it.is_lost).count();
+    let unsure = packets[from..to].iter().filter(|it| is_unsure(case, it.at)).count();
+    let (least, most) = (lost_in(from, to), lost_in(from, to) + unsure);
+    let told = report.lost;
+    if from >= to || !(least as i32..=most as i32).contains(&told) {
+        return vec![format!("at {at:?} {told} packets were lost, the links lost {least}")];
+    }
+    let is_none_missing = |since: Duration| {
+        let mut lost = on_the_way(evidence, case).iter();
+        let is_report = |it: &&crate::run::Lost| it.packet.is_none() && !it.is_of_phone;
+        !lost.any(|it| is_report(&it) && (since..=at).contains(&it.at))
+    };
+    let (since, since_at) = match before {
+        Some(before) => (source.place_of(before.highest) + 1, before.at),
+        None => (from, Duration::ZERO),
+    };
+    if unsure > 0 || since > to || !is_none_missing(since_at) {
+        return Vec::new();
+    }
+    let (lost, due) = (lost_in(since, to), to - since);
+    let share = (lost * 256).checked_div(due).unwrap_or(0).min(255);
+    let is_share = usize::from(report.fraction_lost) == share;
+    let told = (!is_share).then(|| {
+        let fraction = report.fraction_lost;
+        format!("at {at:?} {fraction} of 256 were lost, the links lost {lost} of {due} ({share})")
+    });
+    told.into_iter().collect()
+}
+
+/// Whether it was sent from a port of which the gateway does not know yet whether it is the phone's, or knows that it no longer is.
+fn is_unsure(case: Case<'_>, sent: Duration) -> bool {
+    let is_moved = |moved: &Duration| sent.abs_diff(*moved) < MOVES + case.round_trip();
+    let moves = case.phone.plan.acts.iter().any(|act| act.deed == Deed::Move);
+    case.report.moved.iter().any(is_moved) || moves && case.is_changing(sent)
+}

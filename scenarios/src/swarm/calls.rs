@@ -1,0 +1,304 @@
+//! Calls: phones that call numbers of their own or the same, phones that are called, and what befalls them, their messages and
+//! their lines. Other than the rest of the swarm it has clients of RTMP only as far as calls need them.
+//!
+//! Whatever is drawn is allowed; what oracles cannot hold anybody to follows from the plan: those whose hosts a fault befalls for
+//! good are faulty.
+
+use rehearsal_core::rtp::source::Follow;
+use rehearsal_sim::{
+    Direction, GilbertElliott, LinkConfig, Rng,
+    clients::{
+        phone::{
+            self, Act, Answer, Cancel, Change, Codec, Deed, Fault, MessageFault, Numbering,
+            PhonePlan, Reply, Voice, Way,
+        },
+        rtmp_player::PlayPlan,
+    },
+};
+
+use super::moments::delay_ms;
+use crate::{
+    catalogue::Scenario,
+    fault::Lever,
+    plan::{Plan, Protocol},
+    sip::{LINGER_MS, call, call_out, callee, calm_ms, publish_on},
+};
+
+/// At most so many phones call, and are called.
+const PHONES: u64 = 8;
+const CALLEES: u64 = 3;
+/// Streams that phones can hear.
+const STREAMS: u64 = 2;
+/// Whoever comes does so within this time.
+const BUSY_MS: u64 = 12_000;
+/// Longest call that a phone means to make.
+const TALK_MS_MAX: u64 = 30_000;
+/// Who hears calls is there from the begin to the end of the last.
+const LEAVE_MS: u64 = BUSY_MS + TALK_MS_MAX + 10_000;
+
+/// Calls of every kind.
+pub const CALLS: Scenario = Scenario {
+    name: "swarm/calls",
+    about: "a seed draws phones that call and are called, what they do in their calls, and what befalls them",
+    parity: false,
+    heavy: false,
+    plan: draw,
+    check: |_| Vec::new(),
+};
+
+/// What a plan has.
+struct Features {
+    /// Numbers that are called.
+    numbers: u64,
+    far: bool,
+    lossy: bool,
+    uneven: bool,
+    message_faults: bool,
+    changes: bool,
+    acts: bool,
+    gives_up: bool,
+    mute: bool,
+    short: bool,
+    glare: bool,
+    hosts: bool,
+    gateway: bool,
+}
+
+impl Features {
+    fn draw(seed: u64) -> Self {
+        let mut rng = Rng::named(seed, "scenario/swarm/calls/features");
+        let numbers = rng.range(1..=PHONES);
+        let mut has = |percent: u32| rng.chance_ppm(percent * 10_000);
+        Self {
+            numbers,
+            far: has(40),
+            lossy: has(35),
+            uneven: has(20),
+            message_faults: has(50),
+            changes: has(60),
+            acts: has(40),
+            gives_up: has(40),
+            mute: has(30),
+            short: has(40),
+            glare: has(30),
+            hosts: has(25),
+            gateway: has(20),
+        }
+    }
+}
+
+fn draw(seed: u64) -> Plan {
+    let features = Features::draw(seed);
+    let of = |element: &str| Rng::named(seed, &format!("scenario/swarm/calls/{element}"));
+    let mut plan = Plan::empty();
+    configure(&mut plan, &features, &mut of("config"));
+    for index in 0..STREAMS {
+        let mut rng = of(&format!("publisher-{index}"));
+        let codec = if rng.below(2) == 0 { Codec::Pcmu } else { Codec::Pcma };
+        let publish = publish_on(&format!("live/{index}"), rng.below(3_000), 20_000, codec);
+        plan.publisher(&format!("publisher-{index}"), LinkConfig::lan(), publish);
+    }
+    for index in 0..PHONES {
+        let host = format!("phone-{index}");
+        let mut rng = of(&host);
+        let link = link(&mut rng, &features);
+        let phone = caller(&mut rng, &features, index);
+        if rng.below(3) > 0 || index == 0 {
+            plan.phone(&host, link, phone);
+        }
+    }
+    for index in 0..CALLEES {
+        let host = format!("callee-{index}");
+        let mut rng = of(&host);
+        let link = link(&mut rng, &features);
+        let phone = called(&mut rng, &features, &host);
+        if rng.below(2) == 0 {
+            call_out(&mut plan, link, phone);
+        }
+    }
+    hear(&mut plan);
+    strike(&mut plan, &features, &mut of("strikes"));
+    plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
+    plan.terms.calm_ms = calm_ms(&plan.config) + 40_000;
+    plan
+}
+
+fn configure(plan: &mut Plan, features: &Features, rng: &mut Rng) {
+    let (rtp, sip) = (&mut plan.config.rtp, &mut plan.config.sip);
+    rtp.follow =
+        [Follow::Nobody, Follow::SameIp, Follow::SameIp, Follow::Anyone][rng.below(4) as usize];
+    rtp.silence_ms = if features.short { rng.range(3_000..=8_000) } else { 30_000 };
+    sip.ring_ms = rng.range(2_000..=20_000);
+    if features.glare {
+        sip.session_expires_ms = 40_000;
+        sip.session_expires_min_ms = 20_000;
+    }
+}
+
+/// A line, which may be far, lose packets alone or in bursts, or deliver them unevenly.
+fn link(rng: &mut Rng, features: &Features) -> LinkConfig {
+    let (kind, delay_ms) = (rng.below(6), delay_ms(rng));
+    let loss_ppm = [5_000, 50_000, 200_000][rng.below(3) as usize];
+    let (is_burst, jitter_ms, is_mixed) = (rng.below(2) == 0, rng.below(40), rng.below(2) == 0);
+    let near = if kind < 3 { LinkConfig::lan() } else { LinkConfig::dsl() };
+    match kind {
+        1 | 2 if features.far => near.with_delay_ms(delay_ms),
+        3 | 4 if features.lossy => near.with(|direction: &mut Direction| {
+            let bursts = GilbertElliott {
+                to_bad_ppm: loss_ppm / 2,
+                to_good_ppm: 250_000,
+                good_loss_ppm: 0,
+                bad_loss_ppm: 500_000,
+            };
+            direction.loss_ppm = if is_burst { 0 } else { loss_ppm };
+            direction.burst_loss = is_burst.then_some(bursts);
+        }),
+        5 if features.uneven => near.with(|direction: &mut Direction| {
+            direction.jitter_ns = jitter_ms * 1_000_000;
+            direction.reorder_ppm = if is_mixed { 50_000 } else { 0 };
+            direction.reorder_ns = 2 * jitter_ms * 1_000_000;
+        }),
+        _ => near,
+    }
+}
+
+/// Somebody who calls a number, or hears a stream.
+fn caller(rng: &mut Rng, features: &Features, index: u64) -> PhonePlan {
+    let start_ms = rng.below(BUSY_MS);
+    let talk_ms = rng.range(200..=if features.glare { TALK_MS_MAX } else { 12_000 });
+    let (number, stream) = (rng.below(features.numbers), rng.below(STREAMS));
+    let epoch = index as u32 + 1;
+    let (dial, stream) = match rng.below(3) {
+        0 => (format!("play-{stream}"), format!("live/{stream}")),
+        _ => (format!("talk-{number}"), format!("call/talk-{number}")),
+    };
+    let numbering = Numbering {
+        cseq: [1, (1 << 31) - 20][rng.below(2) as usize],
+        sequence: 0_u16.wrapping_sub(rng.below(200) as u16),
+        timestamp: 0_u32.wrapping_sub(rng.below(40_000) as u32),
+    };
+    let cancel = Cancel { after_ms: rng.below(1_500), hasty: rng.below(2) == 0 };
+    let (gives_up, is_numbered) = (rng.below(4) == 0, rng.below(3) == 0);
+    let phone = PhonePlan {
+        dial,
+        voice: Some(Voice { stream, epoch }),
+        numbering: is_numbered.then_some(numbering),
+        cancel: (features.gives_up && gives_up).then_some(cancel),
+        leave_ms: start_ms + talk_ms + LINGER_MS + 40_000,
+        ..call(start_ms, talk_ms)
+    };
+    in_call(rng, features, phone)
+}
+
+/// Somebody who is called.
+fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
+    let rings_ms = (rng.below(3) > 0).then(|| rng.below(1_000));
+    let after_ms = rng.range(10..=6_000);
+    let status = [302, 404, 480, 486, 503, 603][rng.below(6) as usize];
+    let answers = [
+        Answer::Accept,
+        Answer::Accept,
+        Answer::Accept,
+        Answer::AcceptLate,
+        Answer::Fork,
+        Answer::Never,
+        Answer::Refuse(status),
+    ];
+    let answer = answers[rng.below(answers.len() as u64) as usize];
+    // Which of two is the one that is talked to depends on whose answer comes first.
+    let is_sure = !features.lossy && !features.uneven && !features.message_faults;
+    let answer = if answer == Answer::Fork && !is_sure { Answer::Accept } else { answer };
+    let talk_ms = rng.range(200..=12_000);
+    let phone = PhonePlan {
+        talk_ms: Some(talk_ms),
+        leave_ms: LEAVE_MS + LINGER_MS + 40_000,
+        ..callee(host, vec![Reply { rings_ms, after_ms, answer }])
+    };
+    in_call(rng, features, phone)
+}
+
+/// What a phone does in its call, and what befalls its messages.
+fn in_call(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
+    use phone::Direction;
+    let talk_ms = phone.talk_ms.unwrap_or(TALK_MS_MAX);
+    let directions =
+        [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
+    let direction = |rng: &mut Rng| directions[rng.below(4) as usize];
+    // Around the time at which the gateway refreshes the call, too.
+    let change = |rng: &mut Rng| {
+        let refresh_ms = 20_000_u64.saturating_sub(rng.below(100));
+        let any_ms = rng.below(talk_ms);
+        let at_ms = if features.glare && rng.below(2) == 0 { refresh_ms } else { any_ms };
+        Change { at_ms, direction: direction(rng) }
+    };
+    let act = |rng: &mut Rng| {
+        let deed = [Deed::NewSource, Deed::Move, Deed::Rebind][rng.below(3) as usize];
+        Act { at_ms: rng.below(talk_ms), deed }
+    };
+    let fault = |rng: &mut Rng| {
+        let way = if rng.below(2) == 0 { Way::Sent } else { Way::Received };
+        let fault = [Fault::Drop, Fault::Duplicate, Fault::DelayPastNext][rng.below(3) as usize];
+        MessageFault { way, index: rng.below(8) as u32, fault }
+    };
+    let mut changes: Vec<Change> = (0..rng.below(4)).map(|_| change(rng)).collect();
+    changes.sort_by_key(|change| change.at_ms);
+    let mut acts: Vec<Act> = (0..rng.below(3)).map(|_| act(rng)).collect();
+    acts.sort_by_key(|act| act.at_ms);
+    let message_faults: Vec<MessageFault> = (0..rng.below(3)).map(|_| fault(rng)).collect();
+    let (asks, is_mute, asks_less) = (direction(rng), rng.below(4) == 0, rng.below(5) == 0);
+    PhonePlan {
+        direction: if features.changes && asks_less { asks } else { Direction::SendRecv },
+        voice: phone.voice.clone().filter(|_| !(features.mute && is_mute)),
+        changes: if features.changes { changes } else { Vec::new() },
+        acts: if features.acts { acts } else { Vec::new() },
+        message_faults: if features.message_faults { message_faults } else { Vec::new() },
+        ..phone
+    }
+}
+
+/// Everything that is said has somebody who hears it.
+fn hear(plan: &mut Plan) {
+    let voices = plan.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
+    let mut streams: Vec<String> = voices.map(|voice| voice.stream.clone()).collect();
+    streams.retain(|stream| stream.starts_with("call/"));
+    streams.sort();
+    streams.dedup();
+    for (stream, index) in streams.into_iter().zip(0..) {
+        let play = PlayPlan { stream, start_ms: 0, leave_ms: LEAVE_MS, stall: None, pause: None };
+        plan.player(&format!("player-{index}"), LinkConfig::lan(), Protocol::Rtmp, play);
+    }
+}
+
+/// Faults of some phones, and of the gateway.
+fn strike(plan: &mut Plan, features: &Features, rng: &mut Rng) {
+    let hosts: Vec<String> = plan.phones.iter().map(|phone| phone.host.clone()).collect();
+    let host = &hosts[rng.below(hosts.len() as u64) as usize];
+    let at_ms = 1_000 + rng.below(BUSY_MS);
+    let (kind, for_ms) = (rng.below(4), rng.range(100..=5_000));
+    if features.hosts {
+        match kind {
+            0 => plan.fault(at_ms, host, Lever::BlackHole(true)),
+            1 => plan.fault(at_ms, host, Lever::Crash),
+            2 => {
+                plan.fault(at_ms, host, Lever::Frozen(true));
+                plan.fault(at_ms + for_ms, host, Lever::Frozen(false));
+            }
+            _ => {
+                plan.fault(0, host, Lever::RebindNat);
+                plan.fault(at_ms, host, Lever::RebindNat);
+            }
+        }
+        plan.terms.faulty.push(host.clone());
+    }
+    let (at_ms, for_ms) = (2_000 + rng.below(BUSY_MS), rng.range(100..=8_000));
+    let is_crash = rng.below(2) == 0;
+    if features.gateway {
+        let shutdown_ms = plan.config.limits.shutdown_ms;
+        let (lever, back_ms) = match is_crash {
+            true => (Lever::Crash, at_ms + for_ms),
+            false => (Lever::ShutDown, at_ms + shutdown_ms + for_ms),
+        };
+        plan.fault(at_ms, "gateway", lever);
+        plan.fault(back_ms, "gateway", Lever::Restart);
+    }
+}

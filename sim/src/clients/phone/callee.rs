@@ -1,0 +1,299 @@
+//! A phone's side of calls that come: it rings, answers, refuses, and is given up; and what an exchange says to who registers.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rehearsal_core::sip::{
+    fields::NameAddr,
+    headers::HeaderName,
+    message::{Fields, Request, Response},
+    method::Method,
+};
+
+use super::{
+    answering::Answered,
+    call::{Call, SDP},
+    called::{Answer, Called, Registrar, Reply},
+    proof::{Guard, Verdict},
+    report::{Binding, CallEnd},
+    sdp::Description,
+};
+
+/// How long a call is taken after it was given up, if it is.
+const TOO_LATE: Duration = Duration::from_millis(50);
+
+/// Who waits for calls.
+pub(super) struct Waiting {
+    called: Called,
+    guard: Option<Guard>,
+    /// Calls there were.
+    calls: usize,
+    ringing: Option<Ringing>,
+    /// Registrations that were granted.
+    pub(super) bindings: Vec<Binding>,
+}
+
+/// A call that is not answered yet.
+struct Ringing {
+    invite: Request,
+    reply: Reply,
+    rings_at: Option<Duration>,
+    answers_at: Option<Duration>,
+    /// What was said last.
+    said: Option<Bytes>,
+    is_given_up: bool,
+}
+
+/// What becomes of a request that is of no call.
+pub(super) enum Outside {
+    Answered(Box<Response>),
+    /// It is answered when it is time to, or never.
+    Later,
+    /// It is nothing for who waits for calls.
+    Unknown,
+}
+
+impl Waiting {
+    pub(super) fn new(called: Called) -> Self {
+        let guard = called.proof.clone().map(Guard::new);
+        Self { called, guard, calls: 0, ringing: None, bindings: Vec::new() }
+    }
+
+    /// Whether nobody is there at `now`.
+    pub(super) fn is_away(&self, now: Duration) -> bool {
+        let ms = now.as_millis() as u64;
+        self.called.away_ms.iter().any(|(from, to)| (*from..*to).contains(&ms))
+    }
+
+    pub(super) fn next(&self) -> Option<Duration> {
+        let ringing = self.ringing.as_ref()?;
+        [ringing.rings_at, ringing.answers_at].into_iter().flatten().min()
+    }
+}
+
+impl Call {
+    /// A request that is of no call, as far as the phone knows.
+    pub(super) fn on_outside(&mut self, request: &Request, now: Duration) -> Outside {
+        let registrar = self.waiting.as_ref().and_then(|waiting| waiting.called.registrar);
+        let is_new = request.to().is_some_and(|to| to.tag().is_none());
+        match (&request.method, registrar) {
+            (Method::Cancel, _) => Outside::Answered(Box::new(self.on_cancel(request, now))),
+            (Method::Register, Some(registrar)) => {
+                Outside::Answered(Box::new(self.on_register(request, registrar, now)))
+            }
+            (Method::Invite, _) if is_new => {
+                let response = self.challenge(request).or_else(|| self.on_call(request, now));
+                response.map_or(Outside::Later, |response| Outside::Answered(Box::new(response)))
+            }
+            _ => Outside::Unknown,
+        }
+    }
+
+    /// What says that `request` lacks a proof.
+    fn challenge(&mut self, request: &Request) -> Option<Response> {
+        let guard = self.waiting.as_mut()?.guard.as_mut()?;
+        match guard.judge(request) {
+            Verdict::Proven => None,
+            Verdict::Challenged(status, name, value) => {
+                Some(request.response(status, Some(&self.names.tag)).with_header(name, value))
+            }
+            Verdict::Forbidden => Some(request.response(403, Some(&self.names.tag))),
+        }
+    }
+
+    /// Somebody calls. The answer, if that is given at once.
+    fn on_call(&mut self, invite: &Request, now: Duration) -> Option<Response> {
+        let tag = self.names.tag.clone();
+        let is_taken = self.told.answered_at.is_some();
+        let waiting = self.waiting.as_mut()?;
+        if is_taken || waiting.ringing.is_some() {
+            return Some(invite.response(486, Some(&tag)));
+        }
+        let replies = &waiting.called.replies;
+        let reply = *replies.get(waiting.calls).or(replies.last())?;
+        waiting.calls += 1;
+        let at = |ms| now + Duration::from_millis(ms);
+        let answers_at = (reply.answer != Answer::Never).then(|| at(reply.after_ms));
+        let mut ringing = Ringing {
+            invite: invite.clone(),
+            reply,
+            rings_at: reply.rings_ms.map(at),
+            answers_at,
+            said: None,
+            is_given_up: false,
+        };
+        if reply.rings_ms.is_some() {
+            let trying = invite.response(100, None).to_bytes();
+            ringing.said = Some(trying.clone());
+            self.out.push_back(trying);
+        }
+        waiting.ringing = Some(ringing);
+        None
+    }
+
+    /// A copy of an INVITE that is not answered yet; whether it is one.
+    pub(super) fn is_ringing_for(&mut self, request: &Request) -> bool {
+        let Some(ringing) = self.waiting.as_ref().and_then(|waiting| waiting.ringing.as_ref())
+        else {
+            return false;
+        };
+        let is_it = request.method == Method::Invite && branch(request) == branch(&ringing.invite);
+        if is_it {
+            self.out.extend(ringing.said.clone());
+        }
+        is_it
+    }
+
+    /// Rings, or answers, when it is time to.
+    pub(super) fn on_waited(&mut self, now: Duration) {
+        let tag = self.names.tag.clone();
+        let Some(waiting) = &mut self.waiting else { return };
+        let Some(ringing) = &mut waiting.ringing else { return };
+        if ringing.rings_at.take_if(|at| *at <= now).is_some() {
+            let said = ringing.invite.response(180, Some(&tag)).to_bytes();
+            ringing.said = Some(said.clone());
+            self.out.push_back(said);
+            self.told.rang_at.get_or_insert(now);
+        }
+        if ringing.answers_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let Some(Ringing { invite, reply, .. }) = waiting.ringing.take() else { return };
+        match reply.answer {
+            Answer::Refuse(status) => {
+                let mut response = invite.response(status, Some(&tag));
+                if (300..400).contains(&status) {
+                    response = response.with_header(HeaderName::CONTACT, self.contact());
+                }
+                self.give(&invite, &response, now);
+            }
+            Answer::Never => {}
+            Answer::Accept | Answer::AcceptLate => self.take(&invite, now),
+            Answer::Fork => {
+                self.take(&invite, now);
+                let other = format!("{tag}-fork");
+                let response = self.acceptance(&invite, &other);
+                self.give(&invite, &response, now);
+                self.fork = Some(other);
+            }
+        }
+    }
+
+    /// Gives a final answer.
+    pub(super) fn give(&mut self, request: &Request, response: &Response, now: Duration) {
+        let answered = Answered::new(request, response, now);
+        self.out.push_back(answered.answer.clone());
+        self.answered.push(answered);
+    }
+
+    /// Takes a call.
+    fn take(&mut self, invite: &Request, now: Duration) {
+        let offer = Description::read(&invite.body);
+        let can = &self.plan.codecs;
+        let codec = offer.as_ref().and_then(|it| it.codecs.iter().find(|it| can.contains(it)));
+        let (Some(codec), Some(offer)) = (codec.copied(), &offer) else {
+            let response = invite.response(488, Some(&self.names.tag));
+            self.give(invite, &response, now);
+            return;
+        };
+        self.peer = Some(Description { codecs: vec![codec], ..offer.clone() });
+        self.direction = self.plan.direction.facing(offer.direction);
+        self.call_id = invite.call_id().unwrap_or_default().to_owned();
+        let (from, to) = (invite.from(), invite.to());
+        self.their_tag = from.as_ref().and_then(NameAddr::tag);
+        self.their_number = invite.cseq().map(|cseq| cseq.number);
+        self.target = invite.contact().map(|contact| contact.uri);
+        if let (Some(from), Some(to)) = (from, to) {
+            (self.peer_uri, self.own_uri) = (from.uri, to.uri);
+        }
+        self.told.answered_at = Some(now);
+        let response = self.acceptance(invite, &self.names.tag.clone());
+        self.give(invite, &response, now);
+        self.begin_to_talk(now);
+    }
+
+    /// The 200 to `invite` of who has `tag`.
+    fn acceptance(&mut self, invite: &Request, tag: &str) -> Response {
+        let direction = self.direction;
+        let body = self.describe(direction);
+        let response = invite.response(200, Some(tag));
+        response.with_header(HeaderName::CONTACT, self.contact()).with_body(SDP, body)
+    }
+
+    /// The caller gives up.
+    fn on_cancel(&mut self, cancel: &Request, now: Duration) -> Response {
+        let tag = self.names.tag.clone();
+        let is_known = self.answered.iter().any(|it| it.is_invite_of(&branch(cancel)));
+        let ringing = self.waiting.as_mut().and_then(|waiting| waiting.ringing.as_mut());
+        let Some(ringing) = ringing.filter(|it| branch(&it.invite) == branch(cancel)) else {
+            return cancel.response(if is_known { 200 } else { 481 }, Some(&tag));
+        };
+        if ringing.is_given_up {
+            return cancel.response(200, Some(&tag));
+        }
+        ringing.is_given_up = true;
+        if ringing.reply.answer == Answer::AcceptLate {
+            ringing.answers_at = Some(now + TOO_LATE);
+        } else {
+            let invite = ringing.invite.clone();
+            if let Some(waiting) = &mut self.waiting {
+                waiting.ringing = None;
+            }
+            let response = invite.response(487, Some(&tag));
+            self.give(&invite, &response, now);
+        }
+        cancel.response(200, Some(&tag))
+    }
+
+    /// Somebody registers.
+    fn on_register(&mut self, request: &Request, registrar: Registrar, now: Duration) -> Response {
+        let ms = now.as_millis() as u64;
+        let tag = self.names.tag.clone();
+        if registrar.refuses_ms.is_some_and(|(from, to)| (from..to).contains(&ms)) {
+            return request.response(503, Some(&tag));
+        }
+        if let Some(response) = self.challenge(request) {
+            return response;
+        }
+        let said = request.headers.get(&HeaderName::EXPIRES);
+        let contact = request.contact();
+        let of_contact = contact.as_ref().and_then(|contact| contact.params.get("expires"));
+        let said = of_contact.or_else(|| said.map(str::to_owned));
+        let asked: u32 = said.and_then(|said| said.trim().parse().ok()).unwrap_or(3_600);
+        if asked > 0 && asked < registrar.min_expires_s {
+            let name = HeaderName::parse("Min-Expires").expect("a token");
+            let least = registrar.min_expires_s.to_string();
+            return request.response(423, Some(&tag)).with_header(name, least);
+        }
+        let Some(mut contact) = contact else { return request.response(200, Some(&tag)) };
+        let granted = asked.min(registrar.expires_s);
+        let binding = Binding { at: now, granted_s: granted, contact: contact.uri.to_string() };
+        if let Some(waiting) = &mut self.waiting {
+            waiting.bindings.push(binding);
+        }
+        let response = request.response(200, Some(&tag));
+        if granted == 0 {
+            return response;
+        }
+        contact.params.set("expires", Some(granted.to_string()));
+        response.with_header(HeaderName::CONTACT, contact.to_string())
+    }
+
+    /// A BYE of the second one who has taken the call: it is over for him.
+    pub(super) fn is_for_fork(&self, request: &Request) -> bool {
+        let tag = request.to().and_then(|to| to.tag());
+        self.fork.is_some() && tag == self.fork
+    }
+
+    /// Nobody has acknowledged that the call was taken.
+    pub(super) fn on_unacknowledged(&mut self, now: Duration) {
+        if self.waiting.is_some() && self.told.ended.is_none() {
+            self.hang_up(now);
+            self.told.ended.get_or_insert((now, CallEnd::NoAnswer));
+        }
+    }
+}
+
+fn branch(request: &Request) -> String {
+    request.top_via().and_then(|via| via.params.get("branch")).unwrap_or_default()
+}
