@@ -25,6 +25,9 @@ const COME_MS: u64 = 4_000;
 /// What is said again to those who do not acknowledge it is over by then.
 const LEAVE_MS: u64 = 60_000;
 
+/// Who registers and does not say for how long is forgotten after this.
+const REGISTERED_MS: u64 = 3_600_000;
+
 /// Strangers of every kind.
 pub const SIP: Scenario = Scenario {
     name: "fuzz/sip",
@@ -54,7 +57,8 @@ pub const SIP: Scenario = Scenario {
         come("asks", 2_500, |rng, index| request(rng, index, "OPTIONS"), FLOOD);
         come("registers", 2_500, |rng, index| request(rng, index, "REGISTER"), FLOOD);
         plan.terms.twin_within_ms = Some(2);
-        plan.terms.calm_ms = 150_000;
+        // Until whoever has registered is not any more.
+        plan.terms.calm_ms = REGISTERED_MS + 150_000;
         plan
     },
     check: |evidence| {
