@@ -75,10 +75,16 @@ impl Client {
     }
 
     async fn send(&mut self, stream_id: u32, name: &str, values: Vec<Value>) -> f64 {
+        let transaction = self.write(stream_id, name, values);
+        self.flush().await;
+        transaction
+    }
+
+    /// Has a command go out with the next flush.
+    fn write(&mut self, stream_id: u32, name: &str, values: Vec<Value>) -> f64 {
         self.transaction += 1.0;
         let command = Command { name: name.to_owned(), transaction: self.transaction, values };
         self.link.send_command(stream_id, &command, Encoding::Amf0);
-        self.flush().await;
         self.transaction
     }
 
@@ -91,6 +97,21 @@ impl Client {
     pub(crate) async fn order(&mut self, name: &str, arguments: Vec<Value>) {
         let answer = self.try_order(name, arguments).await;
         assert_eq!(answer, Ok(()), "{name}");
+    }
+
+    /// Gives two commands before either is answered; both must be carried out.
+    pub(crate) async fn order_both(
+        &mut self,
+        first: (&str, Vec<Value>),
+        second: (&str, Vec<Value>),
+    ) {
+        let transactions = [first, second].map(|(name, arguments)| {
+            self.write(0, name, std::iter::once(Value::Null).chain(arguments).collect())
+        });
+        self.flush().await;
+        for transaction in transactions {
+            assert_eq!(self.result(transaction).await.name, "_result");
+        }
     }
 
     /// Gives a command; an error has the gateway's words.

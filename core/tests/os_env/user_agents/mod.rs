@@ -148,8 +148,10 @@ async fn a_user_agent_calls_is_heard_and_hears_holds_dials_and_is_hung_up() {
     phone.ask(&mut call, "BYE", "").await;
     phone.response(200).await;
     assert_eq!(client.called_back("byed").await, []);
-    // And once more at once: its streams are free.
+    // And once more, and once more at once: a call begins when the streams of the one before are free.
     client.order("invite", texts(&[&to, "pcmu"])).await;
+    phone.request(Method::Invite).await;
+    client.order_both(("bye", vec![]), ("invite", texts(&[&to, "pcmu"]))).await;
     phone.request(Method::Invite).await;
 }
 
