@@ -119,7 +119,8 @@ fn draw(seed: u64) -> Plan {
     hear(&mut plan);
     strike(&mut plan, &features, &mut of("strikes"));
     plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
-    plan.terms.calm_ms = calm_ms(&plan.config) + 40_000;
+    // A phone that has nothing to say may be gone for as long as a session lasts.
+    plan.terms.calm_ms = calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
     plan
 }
 
@@ -129,6 +130,7 @@ fn configure(plan: &mut Plan, features: &Features, rng: &mut Rng) {
         [Follow::Nobody, Follow::SameIp, Follow::SameIp, Follow::Anyone][rng.below(4) as usize];
     rtp.silence_ms = if features.short { rng.range(3_000..=8_000) } else { 30_000 };
     sip.ring_ms = rng.range(2_000..=20_000);
+    sip.session_expires_ms = 120_000;
     if features.glare {
         sip.session_expires_ms = 40_000;
         sip.session_expires_min_ms = 20_000;
