@@ -153,8 +153,7 @@ impl Receiver {
             return;
         }
         if !self.probation.fits(&packet) {
-            self.counters.foreign += self.probation.held.len() as u64;
-            self.probation = Probation::default();
+            self.forget_probation();
         }
         let mut sequences = self.probation.held.iter().map(|held| held.packet.sequence);
         if sequences.clone().any(|sequence| sequence == packet.sequence) {
@@ -168,6 +167,12 @@ impl Receiver {
         if has_neighbour || self.probation.held.len() >= self.config.probation_packets {
             self.accept(now);
         }
+    }
+
+    /// What may be the begin of a stream will not come to more.
+    pub fn forget_probation(&mut self) {
+        self.counters.foreign += self.probation.held.len() as u64;
+        self.probation = Probation::default();
     }
 
     /// The stream on probation becomes the line's.

@@ -240,6 +240,11 @@ impl Session {
         self.payload_types = payload_types;
     }
 
+    /// The peer stops to talk, or goes on: a packet from before whose stream is not known to be its own would else be heard then.
+    pub fn hold(&mut self) {
+        self.receiver.forget_probation();
+    }
+
     /// The packet of some media for [`Session::remote_rtp`]. `media_timestamp` is media time in units of the payload type's
     /// clock, modulo 2^32. `None` while a digit is sent, after [`Session::bye`], and for a payload type that was not agreed on.
     pub fn send(

@@ -206,3 +206,16 @@ fn a_renegotiation_changes_types_and_addresses_in_mid_call() {
     assert_eq!(caller.send_digit(ms(0), digit), Err(SendDigitError::NotAgreed));
     assert_eq!(caller.poll_rtp(ms(500)), None);
 }
+
+#[test]
+fn what_was_said_before_a_hold_is_not_heard_behind_it() {
+    let (mut caller, mut callee) = (session(1), session(2));
+    let packet = send(&mut caller, 0).unwrap();
+    callee.handle_rtp(ms(0), remote(4_000).rtp, &packet);
+    callee.hold();
+    for n in 50..60 {
+        let packet = send(&mut caller, n).unwrap();
+        callee.handle_rtp(ms(n * 20), remote(4_000).rtp, &packet);
+    }
+    assert_eq!(played(&mut callee, 2_000), (50..60).collect::<Vec<u8>>());
+}

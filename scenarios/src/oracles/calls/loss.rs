@@ -69,7 +69,8 @@ fn plain(
         found.push(format!("at {at:?} {} packets were lost of {}", report.lost, highest + 1));
     }
     let jitter = Duration::from_micros(u64::from(report.jitter) * 125);
-    if jitter > way {
+    // One that was frozen sends late.
+    if jitter > way && !case.plan.is_faulty(&case.phone.host) {
         found.push(format!("at {at:?} the jitter is {jitter:?}, newest is of {:?}", newest.at));
     }
     if let Some(before) = before
@@ -97,7 +98,9 @@ fn losses(
     let (from, to) = (first, highest + 1);
     let lost_in = |from: usize, to: usize| packets[from..to].iter().filter(|it| it.is_lost).count();
     let unsure = packets[from..to].iter().filter(|it| is_unsure(case, it.at)).count();
-    let (least, most) = (lost_in(from, to), lost_in(from, to) + unsure);
+    // What comes before its answer is nobody's, and does not count.
+    let heard = packets.iter().position(|it| !it.is_lost && !case.is_early(it.at));
+    let (least, most) = (lost_in(heard.unwrap_or(to).min(to), to), lost_in(from, to) + unsure);
     let told = report.lost;
     if from >= to || !(least as i32..=most as i32).contains(&told) {
         return vec![format!("at {at:?} {told} packets were lost, the links lost {least}")];
@@ -109,6 +112,8 @@ fn losses(
     };
     let (since, since_at) = match before {
         Some(before) => (source.place_of(before.highest) + 1, before.at),
+        // From which on it counts is not known.
+        None if case.is_early(packets[from].at) => return Vec::new(),
         None => (from, Duration::ZERO),
     };
     if unsure > 0 || since > to || !is_none_missing(since_at) {

@@ -114,6 +114,13 @@ impl Case<'_> {
         groups
     }
 
+    /// Whether it was called, and had not heard at `at` that its answer has come: before, nobody knows who talks there.
+    fn is_early(&self, at: Duration) -> bool {
+        let mut signals = self.report.signals.iter();
+        let ack = signals.find(|it| it.way == Way::Received && is_ack(it));
+        self.phone.plan.called.is_some() && ack.is_none_or(|ack| at < ack.at)
+    }
+
     /// Whether a change that the phone has asked for may hold for the gateway at `at`, and not yet for the phone.
     fn is_changing(&self, at: Duration) -> bool {
         let signals = self.report.signals.iter();

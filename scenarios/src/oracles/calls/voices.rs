@@ -4,16 +4,18 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{CallEnd, Spoken, Way},
+    phone::{CallEnd, Deed, Spoken},
     rtmp_player::PlayReport,
     verify::Logged,
 };
 
-use super::{Case, MOVES, is_ack, of_each};
+use super::{Case, MOVES, of_each};
 use crate::{plan::Player, run::Evidence};
 
 /// Packets are held to be put in order, and given out at their time.
 const HELD: Duration = Duration::from_millis(100);
+/// Less than two packets, and what a timer may be off.
+const FLEETING: Duration = Duration::from_millis(60);
 /// What is said before a player has its stream is not for it.
 const BEFORE: Duration = Duration::from_secs(1);
 
@@ -103,19 +105,33 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
 /// What is said just before the call is over, or the phone stops to talk, may still be held then, and is left out.
 fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     let over = case.report.ended.map(|(at, _)| at);
-    // Whoever is called talks at once; before it is known that he has taken the call nobody knows who it is.
-    let mut acks = case.report.signals.iter().filter(|it| it.way == Way::Received && is_ack(it));
-    let is_early =
-        case.phone.plan.called.is_some() && acks.next().is_none_or(|ack| said.at < ack.at);
     let mut moves = case.report.moved.iter();
     let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
-    if is_early || is_unsure || case.is_changing(said.at) {
+    if case.is_early(said.at) || is_unsure || is_fleeting(case, said) || case.is_changing(said.at) {
         return true;
     }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
     let within = said.at..=said.at + HELD + case.round_trip();
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
+}
+
+/// Whether it was said under a number that lasted for a packet or two: who it is, is known by two that follow each other.
+fn is_fleeting(case: Case<'_>, said: &Spoken) -> bool {
+    let answered = case.report.answered_at.unwrap_or_default();
+    let mut anew: Vec<Duration> = case
+        .phone
+        .plan
+        .acts
+        .iter()
+        .filter(|act| act.deed == Deed::NewSource)
+        .map(|act| answered + Duration::from_millis(act.at_ms))
+        .collect();
+    anew.sort();
+    anew.windows(2).any(|two| {
+        let is_short = two[1] - two[0] < FLEETING;
+        is_short && (two[0]..two[1] + FLEETING).contains(&said.at)
+    })
 }
 
 /// As many are said to be lost as are missing, of those up to the greatest number that came.

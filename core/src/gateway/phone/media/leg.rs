@@ -60,6 +60,9 @@ impl Leg {
             self.session.set_remote(remote(&agreed, peer));
         }
         self.session.set_payload_types(payload_types(&agreed));
+        if agreed.direction.receive != self.agreed.direction.receive {
+            self.session.hold();
+        }
         self.agreed = agreed;
     }
 
