@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::{
-    Owner, Phones, locating::Wanted, notices::Notice, outgoing, refusal::Refusal,
+    Owner, Phones, locating::Wanted, media::Change, notices::Notice, outgoing, refusal::Refusal,
     route::Destination,
 };
 use crate::{
+    bridge::{digit_message, keyframe_request},
     env::Env,
     gateway::count,
     sdp::Codec,
@@ -20,6 +21,9 @@ use crate::{
     },
 };
 
+/// Length of a digit that is sent by SIP, in milliseconds.
+const DIGIT_MS: u32 = 160;
+
 impl<E: Env> Phones<E> {
     pub(super) async fn handle_notice(&mut self, now: Duration, notice: Notice) {
         match notice {
@@ -28,8 +32,22 @@ impl<E: Env> Phones<E> {
                     info!(peer = %own.source, "a call ends: nothing was heard for rtp.silence_ms");
                 }
             }
-            Notice::Over(call, ports) => {
-                self.ports.release(now, ports);
+            Notice::Closed(ports) => self.ports.release(now, ports),
+            Notice::KeyframeNeeded(call) => {
+                let body = keyframe_request::BODY.into();
+                self.agent.send_info(now, call, keyframe_request::CONTENT_TYPE, body);
+            }
+            Notice::SendDigit(call, digit) if self.agent.takes_info(call) => {
+                let body = digit_message::body(digit, DIGIT_MS).into();
+                self.agent.send_info(now, call, digit_message::CONTENT_TYPE, body);
+            }
+            Notice::SendDigit(call, digit) => {
+                count(&self.shared.counters.digits_dropped, 1);
+                if let Some(own) = self.calls.get(&call) {
+                    info!(peer = %own.source, digit = %digit.to_char(), "a phone takes no digits");
+                }
+            }
+            Notice::Over(call) => {
                 if let Some(own) = self.hang_up(call) {
                     warn!(peer = %own.source, "a call ends: its media did");
                 }
@@ -92,7 +110,7 @@ impl<E: Env> Phones<E> {
                 self.note_client_agreed(now, call, true);
             }
             AgentEvent::Offered { call, sdp, source } => {
-                self.handle_offer(now, call, sdp, source);
+                self.handle_offer(now, call, sdp, source).await;
                 self.note_client_agreed(now, call, false);
             }
             AgentEvent::OfferAccepted { call, sdp } => {
@@ -127,8 +145,13 @@ impl<E: Env> Phones<E> {
                     self.note_registration(account, Some((status, reason)));
                 }
             }
-            // Nobody listens to what is said beside the media.
-            AgentEvent::Info { .. } => {}
+            AgentEvent::Info { call, content_type, body } => {
+                if let Some(dialled) = digit_message::parse(&content_type, &body) {
+                    self.instruct(call, Change::Dialled(dialled));
+                } else if keyframe_request::is_keyframe_request(&content_type, &body) {
+                    self.instruct(call, Change::KeyframeRequested);
+                }
+            }
         }
     }
 
@@ -156,6 +179,9 @@ impl<E: Env> Phones<E> {
         source: Hop,
     ) -> Result<Bytes, Refusal> {
         let mut prepared = self.prepare(destination, codecs).await?;
+        if sdp.as_ref().is_some_and(|offer| prepared.negotiator.lacks_video_port_for(offer)) {
+            self.prepare_video(&mut prepared).await;
+        }
         let negotiator = &mut prepared.negotiator;
         let described = match &sdp {
             Some(offer) => {
