@@ -134,6 +134,12 @@ fn addresses_problem(sip: &Sip) -> Option<(&'static str, String)> {
             let problem = format!("{to:?} is nobody: write sip:name@host, or a registered name");
             return Some((key, problem));
         }
+        if is_name && !sip.registrar {
+            return Some((
+                key,
+                format!("nobody can register as {to:?}: set sip.registrar to true"),
+            ));
+        }
         if let Some(from) = &call.from
             && !sip.accounts.iter().any(|account| account.address == *from)
         {
@@ -152,4 +158,50 @@ fn addresses_problem(sip: &Sip) -> Option<(&'static str, String)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        let parsed = Config::parse(Path::new("gateway.toml"), text);
+        parsed.map_or_else(|error| error.to_string(), |_| "fine".to_owned())
+    }
+
+    #[test]
+    fn whom_to_call_and_where_to_register_must_make_sense() {
+        let account = "[[sip.accounts]]\naddress = \"sip:talk@example.org\"\n";
+        let call = "[[sip.calls]]\nplay = \"live/x\"\n";
+        for (text, expected) in [
+            (format!("{account}{call}to = \"bob\"\nfrom = \"sip:talk@example.org\""), "fine"),
+            (format!("{call}to = \"sip:bob@192.0.2.1;transport=tcp\"\nredial_ms = 1000"), "fine"),
+            (
+                "[[sip.accounts]]\naddress = \"talk@example.org\"".to_owned(),
+                "gateway.toml:1: sip.accounts: \"talk@example.org\" is no address",
+            ),
+            (format!("{account}registrar = \"here\""), "gateway.toml:1: sip.accounts: registrar"),
+            (format!("{account}expires_s = 5"), "gateway.toml:1: sip.accounts: expires_s of"),
+            (format!("{call}to = \"tel:123\""), "gateway.toml:1: sip.calls: \"tel:123\" is nobody"),
+            (format!("{call}to = \"bob\"\nfrom = \"sip:x@y\""), "gateway.toml:1: sip.calls: from"),
+            (format!("{call}to = \"bob\"\nredial_ms = 5"), "gateway.toml:1: sip.calls: redial_ms"),
+            ("[[sip.calls]]\nto = \"bob\"".to_owned(), "gateway.toml:1: sip.calls: \"bob\" would"),
+            (
+                format!("[sip]\nregistrar = false\n{call}to = \"bob\""),
+                "gateway.toml:3: sip.calls: nobody can register as",
+            ),
+        ] {
+            let problem = problem(&text);
+            assert!(problem.starts_with(expected), "{text}\ngave {problem}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let text = "[[sip.users]]\nname = \"bob\"\npassword = \"hunter2\"";
+        let config = Config::parse(Path::new("x"), text).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
 }

@@ -166,7 +166,7 @@ fn target(contact: Option<NameAddr>, source: Hop) -> Uri {
 }
 
 /// The way to `uri`. A name, or an address that is not reached from here, is one behind a NAT: its messages came from `source`.
-fn reach(uri: &SipUri, source: Hop) -> Option<Hop> {
+pub(super) fn reach(uri: &SipUri, source: Hop) -> Option<Hop> {
     let ip = address_of(&uri.host)?;
     if ip.is_unspecified() || is_hidden(ip, source.address.ip()) {
         return None;

@@ -50,8 +50,14 @@ impl Algorithm {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether both are the same, in a time that does not tell how much of them is.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    let differs = one.bytes().zip(other.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b));
+    one.len() == other.len() && differs == 0
 }
 
 /// What a server asks a client to prove.
@@ -245,10 +251,7 @@ impl Answer {
             return false;
         }
         let expected = proof.response(self.cnonce.as_deref(), qop);
-        // In a time that does not tell how much of it is right.
-        let differs =
-            expected.bytes().zip(self.response.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b));
-        expected.len() == self.response.len() && differs == 0
+        is_same(&expected, &self.response)
     }
 }
 

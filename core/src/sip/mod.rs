@@ -6,6 +6,7 @@
 //! Sources: RFC 3261 with RFC 6026, RFC 3581, RFC 4028, RFC 8760.
 
 pub mod agent;
+mod challenger;
 mod deadlines;
 pub mod dialog;
 pub mod digest;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod method;
 pub mod params;
 mod parse;
+pub mod registrar;
 mod tokens;
 pub mod transaction;
 pub mod transport;

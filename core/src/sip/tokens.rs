@@ -27,6 +27,13 @@ impl Tokens {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// A key that nobody else knows.
+    pub fn key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.0.fill_bytes(&mut key);
+        key
+    }
+
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(bound)) >> 32) as u32

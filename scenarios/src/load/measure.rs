@@ -19,9 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    caller::{Caller, PACKET, Told, Totals},
+    caller::{Caller, Told},
     figures::{Figures, Packets},
     meter::{Usage, frequency_mhz},
+    speakers::{PACKET, Speakers, Totals},
 };
 
 /// From one call to the next.
@@ -47,6 +48,7 @@ pub(super) async fn measure(
     let mut salt = [0; 8];
     Os.fill_random(&mut salt);
     let salt = u64::from_be_bytes(salt);
+    let speakers = Speakers::start(Arc::clone(&totals));
     let start = Instant::now();
     let mut callers = Vec::new();
     for number in 0..calls {
@@ -55,9 +57,9 @@ pub(super) async fn measure(
             gateway,
             user: format!("load-{number}"),
             id: format!("{salt:016x}{number}"),
-            grid: start + PACKET * number / calls,
+            grid: (start + PACKET * number / calls).into_std(),
             rtcp: rtcp.local_addr(),
-            totals: Arc::clone(&totals),
+            speakers: speakers.joining(),
             stop: stop.clone(),
             told: told.clone(),
         };
@@ -86,6 +88,8 @@ pub(super) async fn measure(
     while so_far.over < so_far.up {
         so_far.take(tells.recv().await);
     }
+    drop(callers);
+    speakers.finish();
     Ok(Figures {
         calls,
         up: so_far.up,

@@ -1,7 +1,8 @@
 //! `rehearse load`: what a real gateway costs, on real sockets and in real time.
 //!
 //! A gateway is started as a process of its own ([`gateway`]), callers of this process call it ([`caller`], whose messages are in
-//! [`signalling`]), and while all of them talk its processor time and memory are read ([`meter`]). [`figures`] has what comes of it.
+//! [`signalling`]), and while all of them talk ([`speakers`]) its processor time and memory are read ([`meter`]). [`figures`] has what
+//! comes of it.
 //! Nothing here is simulated, and nothing repeats to the last digit.
 
 #![allow(
@@ -15,6 +16,7 @@ mod gateway;
 mod measure;
 mod meter;
 mod signalling;
+mod speakers;
 
 use std::{
     env,
@@ -86,7 +88,7 @@ pub fn load(out: &mut impl Write, arguments: &LoadArguments) -> io::Result<ExitC
         Some(program) => program.clone(),
         None => beside()?,
     };
-    // One thread: the other cores are for what is measured.
+    // One thread, and that of the speakers: the other cores are for what is measured.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let limit = arguments.window + LIMIT_BEYOND;
     let measured = runtime.block_on(async {

@@ -152,6 +152,11 @@ impl<E: Env> Phones<E> {
                     self.instruct(call, Change::KeyframeRequested);
                 }
             }
+            AgentEvent::Bound { user, uri } => {
+                debug!(user, %uri, "a phone has registered");
+                self.dial_registered(now, &user).await;
+            }
+            AgentEvent::Unbound { user } => debug!(user, "a phone is not registered any more"),
         }
     }
 

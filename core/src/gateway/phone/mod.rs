@@ -321,7 +321,7 @@ impl<E: Env> Phones<E> {
         self.ports.handle_timeout(now);
         if until_shutdown {
             self.locate_accounts(now);
-            self.dial_due(now);
+            self.dial_due(now).await;
         }
         true
     }

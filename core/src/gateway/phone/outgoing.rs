@@ -24,6 +24,8 @@ use crate::{
 pub(super) enum Dialling {
     /// It is made then.
     At(Duration),
+    /// It is made as soon as a phone has registered under its name.
+    WaitsForPhone,
     /// Where it goes to is being found out.
     Locating,
     /// It is not over.
@@ -43,22 +45,35 @@ impl<E: Env> Phones<E> {
     }
 
     /// Makes the calls that are due at `now`.
-    pub(super) fn dial_due(&mut self, now: Duration) {
+    pub(super) async fn dial_due(&mut self, now: Duration) {
         for index in 0..self.dialled.len() {
             if matches!(self.dialled[index], Dialling::At(at) if at <= now) {
-                self.dial(index);
+                self.dial(now, index).await;
             }
         }
     }
 
-    fn dial(&mut self, index: usize) {
+    /// A phone has registered as `user`: whoever waits for it calls it.
+    pub(super) async fn dial_registered(&mut self, now: Duration, user: &str) {
+        for index in 0..self.dialled.len() {
+            let is_wanted = self.shared.config.sip.calls[index].to == user;
+            if is_wanted && self.dialled[index] == Dialling::WaitsForPhone {
+                self.dial(now, index).await;
+            }
+        }
+    }
+
+    async fn dial(&mut self, now: Duration, index: usize) {
         let call = self.shared.config.sip.calls[index].clone();
         match Uri::parse(&call.to) {
             Some(Uri::Sip(uri)) => {
                 self.dialled[index] = Dialling::Locating;
                 self.locate(&self.next_hop(&call, uri), Wanted::Dialled(index));
             }
-            _ => self.note_over(Owner::Dialled(index)),
+            _ => match self.agent.binding(now, &call.to) {
+                Some(binding) => self.place(index, binding.uri, binding.hop).await,
+                None => self.dialled[index] = Dialling::WaitsForPhone,
+            },
         }
     }
 

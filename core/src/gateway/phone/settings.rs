@@ -3,13 +3,22 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     sip::{
         ParseLimits,
         agent::AgentConfig,
+        registrar::{RegistrarConfig, User},
         transaction::{Timers, TransactionConfig},
     },
 };
+
+/// What phones are told that passwords are for.
+const REALM: &str = "rehearsal";
+/// Phones that register under one name.
+const BINDINGS_PER_USER: usize = 10;
+/// Least and most time until a phone has to register again.
+const BINDING_MIN: Duration = Duration::from_secs(60);
+const BINDING_MAX: Duration = Duration::from_secs(3_600);
 
 /// Limits, waits and names of an agent that phones reach at `contact`.
 pub(super) fn agent_config(config: &Config, contact: SocketAddr) -> AgentConfig {
@@ -33,9 +42,22 @@ pub(super) fn agent_config(config: &Config, contact: SocketAddr) -> AgentConfig 
             product: concat!("rehearsal/", env!("CARGO_PKG_VERSION")).to_owned(),
         },
         calls: sip.max_calls,
+        unconfirmed_per_address: sip.max_unconfirmed_per_address,
         answer_within: ms(sip.ring_ms),
         session_expires: ms(sip.session_expires_ms),
         session_expires_min: ms(sip.session_expires_min_ms),
         contact,
+        registrar: sip.registrar.then(|| RegistrarConfig {
+            realm: REALM.to_owned(),
+            users: sip.users.iter().map(user).collect(),
+            bindings: sip.max_bindings,
+            bindings_per_user: BINDINGS_PER_USER,
+            expires_min: BINDING_MIN,
+            expires_max: BINDING_MAX,
+        }),
     }
+}
+
+fn user(user: &config::User) -> User {
+    User { name: user.name.clone(), password: user.password.0.clone() }
 }

@@ -52,6 +52,7 @@ pub(super) enum Stage {
 /// A 2xx to INVITE that is sent again until its ACK comes (RFC 3261, section 13.3.1.4).
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
+    pub(super) server: ServerId,
     pub(super) cseq: u32,
     pub(super) hop: Hop,
     pub(super) bytes: Bytes,
@@ -65,6 +66,7 @@ pub(super) struct Unconfirmed {
 impl Unconfirmed {
     pub(super) fn new(
         now: Duration,
+        server: ServerId,
         cseq: u32,
         hop: Hop,
         bytes: Bytes,
@@ -72,7 +74,7 @@ impl Unconfirmed {
         timers: &Timers,
     ) -> Self {
         let (resend_at, ends_at) = (now + timers.t1, now + timers.give_up());
-        Self { cseq, hop, bytes, interval: timers.t1, resend_at, ends_at, is_first }
+        Self { server, cseq, hop, bytes, interval: timers.t1, resend_at, ends_at, is_first }
     }
 
     /// Whether it is to be sent again now. Over TCP, too: the ACK may be lost between proxies.

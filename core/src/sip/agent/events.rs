@@ -124,6 +124,18 @@ pub enum AgentEvent {
         /// The same for people.
         reason: String,
     },
+    /// A phone has registered with us, at an address that it had not before.
+    Bound {
+        /// As whom.
+        user: String,
+        /// Where it says that it can be called; [`Agent::binding`](super::Agent::binding) knows the way.
+        uri: Uri,
+    },
+    /// Nobody can be called as `user` any more.
+    Unbound {
+        /// Who had registered with us.
+        user: String,
+    },
     /// The call is over.
     Ended {
         /// The call.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Agent, AgentEvent, CallRef, End, SDP, add_capabilities,
+    ALLOW, Agent, AgentEvent, CallRef, End, SDP, add_capabilities,
     call::{Call, Stage, Unconfirmed},
     sdp_of,
     session::{SessionTimer, TIMER},
@@ -20,6 +20,9 @@ use crate::sip::{
     uri::Uri,
 };
 
+/// As [`ALLOW`], where phones may register.
+const ALLOW_REGISTER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
+
 impl Agent {
     pub(super) fn handle_outside(
         &mut self,
@@ -28,7 +31,7 @@ impl Agent {
         request: Box<Request>,
         source: Hop,
     ) {
-        if let Some(refusal) = refusal(&request) {
+        if let Some(refusal) = refusal(&request, self.allow()) {
             let mut response =
                 request.response(refusal.status, Some(&self.transactions.tokens().hex()));
             if let Some((name, value)) = refusal.header {
@@ -39,10 +42,12 @@ impl Agent {
         }
         match request.method {
             Method::Invite => self.handle_invite(now, id, request, source),
+            Method::Register => self.handle_register(now, id, &request, source),
             Method::Options => {
                 let tag = self.transactions.tokens().hex();
                 let mut response = request.response(200, Some(&tag));
                 add_capabilities(&mut response.headers);
+                response.headers.set(HeaderName::ALLOW, self.allow());
                 response.headers.push(HeaderName::parse("Accept").expect("a token"), SDP);
                 self.transactions.respond(now, id, response);
             }
@@ -131,7 +136,8 @@ impl Agent {
         };
         if let Some(own) = self.calls.get_mut(&call) {
             let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
-            own.unconfirmed = Some(Unconfirmed::new(now, cseq, hop, bytes, is_first, &timers));
+            own.unconfirmed =
+                Some(Unconfirmed::new(now, server, cseq, hop, bytes, is_first, &timers));
             own.session = timer.map(|timer| timer.due(now));
         }
     }
@@ -163,6 +169,11 @@ impl Agent {
         }
     }
 
+    /// Methods that are understood outside of calls.
+    fn allow(&self) -> &'static str {
+        if self.registrar.is_some() { ALLOW_REGISTER } else { ALLOW }
+    }
+
     fn stage(&self, call: CallRef) -> Option<&Stage> {
         self.calls.get(&call).map(|call| &call.stage)
     }
@@ -173,11 +184,9 @@ impl Agent {
         let Some(call) = id.and_then(|id| self.dialogs.get(&id).copied()) else { return };
         let Some(own) = self.calls.get_mut(&call) else { return };
         let number = ack.cseq().map(|cseq| cseq.number);
-        let is_awaited = own.unconfirmed.as_ref().is_some_and(|own| Some(own.cseq) == number);
-        if !is_awaited {
-            return;
-        }
-        own.unconfirmed = None;
+        let confirmed = own.unconfirmed.take_if(|own| Some(own.cseq) == number);
+        let Some(confirmed) = confirmed else { return };
+        self.transactions.confirm(confirmed.server);
         if own.is_hung_up {
             self.hang_up(now, call);
             return;
@@ -193,16 +202,17 @@ struct Refusal {
     header: Option<(HeaderName, String)>,
 }
 
-fn refusal(request: &Request) -> Option<Refusal> {
+/// `allow` has the methods that are understood outside of calls.
+fn refusal(request: &Request, allow: &str) -> Option<Refusal> {
     let because = |status, header| Some(Refusal { status, header });
     match &request.method {
         Method::Invite | Method::Options | Method::Bye => {}
-        Method::Info | Method::Update => {
-            return because(405, Some((HeaderName::ALLOW, super::ALLOW.into())));
+        Method::Register if allow == ALLOW_REGISTER => {}
+        Method::Info | Method::Update | Method::Register => {
+            return because(405, Some((HeaderName::ALLOW, allow.into())));
         }
-        Method::Register => return because(405, Some((HeaderName::ALLOW, super::ALLOW.into()))),
         Method::Ack | Method::Cancel => return because(481, None),
-        Method::Other(_) => return because(501, Some((HeaderName::ALLOW, super::ALLOW.into()))),
+        Method::Other(_) => return because(501, Some((HeaderName::ALLOW, allow.into()))),
     }
     if matches!(request.uri, Uri::Other(_)) {
         return because(416, None);

@@ -5,7 +5,7 @@
 //!   [`handle_timeout`](Agent::handle_timeout);
 //! - calls: [`call`](Agent::call), [`ring`](Agent::ring), [`answer`](Agent::answer), [`reject`](Agent::reject),
 //!   [`hang_up`](Agent::hang_up);
-//! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister);
+//! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister), and those of others, [`binding`](Agent::binding);
 //! - within a call: [`offer`](Agent::offer), [`accept_offer`](Agent::accept_offer), [`refuse_offer`](Agent::refuse_offer),
 //!   [`send_info`](Agent::send_info);
 //! - output: [`poll_event`](Agent::poll_event), [`poll_transmit`](Agent::poll_transmit),
@@ -16,9 +16,11 @@
 
 mod auth;
 mod call;
+mod config;
 mod events;
 mod incoming;
 mod outgoing;
+mod registrar;
 mod registration;
 mod session;
 mod within;
@@ -28,7 +30,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
     time::Duration,
 };
 
@@ -39,20 +40,21 @@ use outgoing::{ByeClient, InviteClient};
 use registration::Registration;
 
 use super::{
+    challenger::Challenger,
     deadlines::Deadlines,
     dialog::DialogId,
-    digest::Credentials,
     fields::NameAddr,
     headers::HeaderName,
     message::{Request, Response},
+    registrar::Registrar,
     transaction::{
-        ClientId, Failure, ServerId, TransactionConfig, TransactionCounters, TransactionEvent,
-        Transactions,
+        ClientId, Failure, ServerId, TransactionCounters, TransactionEvent, Transactions,
     },
     transport::{Hop, Transmit, Transport},
     uri::{SipUri, Uri},
 };
 
+pub use config::{AgentConfig, Target};
 pub use events::{AgentEvent, End};
 pub use registration::{Account, AccountRef};
 
@@ -65,41 +67,9 @@ const FORKS_MAX: usize = 16;
 /// How often both ends may want to change a call at once before the change is given up.
 const GLARES_MAX: u32 = 10;
 
-/// What an agent allows, how long it waits, and where it is reached.
-#[derive(Clone, Debug)]
-pub struct AgentConfig {
-    /// The layer below.
-    pub transactions: TransactionConfig,
-    /// Calls at a time; one more is busy.
-    pub calls: usize,
-    /// How long the user may take to answer a call.
-    pub answer_within: Duration,
-    /// Without a refresh a call ends after this.
-    pub session_expires: Duration,
-    /// What a peer may ask for at least.
-    pub session_expires_min: Duration,
-    /// Where peers reach it.
-    pub contact: SocketAddr,
-}
-
 /// A call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallRef(u64);
-
-/// Whom to call, and as whom.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Whom.
-    pub uri: Uri,
-    /// The first on the way.
-    pub hop: Hop,
-    /// Who calls.
-    pub from: NameAddr,
-    /// What proves it.
-    pub credentials: Option<Credentials>,
-    /// User part of the Contact, by which whoever is called reaches us in this call.
-    pub contact_user: Option<String>,
-}
 
 /// What the answer to a request of ours is for.
 #[derive(Debug)]
@@ -131,6 +101,9 @@ pub struct Agent {
     clients: BTreeMap<ClientId, Purpose>,
     servers: BTreeMap<ServerId, CallRef>,
     accounts: BTreeMap<AccountRef, Registration>,
+    registrar: Option<Registrar>,
+    /// `None`: nothing has to be proven to register.
+    challenger: Option<Challenger>,
     deadlines: Deadlines<Timed>,
     events: VecDeque<AgentEvent>,
     next_call: u64,
@@ -141,8 +114,13 @@ pub struct Agent {
 impl Agent {
     /// Names of calls, tags and branches follow from `seed`.
     pub fn new(config: AgentConfig, seed: [u8; 32]) -> Self {
-        let transactions = Transactions::new(config.transactions.clone(), seed);
+        let mut transactions = Transactions::new(config.transactions.clone(), seed);
+        let guarded = config.registrar.as_ref().filter(|own| !own.users.is_empty());
+        let challenger =
+            guarded.map(|own| Challenger::new(&own.realm, &own.users, transactions.tokens()));
         Self {
+            registrar: config.registrar.clone().map(Registrar::new),
+            challenger,
             config,
             transactions,
             calls: BTreeMap::new(),
@@ -173,10 +151,12 @@ impl Agent {
         self.calls.len()
     }
 
-    /// Whether nothing is left to do or to wait for; an account has always its refresh to wait for.
+    /// Whether nothing is left to do or to wait for; an account has always its refresh to wait for, a phone that has registered
+    /// its end.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
             && self.accounts.is_empty()
+            && self.registrar.as_ref().is_none_or(Registrar::is_empty)
             && self.clients.is_empty()
             && self.transactions.is_idle()
     }
@@ -193,7 +173,8 @@ impl Agent {
         let is_of_call = |request: &Request| {
             DialogId::of_request(request).is_some_and(|dialog| dialogs.contains_key(&dialog))
         };
-        self.transactions.handle_bytes(now, source, bytes, is_of_call);
+        let unconfirmed_max = self.config.unconfirmed_per_address;
+        self.transactions.handle_bytes(now, source, bytes, unconfirmed_max, is_of_call);
         self.handle_events(now);
     }
 
@@ -202,6 +183,7 @@ impl Agent {
         self.transactions.handle_unreachable(hop);
         self.handle_events(now);
         self.handle_lost_way(now, hop);
+        self.unbind_way(hop);
     }
 
     /// Does what is due at `now`.
@@ -217,6 +199,7 @@ impl Agent {
                 Timed::Account(account) => self.begin_registration(now, account),
             }
         }
+        self.expire_bindings(now);
     }
 
     fn handle_events(&mut self, now: Duration) {
@@ -371,7 +354,8 @@ impl Agent {
 
     /// When [`Self::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let deadlines = [self.transactions.poll_timeout(), self.deadlines.next()];
+        let bindings = self.registrar.as_ref().and_then(Registrar::poll_timeout);
+        let deadlines = [self.transactions.poll_timeout(), self.deadlines.next(), bindings];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -12,6 +12,7 @@
 //! A CANCEL is answered here. A 2xx to INVITE and its ACK are the user's to send again (RFC 3261, section 13).
 
 mod client;
+mod events;
 mod key;
 mod server;
 mod timers;
@@ -21,6 +22,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -36,30 +38,13 @@ use super::{
     message::{Message, Request, Response},
     method::Method,
     params::Params,
-    parse::{ParseError, ParseLimits, parse},
+    parse::{ParseError, parse},
     tokens::Tokens,
     transport::{Hop, Transmit, Transport, note_source},
 };
 
+pub use events::{Failure, TransactionConfig, TransactionCounters, TransactionEvent};
 pub use timers::Timers;
-
-/// What the layer allows, how long it waits, and what it calls itself.
-#[derive(Clone, Debug)]
-pub struct TransactionConfig {
-    /// Waits.
-    pub timers: Timers,
-    /// What a message may have.
-    pub parse_limits: ParseLimits,
-    /// Requests that are being answered, at a time; one more is told to come again, unless it belongs to a call: for those
-    /// there is a quarter more.
-    pub server_transactions: usize,
-    /// Host in Via: where answers come to.
-    pub host: String,
-    /// Port in Via.
-    pub port: u16,
-    /// `Server` and `User-Agent`.
-    pub product: String,
-}
 
 /// Seconds after which a client may come again that was refused for want of room.
 const RETRY_AFTER_S: u32 = 5;
@@ -71,80 +56,6 @@ pub struct ClientId(u64);
 /// A request that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerId(u64);
-
-/// What the user is to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransactionEvent {
-    /// A new request; it has to be answered.
-    Request {
-        /// To answer it.
-        id: ServerId,
-        /// It; its Via says where it came from.
-        request: Box<Request>,
-        /// Who sent it.
-        source: Hop,
-    },
-    /// An ACK that no transaction waits for: to a 2xx, or to nothing.
-    Ack {
-        /// It.
-        request: Box<Request>,
-    },
-    /// The INVITE was cancelled; it has to be answered with 487.
-    Cancelled {
-        /// The INVITE.
-        id: ServerId,
-    },
-    /// Nobody confirmed the final answer.
-    Unconfirmed {
-        /// The INVITE.
-        id: ServerId,
-    },
-    /// An answer, none of those that came before.
-    Response {
-        /// The request.
-        id: ClientId,
-        /// It.
-        response: Box<Response>,
-    },
-    /// No more answers are expected.
-    Ended {
-        /// The request.
-        id: ClientId,
-    },
-    /// There is no answer.
-    Failed {
-        /// The request.
-        id: ClientId,
-        /// Why.
-        failure: Failure,
-    },
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The time for one is over; counts as 408 (RFC 3261, section 8.1.3.1).
-    Timeout,
-    /// It could not be sent; counts as 503.
-    Unreachable,
-}
-
-/// What happened since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TransactionCounters {
-    /// Messages that came.
-    pub received: u64,
-    /// Messages that nobody could read, or nobody waited for.
-    pub dropped: u64,
-    /// Requests that were answered with what is wrong with them.
-    pub malformed: u64,
-    /// Requests that were refused because there were too many.
-    pub refused: u64,
-    /// Copies that came.
-    pub copies_received: u64,
-    /// Copies that were sent.
-    pub copies_sent: u64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -163,6 +74,8 @@ pub struct Transactions {
     servers: BTreeMap<u64, (ServerKey, Option<MergeKey>, Server)>,
     server_keys: BTreeMap<ServerKey, u64>,
     merge_keys: BTreeMap<MergeKey, u64>,
+    /// Of each address, INVITEs outside of calls whose ACK has not come.
+    unconfirmed: BTreeMap<IpAddr, usize>,
     deadlines: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<TransactionEvent>,
@@ -181,6 +94,7 @@ impl Transactions {
             servers: BTreeMap::new(),
             server_keys: BTreeMap::new(),
             merge_keys: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
             deadlines: Deadlines::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -216,12 +130,14 @@ impl Transactions {
             && self.events.is_empty()
     }
 
-    /// One message has come from `source`; `is_of_call` tells whether a request belongs to a call of the user's.
+    /// One message has come from `source`; `is_of_call` tells whether a request belongs to a call of the user's. Of those that do
+    /// not, `unconfirmed_max` INVITEs of one address may wait for their ACK; one more is told to come again.
     pub fn handle_bytes(
         &mut self,
         now: Duration,
         source: Hop,
         bytes: &[u8],
+        unconfirmed_max: usize,
         is_of_call: impl Fn(&Request) -> bool,
     ) {
         // What keeps a path open through a NAT is no message.
@@ -231,11 +147,8 @@ impl Transactions {
         self.counters.received += 1;
         match parse(bytes, &self.config.parse_limits) {
             Ok(Message::Request(request)) => {
-                let most = match is_of_call(&request) {
-                    true => self.config.server_transactions.div_ceil(4) * 5,
-                    false => self.config.server_transactions,
-                };
-                self.handle_request(now, source, request, most);
+                let unconfirmed_max = (!is_of_call(&request)).then_some(unconfirmed_max);
+                self.handle_request(now, source, request, unconfirmed_max);
             }
             Ok(Message::Response(response)) => self.handle_response(now, response),
             Err(ParseError::Unreadable(_)) => self.counters.dropped += 1,
@@ -264,8 +177,14 @@ impl Transactions {
         self.transmits.push_back(Transmit { hop, bytes: response.to_bytes() });
     }
 
-    /// `most` is how many may be answered at a time for this one to be among them.
-    fn handle_request(&mut self, now: Duration, source: Hop, mut request: Request, most: usize) {
+    /// `unconfirmed_max` is there for a request outside of calls.
+    fn handle_request(
+        &mut self,
+        now: Duration,
+        source: Hop,
+        mut request: Request,
+        unconfirmed_max: Option<usize>,
+    ) {
         let key = ServerKey::of(&request);
         if let Some(&id) = self.server_keys.get(&key) {
             self.handle_copy(now, id, request);
@@ -280,7 +199,14 @@ impl Transactions {
             self.refuse(request, source, 482, None);
             return;
         }
-        if self.servers.len() >= most {
+        let most = match unconfirmed_max {
+            None => self.config.server_transactions.div_ceil(4) * 5,
+            Some(_) => self.config.server_transactions,
+        };
+        let ip = source.address.ip();
+        let unconfirmed_max = unconfirmed_max.filter(|_| request.method == Method::Invite);
+        let unconfirmed = self.unconfirmed.get(&ip).copied().unwrap_or_default();
+        if self.servers.len() >= most || unconfirmed_max.is_some_and(|most| unconfirmed >= most) {
             self.counters.refused += 1;
             self.refuse(request, source, 503, None);
             return;
@@ -290,7 +216,11 @@ impl Transactions {
             return;
         };
         let id = self.new_id();
-        let server = Server::new(request.clone(), hop);
+        let mut server = Server::new(request.clone(), hop);
+        if unconfirmed_max.is_some() {
+            server.counts_for = Some(ip);
+            self.unconfirmed.insert(ip, unconfirmed + 1);
+        }
         self.server_keys.insert(key.clone(), id);
         if let Some(key) = &merge_key {
             self.merge_keys.insert(key.clone(), id);
@@ -319,6 +249,7 @@ impl Transactions {
         if request.method == Method::Ack {
             if server.handle_ack(now, &timers) {
                 self.retime(Timer::Server(id));
+                self.confirm(ServerId(id));
             } else {
                 self.events.push_back(TransactionEvent::Ack { request: Box::new(request) });
             }
@@ -487,6 +418,27 @@ impl Transactions {
         Some(bytes)
     }
 
+    /// The ACK to the 2xx to the INVITE `id` has come.
+    pub fn confirm(&mut self, id: ServerId) {
+        let server = self.servers.get_mut(&id.0).map(|(_, _, server)| server);
+        if let Some(ip) = server.and_then(|server| server.counts_for.take()) {
+            self.confirm_one(ip);
+        }
+    }
+
+    fn confirm_one(&mut self, ip: IpAddr) {
+        if let Some(count) = self.unconfirmed.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.unconfirmed.remove(&ip);
+            }
+        }
+        // An empty map would keep its last node.
+        if self.unconfirmed.is_empty() {
+            self.unconfirmed = BTreeMap::new();
+        }
+    }
+
     /// Where answers to the request `id` go, as long as its transaction lives.
     pub fn answer_hop(&self, id: ServerId) -> Option<Hop> {
         self.servers.get(&id.0).map(|(_, _, server)| server.hop())
@@ -561,7 +513,10 @@ impl Transactions {
     }
 
     fn remove_server(&mut self, id: u64) {
-        if let Some((key, merge_key, _)) = self.servers.remove(&id) {
+        if let Some((key, merge_key, server)) = self.servers.remove(&id) {
+            if let Some(ip) = server.counts_for {
+                self.confirm_one(ip);
+            }
             self.retime(Timer::Server(id));
             self.server_keys.remove(&key);
             if let Some(key) = merge_key {

@@ -1,6 +1,6 @@
 //! The server's side of a transaction (RFC 3261, section 17.2, with RFC 6026 for what follows a 2xx to INVITE).
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 
@@ -35,6 +35,8 @@ pub(super) struct Server {
     resend_at: Option<Duration>,
     interval: Duration,
     ends_at: Option<Duration>,
+    /// An INVITE from there whose ACK has not come.
+    pub(super) counts_for: Option<IpAddr>,
 }
 
 /// What is to be done when a time has come.
@@ -62,6 +64,7 @@ impl Server {
             resend_at: None,
             interval: Duration::ZERO,
             ends_at: None,
+            counts_for: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::{
+    ParseLimits,
     message::{Fields, Message},
     uri::Uri,
 };
@@ -88,7 +89,7 @@ fn over_a_connection_no_copies_of_an_answer_are_waited_for() {
             let mut own = transactions();
             let request = asked(&mut own, method.clone(), hop(transport));
             let answer = request.response(404, Some("far")).to_bytes();
-            own.handle_bytes(Duration::ZERO, hop(transport), &answer, |_| false);
+            own.handle_bytes(Duration::ZERO, hop(transport), &answer, 9, |_| false);
             assert_eq!(sent(&mut own).len(), usize::from(method == Method::Invite));
             assert_eq!(wait(&mut own, Duration::ZERO), (0, expected), "{method} {transport:?}");
         }
@@ -105,7 +106,7 @@ fn over_a_connection_an_answer_is_sent_once_and_no_copy_of_the_request_expected(
             let via = format!("SIP/2.0/{} 192.0.2.50;branch=z9hG4bK1", transport.as_str());
             request.headers.push_front(HeaderName::VIA, via);
             let respond = |own: &mut Transactions| {
-                own.handle_bytes(now, hop(transport), &request.to_bytes(), |_| false);
+                own.handle_bytes(now, hop(transport), &request.to_bytes(), 9, |_| false);
                 let Some(TransactionEvent::Request { id, request, .. }) = own.poll_event() else {
                     panic!("no request");
                 };
@@ -126,7 +127,7 @@ fn over_a_connection_an_answer_is_sent_once_and_no_copy_of_the_request_expected(
                 let mut ack = request.clone();
                 ack.method = Method::Ack;
                 ack.headers.set(HeaderName::CSEQ, "1 ACK");
-                own.handle_bytes(now, hop(transport), &ack.to_bytes(), |_| false);
+                own.handle_bytes(now, hop(transport), &ack.to_bytes(), 9, |_| false);
                 let t4 = Duration::from_secs(5);
                 let expected = if transport == Transport::Udp { t4 } else { now };
                 assert_eq!(wait(&mut own, now), (0, expected));

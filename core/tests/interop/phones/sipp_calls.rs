@@ -18,23 +18,33 @@ const SPEAKER: &str = include_str!("caller.xml");
 /// It says what it hears until the other end hangs up.
 const ECHO: &str = include_str!("echo.xml");
 
-#[test]
-fn what_sipp_says_is_heard_over_rtmp_byte_for_byte() {
+/// SIPp calls by `transport` as it names it, one socket over UDP or TCP; what it says is heard.
+fn what_it_says_is_heard_byte_for_byte(name: &str, transport: &str) {
     if ffmpeg::is_missing() || is_missing("sipp") {
         return;
     }
     let gateway = Gateway::start();
-    let folder = Folder::new("sipp");
+    let folder = Folder::new(name);
     let spoken = speech(&folder);
     let heard = folder.file("heard.raw");
     let mut listening = listen(&gateway, "call/talk", &heard);
     let mut calling = sipp(&folder, SPEAKER, free_port());
-    calling.args(["-s", "talk"]).arg(gateway.sip.to_string());
+    calling.args(["-t", transport, "-s", "talk"]).arg(gateway.sip.to_string());
     Process::start("sipp", &mut calling).wait_success();
     // The end of the publish is the end of what ffmpeg reads.
     listening.wait_success();
     let heard = fs::read(&heard).expect("ffmpeg has written it");
     assert!(heard == spoken, "{} bytes were heard of {}", heard.len(), spoken.len());
+}
+
+#[test]
+fn what_sipp_says_is_heard_over_rtmp_byte_for_byte() {
+    what_it_says_is_heard_byte_for_byte("sipp", "u1");
+}
+
+#[test]
+fn sipp_calls_over_tcp_as_it_does_over_udp() {
+    what_it_says_is_heard_byte_for_byte("sipp-tcp", "t1");
 }
 
 #[test]

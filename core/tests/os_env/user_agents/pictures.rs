@@ -103,8 +103,11 @@ async fn a_phone_is_seen_and_sees_asks_for_keyframes_and_dials_by_sip() {
     phone.response(200).await;
     phone.inform(&mut call, "application/dtmf-relay", "Signal=7\r\nDuration=90\r\n").await;
     phone.response(200).await;
-    let dialled = amf0::decode_all(&player.get(type_id::DATA_AMF0).await.payload).unwrap();
-    assert_eq!(dialled, ["onDTMF".into(), "7".into(), Value::from(90.0)]);
+    let mut told = Vec::new();
+    while told.first().is_none_or(|name: &Value| name.as_str() != Some("onDTMF")) {
+        told = amf0::decode_all(&player.get(type_id::DATA_AMF0).await.payload).unwrap();
+    }
+    assert_eq!(told, ["onDTMF".into(), "7".into(), Value::from(90.0)]);
     video.send_to(&packet(12_000, true, INTER), gateway_video).await.unwrap();
     for expected in [SPS, PPS, INTER] {
         let (length, _) = in_time(video.recv_from(&mut buf)).await.unwrap();

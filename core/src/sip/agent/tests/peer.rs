@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::config;
+use super::pair::config;
 use crate::sip::{
     ParseLimits,
     agent::{Agent, AgentEvent},
