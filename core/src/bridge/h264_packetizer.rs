@@ -63,6 +63,8 @@ pub enum PacketizeError {
 pub struct H264Packetizer {
     config: H264PacketizerConfig,
     configuration: Option<DecoderConfiguration>,
+    /// Parameter sets go in front of the next picture, whatever it is.
+    repeats_sets: bool,
 }
 
 impl H264Packetizer {
@@ -75,7 +77,17 @@ impl H264Packetizer {
             config.payload_bytes_max > FU_HEADER_BYTES,
             "a packet has room for a picture's byte"
         );
-        Self { config, configuration: None }
+        Self { config, configuration: None, repeats_sets: false }
+    }
+
+    /// Whether a sequence header has come.
+    pub fn is_configured(&self) -> bool {
+        self.configuration.is_some()
+    }
+
+    /// Has the parameter sets sent in front of the next picture, even if it is no key frame.
+    pub fn repeat_parameter_sets(&mut self) {
+        self.repeats_sets = true;
     }
 
     /// The packets of a message of time `rtmp_ms` and payload `body`; a sequence header, the end of a
@@ -116,12 +128,13 @@ impl H264Packetizer {
     }
 
     /// The NAL units to send for an access unit.
-    fn units(&self, access_unit: Bytes) -> Result<Vec<Bytes>, PacketizeError> {
+    fn units(&mut self, access_unit: Bytes) -> Result<Vec<Bytes>, PacketizeError> {
         let configuration = self.configuration.as_ref().ok_or(PacketizeError::NoConfiguration)?;
         let mut units = configuration.split(access_unit)?;
         units.retain(|unit| is_plain(unit_type(unit[0])));
         let has = |wanted| units.iter().any(|unit| unit_type(unit[0]) == wanted);
-        if has(IDR) && !has(SPS) {
+        let repeats_sets = !units.is_empty() && std::mem::take(&mut self.repeats_sets);
+        if (has(IDR) || repeats_sets) && !has(SPS) {
             // A delimiter begins an access unit; all else comes after the sets it may refer to.
             let at = usize::from(unit_type(units[0][0]) == DELIMITER);
             let sets = configuration.sps.iter().chain(&configuration.pps).cloned();
@@ -190,6 +203,22 @@ mod tests {
 
     fn payloads(packets: &[RtpPayload]) -> Vec<&[u8]> {
         packets.iter().map(|packet| &packet.payload[..]).collect()
+    }
+
+    #[test]
+    fn parameter_sets_are_repeated_once_in_front_of_any_picture() {
+        let mut packetizer = H264Packetizer::new(H264PacketizerConfig::default());
+        assert!(!packetizer.is_configured());
+        packetizer.handle_message(0, &Bytes::from_static(HEADER)).unwrap();
+        assert!(packetizer.is_configured());
+        let inter = Bytes::from_static(b"\x27\x01\0\0\0\0\0\0\x02\x41x");
+        let mut sent = |ms| packetizer.handle_message(ms, &inter).unwrap();
+        assert_eq!(sent(0).len(), 1);
+        packetizer.repeat_parameter_sets();
+        let mut sent = |ms| packetizer.handle_message(ms, &inter).unwrap();
+        let kinds: Vec<u8> = sent(40).iter().map(|packet| packet.payload[0] & 0x1f).collect();
+        assert_eq!(kinds, [7, 8, 1]);
+        assert_eq!(sent(80).len(), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod audio;
 mod audio_packetizer;
 mod avcc;
+pub mod digit_message;
 mod h264;
 mod h264_depacketizer;
 mod h264_packetizer;
@@ -16,6 +17,7 @@ pub mod keyframe_request;
 mod media_clock;
 mod pacer;
 mod parameter_sets;
+mod picture_pacer;
 mod speex;
 
 pub use audio::{AudioFormat, from_flv, to_flv};
@@ -25,6 +27,7 @@ pub use h264_depacketizer::{DepacketizerConfig, H264Depacketizer, H264Packet, Vi
 pub use h264_packetizer::{H264Packetizer, H264PacketizerConfig, PacketizeError};
 pub use media_clock::MediaClock;
 pub use pacer::Pacer;
+pub use picture_pacer::{PicturePacer, PicturePacerConfig};
 pub use speex::narrowed;
 
 use bytes::Bytes;

@@ -54,7 +54,8 @@ pub struct Sip {
     pub session_expires_ms: u64,
     /// The least that a phone may ask for instead.
     pub session_expires_min_ms: u64,
-    /// What is carried between calls and streams as it is, the preferred first: pcmu, pcma, wideband and narrowband (Speex), dtmf.
+    /// What is carried between calls and streams as it is, the preferred first: pcmu, pcma, wideband and narrowband (Speex), dtmf,
+    /// h264.
     pub codecs: Vec<Codec>,
     /// Let phones register here, as many insist on; a phone that did can be called by its name, see calls.
     pub registrar: bool,
@@ -103,7 +104,14 @@ impl Default for Sip {
             max_clients: 1_000,
             session_expires_ms: 1_800_000,
             session_expires_min_ms: 90_000,
-            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Wideband, Codec::Narrowband, Codec::Dtmf],
+            codecs: vec![
+                Codec::Pcmu,
+                Codec::Pcma,
+                Codec::Wideband,
+                Codec::Narrowband,
+                Codec::Dtmf,
+                Codec::H264,
+            ],
             registrar: true,
             digest_sha256: false,
             max_bindings: 1_000,
@@ -223,8 +231,10 @@ pub struct Rtp {
     pub min_delay_ms: u64,
     /// Longest time for which it is held, when the line is bad.
     pub max_delay_ms: u64,
-    /// Packets of a call that are held.
+    /// Packets of a call's audio that are held.
     pub max_packets: usize,
+    /// Packets of a call's video that are held; a picture may have hundreds.
+    pub max_video_packets: usize,
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
     /// NATs give them, or of the address that its messages come from, with same-ip; or those of anyone who is first.
     pub follow: Follow,
@@ -242,6 +252,7 @@ impl Default for Rtp {
             min_delay_ms: 20,
             max_delay_ms: 400,
             max_packets: 128,
+            max_video_packets: 1_024,
             follow: Follow::SameIp,
             silence_ms: 60_000,
         }

@@ -172,6 +172,9 @@ pub trait UdpSocket: Send + Sync + 'static {
         buf: &mut [u8],
     ) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
 
+    /// Datagrams that came and were dropped, for more waited to be received than the system holds. 0 where it does not tell.
+    fn dropped(&self) -> impl Future<Output = u64> + Send;
+
     /// The address this is bound to, with the port that was taken for port 0.
     fn local_addr(&self) -> SocketAddr;
 }

@@ -78,6 +78,10 @@ pub struct Counters {
     pub calls: AtomicU64,
     /// Calls that were not.
     pub calls_refused: AtomicU64,
+    /// Packets of phones that the system dropped, for they came faster than they were taken.
+    pub packets_dropped: AtomicU64,
+    /// Digits that could not be sent to a phone.
+    pub digits_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -92,6 +96,8 @@ impl Counters {
             frames_skipped = total(&self.frames_skipped),
             calls = total(&self.calls),
             calls_refused = total(&self.calls_refused),
+            packets_dropped = total(&self.packets_dropped),
+            digits_dropped = total(&self.digits_dropped),
             "totals since the start"
         );
     }

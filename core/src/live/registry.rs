@@ -22,7 +22,7 @@ use super::{
     ring::{Ring, RingLimits},
     subscriber::Subscriber,
 };
-use crate::media::AudioCodec;
+use crate::media::{AudioCodec, video::VideoInfo};
 
 /// Bounds of live streams; the configuration documents each.
 #[derive(Clone, Copy, Debug)]
@@ -165,12 +165,17 @@ impl Registry {
 
     /// What the sound of `name` is coded in, if somebody publishes it and it has any.
     pub fn audio_codec(&self, name: &str) -> Option<AudioCodec> {
-        let stream = {
-            let entries = self.entries();
-            Arc::clone(&entries.get(name).filter(|entry| entry.published)?.stream)
-        };
-        let ring = stream.ring();
-        ring.audio_codec()
+        self.published(name)?.ring().audio_codec()
+    }
+
+    /// What the pictures of `name` are, if somebody publishes it and it has any.
+    pub fn video_info(&self, name: &str) -> Option<VideoInfo> {
+        self.published(name)?.ring().video_info()
+    }
+
+    fn published(&self, name: &str) -> Option<Arc<Stream>> {
+        let entries = self.entries();
+        Some(Arc::clone(&entries.get(name).filter(|entry| entry.published)?.stream))
     }
 
     /// Becomes the publisher of `name`, the application and the stream name joined by a slash. Begins an epoch.

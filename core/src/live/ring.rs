@@ -9,7 +9,10 @@ use super::{
     headers::{HeaderSlot, Headers},
 };
 use crate::{
-    media::{AudioCodec, audio},
+    media::{
+        AudioCodec, audio,
+        video::{self, VideoInfo},
+    },
     rtmp::data::DeclaredTracks,
 };
 
@@ -111,6 +114,14 @@ impl Ring {
         let is_audio =
             |frame: &&Arc<Frame>| matches!(frame.kind, FrameKind::Audio | FrameKind::AudioHeader);
         audio::classify(&newest.find(is_audio)?.payload).ok()?.codec
+    }
+
+    /// What the newest picture, or the newest header of pictures, is, if any is held.
+    pub(super) fn video_info(&self) -> Option<VideoInfo> {
+        let is_video =
+            |frame: &&Arc<Frame>| frame.kind.is_picture() || frame.kind == FrameKind::VideoHeader;
+        let mut newest = self.frames.iter().rev().map(|held| &held.frame);
+        video::classify(&newest.find(is_video)?.payload).ok()
     }
 
     /// Position of the oldest frame held.

@@ -132,6 +132,22 @@ impl Negotiator {
         self.hold
     }
 
+    /// Whether the peer's offer has video that would be accepted if there were a port for it.
+    pub fn lacks_video_port_for(&self, body: &[u8]) -> bool {
+        if self.local.video_port.is_some() {
+            return false;
+        }
+        let mut other = self.clone();
+        // Told to nobody.
+        other.local.video_port = Some(self.local.audio_port);
+        other.handle_offer(body).is_ok_and(|(_, agreed)| agreed.video.is_some())
+    }
+
+    /// Sets the port of video for the next offer or answer.
+    pub fn set_video_port(&mut self, port: Option<u16>) {
+        self.local.video_port = port;
+    }
+
     /// The offer to send: the first one, one that says anew what holds now, or again the one that is
     /// pending. Until it is answered or rejected, the peer's offers are glare.
     pub fn offer(&mut self) -> String {

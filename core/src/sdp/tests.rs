@@ -361,3 +361,15 @@ fn answers_that_do_not_fit_the_offer_end_it() {
     }
     assert_eq!(negotiator(&[]).handle_answer(SIPP.as_bytes()), Err(AnswerError::NoOffer));
 }
+
+#[test]
+fn a_port_for_video_is_missed_where_the_offer_has_video_that_can_be_carried() {
+    let codecs = [Codec::Pcmu, Codec::H264];
+    let mut callee = negotiator(&codecs);
+    assert!(!callee.lacks_video_port_for(SIPP.as_bytes()));
+    assert!(callee.lacks_video_port_for(LINPHONE.as_bytes()));
+    assert!(!negotiator(&[Codec::Pcmu]).lacks_video_port_for(LINPHONE.as_bytes()));
+    callee.set_video_port(Some(40_002));
+    assert!(!callee.lacks_video_port_for(LINPHONE.as_bytes()), "it is there");
+    assert!(callee.handle_offer(LINPHONE.as_bytes()).unwrap().1.video.is_some());
+}

@@ -242,3 +242,16 @@ fn wall_clock_is_the_systems() {
     let told = Os.wall_clock();
     assert!(before <= told && told <= SystemTime::now());
 }
+
+#[tokio::test]
+async fn datagrams_that_nobody_takes_in_time_are_dropped_and_counted() {
+    let (from, to) =
+        (Os.bind_udp(any_port()).await.unwrap(), Os.bind_udp(any_port()).await.unwrap());
+    assert_eq!(to.dropped().await, 0);
+    // More than any system holds for a socket that asks for nothing.
+    for _ in 0..5_000 {
+        from.send_to(&[0; 8_192], to.local_addr()).await.unwrap();
+    }
+    assert!((1..5_000).contains(&to.dropped().await), "some were held, and some dropped");
+    assert_eq!(from.dropped().await, 0);
+}

@@ -73,6 +73,8 @@ pub(crate) struct Socket {
     pub(crate) local: SocketAddrV4,
     pub(crate) queued_bytes: usize,
     queue: VecDeque<(SocketAddrV4, Bytes)>,
+    /// Datagrams that found no room.
+    dropped: u64,
     // Tasks may share a socket; each waits with a waker of its own.
     readers: Vec<Waker>,
 }
@@ -102,6 +104,7 @@ impl Udp {
             local,
             queued_bytes: 0,
             queue: VecDeque::new(),
+            dropped: 0,
             readers: Vec::new(),
         });
         ports.bind(local, key);
@@ -176,6 +179,7 @@ impl Udp {
                 if socket.queued_bytes + charge_bytes(&datagram) > UDP_RECEIVE_BUFFER_BYTES =>
             {
                 counters.receive_buffer_errors += 1;
+                socket.dropped += 1;
                 TraceEvent::DatagramDropped { from, to, bytes }
             }
             Some(socket) => {
@@ -257,6 +261,10 @@ impl UdpSocket for SimUdpSocket {
         let fits = datagram.len().min(buf.len());
         buf[..fits].copy_from_slice(&datagram[..fits]);
         Ok((fits, from.into()))
+    }
+
+    async fn dropped(&self) -> u64 {
+        self.shared.fabric().udp.sockets.get(self.key).map_or(0, |socket| socket.dropped)
     }
 
     fn local_addr(&self) -> SocketAddr {

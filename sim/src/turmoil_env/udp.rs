@@ -37,6 +37,10 @@ impl UdpSocket for TurmoilUdpSocket {
         self.socket.recv_from(buf).await
     }
 
+    async fn dropped(&self) -> u64 {
+        0
+    }
+
     fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

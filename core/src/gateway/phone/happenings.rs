@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::{
-    Owner, Phones, locating::Wanted, notices::Notice, outgoing, refusal::Refusal,
+    Owner, Phones, locating::Wanted, media::Change, notices::Notice, outgoing, refusal::Refusal,
     route::Destination,
 };
 use crate::{
+    bridge::{digit_message, keyframe_request},
     env::Env,
     gateway::count,
     sdp::Codec,
@@ -20,6 +21,9 @@ use crate::{
     },
 };
 
+/// Length of a digit that is sent by SIP, in milliseconds.
+const DIGIT_MS: u32 = 160;
+
 impl<E: Env> Phones<E> {
     pub(super) async fn handle_notice(&mut self, now: Duration, notice: Notice) {
         match notice {
@@ -29,8 +33,22 @@ impl<E: Env> Phones<E> {
                     info!(peer = %own.source, "a call ends: nothing was heard for rtp.silence_ms");
                 }
             }
-            Notice::Over(call, ports) => {
-                self.ports.release(now, ports);
+            Notice::Closed(ports) => self.ports.release(now, ports),
+            Notice::KeyframeNeeded(call) => {
+                let body = keyframe_request::BODY.into();
+                self.agent.send_info(now, call, keyframe_request::CONTENT_TYPE, body);
+            }
+            Notice::SendDigit(call, digit) if self.agent.takes_info(call) => {
+                let body = digit_message::body(digit, DIGIT_MS).into();
+                self.agent.send_info(now, call, digit_message::CONTENT_TYPE, body);
+            }
+            Notice::SendDigit(call, digit) => {
+                count(&self.shared.counters.digits_dropped, 1);
+                if let Some(own) = self.calls.get(&call) {
+                    info!(peer = %own.source, digit = %digit.to_char(), "a phone takes no digits");
+                }
+            }
+            Notice::Over(call) => {
                 if let Some(own) = self.hang_up(call) {
                     warn!(peer = %own.source, "a call ends: its media did");
                 }
@@ -93,7 +111,7 @@ impl<E: Env> Phones<E> {
                 self.note_client_agreed(now, call, true);
             }
             AgentEvent::Offered { call, sdp, source } => {
-                self.handle_offer(now, call, sdp, source);
+                self.handle_offer(now, call, sdp, source).await;
                 self.note_client_agreed(now, call, false);
             }
             AgentEvent::OfferAccepted { call, sdp } => {
@@ -128,13 +146,18 @@ impl<E: Env> Phones<E> {
                     self.note_registration(account, Some((status, reason)));
                 }
             }
+            AgentEvent::Info { call, content_type, body } => {
+                if let Some(dialled) = digit_message::parse(&content_type, &body) {
+                    self.instruct(call, Change::Dialled(dialled));
+                } else if keyframe_request::is_keyframe_request(&content_type, &body) {
+                    self.instruct(call, Change::KeyframeRequested);
+                }
+            }
             AgentEvent::Bound { user, uri } => {
                 debug!(user, %uri, "a phone has registered");
                 self.dial_registered(now, &user).await;
             }
             AgentEvent::Unbound { user } => debug!(user, "a phone is not registered any more"),
-            // Nobody listens to what is said beside the media.
-            AgentEvent::Info { .. } => {}
         }
     }
 
@@ -162,6 +185,9 @@ impl<E: Env> Phones<E> {
         source: Hop,
     ) -> Result<Bytes, Refusal> {
         let mut prepared = self.prepare(destination, codecs).await?;
+        if sdp.as_ref().is_some_and(|offer| prepared.negotiator.lacks_video_port_for(offer)) {
+            self.prepare_video(&mut prepared).await;
+        }
         let negotiator = &mut prepared.negotiator;
         let described = match &sdp {
             Some(offer) => {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use super::{
     Call, Owner, Phones,
@@ -13,10 +14,10 @@ use super::{
     notices::Over,
     refusal::Refusal,
     route::Destination,
+    sockets::SocketPair,
 };
 use crate::{
     env::{Env, UdpSocket},
-    rtp::ports::PortPair,
     sdp::{Codec, DescriptionLimits, Local, Negotiator},
     sip::{agent::CallRef, transport::Hop},
 };
@@ -34,8 +35,8 @@ const DISCARD_PORT: u16 = 9;
 pub(super) struct Prepared<E: Env> {
     pub(super) negotiator: Negotiator,
     line: Line,
-    ports: PortPair,
-    sockets: (E::UdpSocket, E::UdpSocket),
+    audio: SocketPair<E::UdpSocket>,
+    video: Option<SocketPair<E::UdpSocket>>,
 }
 
 impl<E: Env> Phones<E> {
@@ -51,9 +52,22 @@ impl<E: Env> Phones<E> {
             None => destination.codecs(&shared.live, &shared.config.sip.codecs)?,
         };
         let line = Line::connect(&shared, destination)?;
-        let (ports, rtp, rtcp) = self.bind().await?;
-        let negotiator = self.negotiator(codecs, ports.rtp());
-        Ok(Prepared { negotiator, line, ports, sockets: (rtp, rtcp) })
+        let audio = self.bind().await?;
+        let negotiator = self.negotiator(codecs, audio.rtp.local_addr().port());
+        Ok(Prepared { negotiator, line, audio, video: None })
+    }
+
+    /// Opens ports for video, too. Without them a call has none.
+    pub(super) async fn prepare_video(&mut self, prepared: &mut Prepared<E>) {
+        prepared.video = self.bind_video().await;
+        let port = prepared.video.as_ref().map(|video| video.rtp.local_addr().port());
+        prepared.negotiator.set_video_port(port);
+    }
+
+    /// The next free ports, for video; `None` if there are none.
+    pub(super) async fn bind_video(&mut self) -> Option<SocketPair<E::UdpSocket>> {
+        let bound = self.bind().await;
+        bound.inspect_err(|refusal| debug!(%refusal, "a call has no video")).ok()
     }
 
     /// Whether anything that `offer` has can be carried here.
@@ -86,8 +100,9 @@ impl<E: Env> Phones<E> {
 
     /// The call has come to nothing; its ports were never told to anybody.
     pub(super) fn give_back(&mut self, prepared: Prepared<E>) {
-        drop(prepared.sockets);
-        self.ports.put_back(prepared.ports);
+        for sockets in [Some(prepared.audio), prepared.video].into_iter().flatten() {
+            self.ports.put_back(sockets.into_ports());
+        }
     }
 
     /// The call is made, or taken: from now on a task carries what is agreed on, to and from a peer at `source`.
@@ -98,18 +113,18 @@ impl<E: Env> Phones<E> {
         prepared: Prepared<E>,
         source: Hop,
     ) {
-        let Prepared { negotiator, line, ports, sockets } = prepared;
+        let Prepared { negotiator, line, audio, video } = prepared;
         let (media, changes) = mpsc::channel(CHANGES_MAX);
         let carrying = Media::new(
             Arc::clone(&self.shared),
             call,
             source.address.ip(),
             line,
-            sockets,
+            (audio, video),
             changes,
             Arc::clone(&self.notices),
         );
-        let over = Over::new(Arc::clone(&self.notices), call, ports);
+        let over = Over::new(Arc::clone(&self.notices), call);
         self.tasks.spawn(async move {
             // Told of however it ends.
             let _over = over;
@@ -119,7 +134,7 @@ impl<E: Env> Phones<E> {
     }
 
     /// Opens the next free ports.
-    async fn bind(&mut self) -> Result<(PortPair, E::UdpSocket, E::UdpSocket), Refusal> {
+    async fn bind(&mut self) -> Result<SocketPair<E::UdpSocket>, Refusal> {
         let ip: IpAddr = self.socket.local_addr().ip();
         let mut tries = 0;
         loop {
@@ -134,7 +149,9 @@ impl<E: Env> Phones<E> {
             };
             tries += 1;
             match bound {
-                Ok((rtp, rtcp)) => return Ok((pair, rtp, rtcp)),
+                Ok(sockets) => {
+                    return Ok(SocketPair::new(Arc::clone(&self.notices), pair, sockets));
+                }
                 Err(error) => {
                     self.ports.release(self.now(), pair);
                     if tries == PORT_TRIES {
@@ -146,7 +163,7 @@ impl<E: Env> Phones<E> {
     }
 
     /// What is agreed on for a call, or that its peer knows it, goes to the task that carries its media.
-    pub(super) fn instruct(&mut self, call: CallRef, change: Change) {
+    pub(super) fn instruct(&mut self, call: CallRef, change: Change<E::UdpSocket>) {
         let Some(own) = self.calls.get(&call) else { return };
         if own.media.try_send(change).is_err() {
             tracing::warn!(peer = %own.source, "a call ends: it changes faster than it can be followed");

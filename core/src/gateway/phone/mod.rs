@@ -17,6 +17,7 @@ mod refusal;
 mod route;
 mod session_config;
 mod settings;
+mod sockets;
 mod tcp;
 mod within;
 
@@ -74,11 +75,11 @@ enum Owner {
 }
 
 /// A call that is not over.
-struct Call {
+struct Call<S> {
     owner: Owner,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
-    media: mpsc::Sender<Change>,
+    media: mpsc::Sender<Change<S>>,
     /// Where its messages come from.
     source: Hop,
 }
@@ -96,7 +97,7 @@ pub(super) struct Phones<E: Env> {
     contact: SocketAddr,
     agent: Agent,
     ports: PortPool,
-    calls: BTreeMap<CallRef, Call>,
+    calls: BTreeMap<CallRef, Call<E::UdpSocket>>,
     tasks: TaskSet<E>,
     notices: Arc<Notices>,
     /// What becomes of the calls of the configuration, in its order.

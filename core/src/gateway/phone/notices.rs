@@ -17,14 +17,20 @@ pub(super) enum Notice {
     Silent(CallRef),
     /// The phone has dialled a digit.
     Digit(CallRef, Digit),
-    /// The task of a call's media is over, and its ports are closed.
-    Over(CallRef, PortPair),
+    /// A digit is to be sent to the phone by SIP, for it takes none as telephone events.
+    SendDigit(CallRef, Digit),
+    /// The phone is to be asked for a picture that needs no other.
+    KeyframeNeeded(CallRef),
+    /// The task of a call's media is over.
+    Over(CallRef),
+    /// Sockets of media are closed, and their ports are free.
+    Closed(PortPair),
     /// Where somebody is, or why nobody is there.
     Located(Wanted, Result<Hop, Unlocatable>),
 }
 
-/// What was said and nobody has heard yet: at most that it is silent and that it is over of each call, and where it is of each that
-/// is looked for.
+/// What was said and nobody has heard yet: of each call at most that it is silent, that it is over, what is free then, a keyframe a
+/// few seconds, and what digits were dialled just now; and where it is of each that is looked for.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     said: Mutex<Vec<Notice>>,
@@ -49,26 +55,22 @@ impl Notices {
     }
 }
 
-/// Says that a media task is over when it is dropped, behind everything else of the task: a panic ends one call and
-/// costs no ports.
+/// Says that a media task is over when it is dropped, behind everything else of the task: a panic ends one call only.
 #[derive(Debug)]
 pub(super) struct Over {
     notices: Arc<Notices>,
     call: CallRef,
-    ports: Option<PortPair>,
 }
 
 impl Over {
-    /// Of the task that carries `call` on `ports`.
-    pub(super) fn new(notices: Arc<Notices>, call: CallRef, ports: PortPair) -> Self {
-        Self { notices, call, ports: Some(ports) }
+    /// Of the task that carries `call`.
+    pub(super) fn new(notices: Arc<Notices>, call: CallRef) -> Self {
+        Self { notices, call }
     }
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if let Some(ports) = self.ports.take() {
-            self.notices.push(Notice::Over(self.call, ports));
-        }
+        self.notices.push(Notice::Over(self.call));
     }
 }

@@ -135,7 +135,15 @@ impl<E: Env> Phones<E> {
         destination: &Destination,
         codecs: Option<Vec<Codec>>,
     ) -> Result<CallRef, Refusal> {
+        // Whoever names it wants it.
+        let wants_video = match &codecs {
+            Some(codecs) => codecs.contains(&Codec::H264),
+            None => destination.has_pictures(&self.shared.live),
+        };
         let mut prepared = self.prepare(destination, codecs).await?;
+        if wants_video {
+            self.prepare_video(&mut prepared).await;
+        }
         let (now, hop) = (self.now(), target.hop);
         let offer = prepared.negotiator.offer();
         let call = self.agent.call(now, target, offer.into());

@@ -5,8 +5,8 @@ use thiserror::Error;
 use crate::{
     config::Config,
     live::{PublishError, Registry, TooManyStreams},
-    media::AudioCodec,
-    sdp::Codec,
+    media::{AudioCodec, VideoCodec, video::VideoInfo},
+    sdp::{Codec, MediaKind},
 };
 
 /// Why a call is not taken.
@@ -78,18 +78,32 @@ impl Destination {
         codecs: &[Codec],
     ) -> Result<Vec<Codec>, Unreachable> {
         let Some(play) = &self.play else { return Ok(codecs.to_vec()) };
-        let Some(present) = registry.audio_codec(play) else { return Ok(codecs.to_vec()) };
-        let is_carried = |codec: &Codec| match present {
-            AudioCodec::Pcmu => *codec == Codec::Pcmu,
-            AudioCodec::Pcma => *codec == Codec::Pcma,
-            AudioCodec::Speex => matches!(codec, Codec::Narrowband | Codec::Wideband),
-            _ => false,
+        let (sound, pictures) = (registry.audio_codec(play), registry.video_info(play));
+        let is_carried = |codec: &Codec| match codec {
+            Codec::Pcmu => sound.is_none_or(|sound| sound == AudioCodec::Pcmu),
+            Codec::Pcma => sound.is_none_or(|sound| sound == AudioCodec::Pcma),
+            Codec::Narrowband | Codec::Wideband => {
+                sound.is_none_or(|sound| sound == AudioCodec::Speex)
+            }
+            Codec::H264 => pictures.is_none_or(|info| is_h264(&info)),
+            Codec::Dtmf => true,
         };
-        let mut carried: Vec<_> = codecs.iter().copied().filter(is_carried).collect();
-        if carried.is_empty() {
-            return Err(Unreachable::Codec(play.clone(), present));
+        let carried: Vec<_> = codecs.iter().copied().filter(is_carried).collect();
+        let is_sound = |codec: &Codec| codec.kind() == MediaKind::Audio && codec.is_stream();
+        match sound.filter(|_| !carried.iter().any(is_sound)) {
+            Some(sound) => Err(Unreachable::Codec(play.clone(), sound)),
+            None => Ok(carried),
         }
-        carried.extend(codecs.iter().filter(|codec| **codec == Codec::Dtmf));
-        Ok(carried)
     }
+
+    /// Whether a phone that is called is to be offered video: the stream that it is to see has pictures that it can be sent.
+    pub(super) fn has_pictures(&self, registry: &Registry) -> bool {
+        let pictures = self.play.as_ref().and_then(|play| registry.video_info(play));
+        pictures.is_some_and(|info| is_h264(&info))
+    }
+}
+
+/// Whether pictures are H.264 in the form that goes to phones.
+fn is_h264(info: &VideoInfo) -> bool {
+    info.codec == Some(VideoCodec::Avc) && !info.enhanced
 }

@@ -13,7 +13,7 @@ use crate::{
         session::SessionConfig,
         source::SourceConfig,
     },
-    sdp::MediaAgreement,
+    sdp::{MediaAgreement, MediaKind},
 };
 
 /// Mean time between two reports (RFC 3550, section 6.2).
@@ -44,8 +44,8 @@ pub(super) fn payload_types(agreed: &MediaAgreement) -> PayloadTypes {
         .expect("what was agreed on are payload types with clocks")
 }
 
-/// Limits and rules of a session that sends as `ssrc`.
-pub(super) fn session_config(config: &Config, ssrc: u32) -> SessionConfig {
+/// Limits and rules of a session for media of `kind` that sends as `ssrc`.
+pub(super) fn session_config(config: &Config, kind: MediaKind, ssrc: u32) -> SessionConfig {
     let rtp = &config.rtp;
     let source = |silence_ms| SourceConfig {
         follow: rtp.follow,
@@ -65,9 +65,12 @@ pub(super) fn session_config(config: &Config, ssrc: u32) -> SessionConfig {
                 min_delay_ms: rtp.min_delay_ms,
                 max_delay_ms: rtp.max_delay_ms,
                 window_ms: JITTER_WINDOW_MS,
-                marker_begins_talkspurt: true,
+                marker_begins_talkspurt: kind == MediaKind::Audio,
             },
-            max_packets: rtp.max_packets,
+            max_packets: match kind {
+                MediaKind::Audio => rtp.max_packets,
+                MediaKind::Video => rtp.max_video_packets,
+            },
         },
         rtcp: RtcpConfig {
             interval_ms: RTCP_INTERVAL_MS,

@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use super::{Call, Phones, media::Change};
 use crate::{
-    env::Env,
+    env::{Env, UdpSocket},
     sdp::{AnswerError, Negotiated},
     sip::{agent::CallRef, transport::Hop},
 };
@@ -24,7 +24,7 @@ impl<E: Env> Phones<E> {
     }
 
     /// The peer, which is at `source` now, wants to change the call.
-    pub(super) fn handle_offer(
+    pub(super) async fn handle_offer(
         &mut self,
         now: Duration,
         call: CallRef,
@@ -38,6 +38,10 @@ impl<E: Env> Phones<E> {
             self.agent.accept_offer(now, call, offer.into());
             return;
         };
+        if own.negotiator.lacks_video_port_for(&offer) {
+            self.add_video(call).await;
+        }
+        let Some(own) = self.calls.get_mut(&call) else { return };
         match own.negotiator.handle_offer(&offer) {
             Ok((answer, agreed)) => {
                 self.agent.accept_offer(now, call, answer.into());
@@ -48,6 +52,15 @@ impl<E: Env> Phones<E> {
                 self.agent.refuse_offer(now, call, 488);
             }
         }
+    }
+
+    /// The peer wants video as well: there are ports for it from now on.
+    async fn add_video(&mut self, call: CallRef) {
+        let Some(sockets) = self.bind_video().await else { return };
+        if let Some(own) = self.calls.get_mut(&call) {
+            own.negotiator.set_video_port(Some(sockets.rtp.local_addr().port()));
+        }
+        self.instruct(call, Change::Video(sockets));
     }
 
     /// The peer has answered our offer.
@@ -92,7 +105,7 @@ impl<E: Env> Phones<E> {
     }
 
     /// Ends a call, if it is not over.
-    pub(super) fn hang_up(&mut self, call: CallRef) -> Option<Call> {
+    pub(super) fn hang_up(&mut self, call: CallRef) -> Option<Call<E::UdpSocket>> {
         let own = self.forget(call)?;
         let now = self.now();
         self.agent.hang_up(now, call);
@@ -101,7 +114,7 @@ impl<E: Env> Phones<E> {
     }
 
     /// Lets go of a call; its media end.
-    pub(super) fn forget(&mut self, call: CallRef) -> Option<Call> {
+    pub(super) fn forget(&mut self, call: CallRef) -> Option<Call<E::UdpSocket>> {
         let removed = self.calls.remove(&call);
         // An empty map would keep its last node.
         if self.calls.is_empty() {

@@ -21,6 +21,8 @@ pub(super) struct Call {
     pub(super) dialog: Option<Dialog>,
     /// Whether this end called.
     pub(super) is_caller: bool,
+    /// Whether the peer says that it takes INFO.
+    pub(super) takes_info: bool,
     /// A 2xx of ours whose ACK has not come.
     pub(super) unconfirmed: Option<Unconfirmed>,
     /// The user has hung up, but the ACK is still due.
@@ -106,6 +108,7 @@ impl Call {
             stage,
             dialog,
             is_caller,
+            takes_info: false,
             unconfirmed: None,
             is_hung_up: false,
             own_offer: None,

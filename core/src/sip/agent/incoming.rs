@@ -77,10 +77,12 @@ impl Agent {
         self.servers.insert(id, call);
         let from = Box::new(invite.from().expect("the message was checked"));
         let (to, sdp) = (invite.uri.clone(), sdp_of(&invite.body));
+        let takes_info = super::allows_info(&invite.headers);
         let answer_by = now + self.config.answer_within;
         let stage = Stage::Incoming { server: id, invite, tag, answer_by };
         let mut own = Call::new(stage, Some(dialog), false);
         own.contact_user = to.as_sip().and_then(|uri| uri.user_name());
+        own.takes_info = takes_info;
         self.calls.insert(call, own);
         self.retime(call);
         self.events.push_back(AgentEvent::Incoming { call, to, from, sdp, source });

@@ -365,6 +365,12 @@ fn sdp_of(body: &Bytes) -> Option<Bytes> {
 }
 
 /// What an INVITE and its 2xx say besides: methods and extensions.
+/// Whether who wrote `headers` says that it takes INFO. To say nothing means nothing (RFC 3261, section 20.5).
+fn allows_info(headers: &crate::sip::headers::Headers) -> bool {
+    let allowed = headers.list(&HeaderName::ALLOW);
+    allowed.iter().any(|method| method.trim().eq_ignore_ascii_case("INFO"))
+}
+
 fn add_capabilities(headers: &mut super::headers::Headers) {
     headers.push(HeaderName::ALLOW, ALLOW);
     headers.push(HeaderName::SUPPORTED, session::TIMER);

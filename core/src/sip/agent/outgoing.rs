@@ -159,6 +159,7 @@ impl Agent {
                 if is_first && matches!(own.stage, Stage::Outgoing { client } if client == id) =>
             {
                 own.stage = Stage::Up;
+                own.takes_info = super::allows_info(&response.headers);
                 own.session = Some(timer.due(now));
                 self.dialogs.insert(dialog.id(), call);
                 own.dialog = Some(dialog);

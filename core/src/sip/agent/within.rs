@@ -250,6 +250,11 @@ impl Agent {
         }
     }
 
+    /// Whether the peer of `call` has said, in what made the call, that it takes what [`Agent::send_info`] sends.
+    pub fn takes_info(&self, call: CallRef) -> bool {
+        self.calls.get(&call).is_some_and(|own| own.takes_info)
+    }
+
     /// Says something to the peer.
     pub fn send_info(&mut self, now: Duration, call: CallRef, content_type: &str, body: Bytes) {
         let Some(own) = self.calls.get_mut(&call) else { return };

@@ -192,8 +192,13 @@ impl Client {
 
     /// Waits for sound.
     pub(crate) async fn hear(&mut self) -> Message {
+        self.get(type_id::AUDIO).await
+    }
+
+    /// Waits for a message of a stream.
+    pub(crate) async fn get(&mut self, type_id: u8) -> Message {
         loop {
-            let sound = self.heard.iter().position(|heard| heard.type_id == type_id::AUDIO);
+            let sound = self.heard.iter().position(|heard| heard.type_id == type_id);
             if let Some(index) = sound {
                 return self.heard.remove(index);
             }

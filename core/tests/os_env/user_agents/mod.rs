@@ -4,6 +4,7 @@
 
 mod client;
 mod phone;
+mod pictures;
 
 use std::net::SocketAddr;
 

@@ -177,6 +177,12 @@ impl Phone {
         self.write(call, method, method, sdp).await;
     }
 
+    /// Says something within a call that is no description.
+    pub(crate) async fn inform(&self, call: &mut Call, content_type: &str, body: &str) {
+        call.cseq += 1;
+        self.write_as(call, "INFO", "INFO", content_type, body).await;
+    }
+
     /// Confirms that the phone's INVITE was accepted.
     pub(crate) async fn confirm(&self, call: &Call) {
         self.write(call, "ACK", "confirms", "").await;
@@ -193,13 +199,24 @@ impl Phone {
     }
 
     async fn write(&self, call: &Call, method: &str, branch: &str, sdp: &str) {
+        self.write_as(call, method, branch, "application/sdp", sdp).await;
+    }
+
+    async fn write_as(
+        &self,
+        call: &Call,
+        method: &str,
+        branch: &str,
+        content_type: &str,
+        body: &str,
+    ) {
         let Call { id, own, peer, target, at, cseq } = call;
         let address = self.address();
-        let body = match sdp {
+        let body = match body {
             "" => "Content-Length: 0\r\n\r\n".to_owned(),
             _ => format!(
-                "Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
-                sdp.len()
+                "Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
             ),
         };
         let text = format!(

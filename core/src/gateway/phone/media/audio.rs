@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{MARGIN, leg::Leg};
+use super::{DISCONTINUITY_MS_MAX, MARGIN, leg::Leg};
 use crate::{
     bridge::{AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, to_flv},
     env::{Env, UdpSocket},
@@ -19,8 +19,6 @@ use crate::{
 const PACKET_MS: u32 = 20;
 /// Least and most that a phone may like.
 const PACKET_MS_RANGE: std::ops::RangeInclusive<u32> = 10..=60;
-/// How far a phone's clock may be from ours before the stream's time is set anew.
-pub(super) const DISCONTINUITY_MS_MAX: u32 = 1_000;
 /// How much of a stream may wait to be sent: publishers write in bursts.
 const QUEUE_MAX: Duration = Duration::from_millis(400);
 
@@ -94,6 +92,7 @@ impl Audio {
                 self.leg.send(now, socket, packet).await;
             }
         }
+        self.leg.send_digits(now, socket, is_open).await;
     }
 
     /// What the phone has said by `until` becomes messages of its stream.

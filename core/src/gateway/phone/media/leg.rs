@@ -47,7 +47,7 @@ impl Leg {
             timestamp: u32::from_be_bytes(*timestamp),
         };
         let seed = u64::from_be_bytes(*seed);
-        let config = session_config(&shared.config, start.ssrc);
+        let config = session_config(&shared.config, agreed.codec.kind(), start.ssrc);
         let remote = remote(&agreed, peer);
         let session = Session::new(config, payload_types(&agreed), remote, start, seed, now);
         Self { agreed, session }
@@ -82,10 +82,17 @@ impl Leg {
         }
     }
 
-    /// Sends what is due of digits.
-    pub(super) async fn send_digits(&mut self, now: Duration, socket: &impl UdpSocket) {
+    /// Sends what is due of digits, or leaves it out if the phone is not to be sent anything.
+    pub(super) async fn send_digits(
+        &mut self,
+        now: Duration,
+        socket: &impl UdpSocket,
+        is_open: bool,
+    ) {
         while let Some(datagram) = self.session.poll_rtp(now) {
-            let _ = socket.send_to(&datagram, self.session.remote_rtp()).await;
+            if is_open {
+                let _ = socket.send_to(&datagram, self.session.remote_rtp()).await;
+            }
         }
     }
 

@@ -10,10 +10,13 @@
 //! those of the media, whenever they go out.
 
 mod audio;
+mod digits;
 mod leg;
 mod line;
+mod video;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -25,18 +28,28 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use self::audio::Audio;
 pub(super) use self::line::Line;
+use self::{
+    audio::Audio,
+    digits::{Digits, Way},
+    leg::Leg,
+    video::Video,
+};
 use super::{
     NOTHING_DUE,
     notices::{Notice, Notices},
+    sockets::SocketPair,
 };
 use crate::{
+    bridge::digit_message::DigitMessage,
     env::{Env, UdpSocket},
     gateway::{Shared, count},
     live::{Frame, FrameKind, Subscriber, Taken},
-    rtp::dtmf::{Digit, DtmfEvent},
-    sdp::Negotiated,
+    rtp::{
+        dtmf::{Digit, DtmfEvent},
+        session::SendDigitError,
+    },
+    sdp::{MediaAgreement, MediaKind, Negotiated},
     sip::agent::CallRef,
 };
 
@@ -46,10 +59,14 @@ pub(super) const PACKET_BYTES_MAX: usize = 2_048;
 const MARGIN: Duration = Duration::from_millis(5);
 /// Packets that are taken before anything else is done.
 const BATCH_MAX: usize = 32;
+/// How far a phone's clock may be from ours before the stream's time is set anew.
+const DISCONTINUITY_MS_MAX: u32 = 1_000;
 
 /// What a media task is told.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum Change<S> {
+    /// There are sockets for video, which may be agreed on next.
+    Video(SocketPair<S>),
     /// This holds from now on.
     Agreed {
         /// All of it.
@@ -59,8 +76,12 @@ pub(super) enum Change {
     },
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
-    /// These are dialled, one after the other.
+    /// These are to be sent, one after the other.
     SendDigits(Vec<Digit>),
+    /// The phone has dialled a digit by SIP.
+    Dialled(DigitMessage),
+    /// The phone wants a picture that needs no other.
+    KeyframeRequested,
 }
 
 /// The media of one call.
@@ -70,36 +91,39 @@ pub(super) struct Media<E: Env> {
     /// Where the call's messages come from.
     peer: IpAddr,
     line: Line,
-    rtp: E::UdpSocket,
-    rtcp: E::UdpSocket,
-    changes: mpsc::Receiver<Change>,
+    audio_sockets: SocketPair<E::UdpSocket>,
+    /// Kept to the end of the call, whether it has video or not.
+    video_sockets: Option<SocketPair<E::UdpSocket>>,
+    changes: mpsc::Receiver<Change<E::UdpSocket>>,
     notices: Arc<Notices>,
     started_at: Instant,
-    /// Frames of the stream from before are old news to a phone.
-    joined_at: Instant,
     audio: Option<Audio>,
-    /// The phone has confirmed the call, or was heard.
-    is_confirmed: bool,
+    video: Option<Video>,
+    /// When the phone confirmed the call, or was heard. Sound of the stream from before is old news to it.
+    confirmed_at: Option<Instant>,
     /// When the phone has not been heard for too long; `None` once that was told.
     silent_at: Option<Duration>,
-    digits: u64,
+    digits: Digits,
 }
 
 /// What comes to a media task.
-enum Received {
-    Change(Change),
+enum Received<S> {
+    Change(Change<S>),
     /// The call is over.
     End,
-    Rtp(usize, SocketAddr),
-    Rtcp(usize, SocketAddr),
+    Rtp(MediaKind, usize, SocketAddr),
+    Rtcp(MediaKind, usize, SocketAddr),
     /// A socket reports an error that an earlier datagram caused.
     Error,
 }
 
 /// What has come last to each socket.
+#[derive(Default)]
 struct Datagrams {
-    rtp: [u8; PACKET_BYTES_MAX],
-    rtcp: [u8; PACKET_BYTES_MAX],
+    audio_rtp: Vec<u8>,
+    audio_rtcp: Vec<u8>,
+    video_rtp: Vec<u8>,
+    video_rtcp: Vec<u8>,
 }
 
 impl<E: Env> Media<E> {
@@ -108,33 +132,40 @@ impl<E: Env> Media<E> {
         call: CallRef,
         peer: IpAddr,
         line: Line,
-        (rtp, rtcp): (E::UdpSocket, E::UdpSocket),
-        changes: mpsc::Receiver<Change>,
+        (audio_sockets, video_sockets): (
+            SocketPair<E::UdpSocket>,
+            Option<SocketPair<E::UdpSocket>>,
+        ),
+        changes: mpsc::Receiver<Change<E::UdpSocket>>,
         notices: Arc<Notices>,
     ) -> Self {
-        let started_at = Instant::now();
         Self {
             shared,
             call,
             peer,
             line,
-            rtp,
-            rtcp,
+            audio_sockets,
+            video_sockets,
             changes,
             notices,
-            started_at,
-            joined_at: started_at,
+            started_at: Instant::now(),
             audio: None,
-            is_confirmed: false,
+            video: None,
+            confirmed_at: None,
             silent_at: None,
-            digits: 0,
+            digits: Digits::default(),
         }
     }
 
     /// Carries media until the call is over.
     pub(super) async fn run(mut self) {
-        let mut datagrams = Datagrams { rtp: [0; _], rtcp: [0; _] };
+        let buffer = || vec![0; PACKET_BYTES_MAX];
+        let mut datagrams =
+            Datagrams { audio_rtp: buffer(), audio_rtcp: buffer(), ..Datagrams::default() };
         'call: loop {
+            if self.video_sockets.is_some() && datagrams.video_rtp.is_empty() {
+                (datagrams.video_rtp, datagrams.video_rtcp) = (buffer(), buffer());
+            }
             let instant = Instant::now();
             let now = instant - self.started_at;
             self.play_out((now, instant), now + MARGIN);
@@ -143,8 +174,7 @@ impl<E: Env> Media<E> {
             self.take_frames(now, instant);
             self.send(now).await;
             let due = self.due(instant);
-            // What the stream has is taken in time for it to be sent behind what waits.
-            let changed = changed.filter(|_| !self.audio.as_ref().is_some_and(Audio::has_queued));
+            let changed = changed.filter(|_| self.awaits_frames());
             let mut received = tokio::select! {
                 biased;
                 received = self.receive(&mut datagrams) => Some(received),
@@ -156,18 +186,21 @@ impl<E: Env> Media<E> {
                 let Some(next) = received else { break };
                 let now = self.started_at.elapsed();
                 match next {
-                    Received::Change(Change::Agreed { agreed, peer }) => {
-                        self.peer = peer;
-                        self.apply(now, *agreed);
-                    }
-                    Received::Change(Change::Confirmed) => self.is_confirmed = true,
-                    Received::Change(Change::SendDigits(digits)) => self.send_digits(now, &digits),
+                    Received::Change(change) => self.handle_change(now, change),
                     Received::End => break 'call,
-                    Received::Rtp(length, source) => {
-                        self.handle_rtp(now, source, &datagrams.rtp[..length]);
+                    Received::Rtp(kind, length, source) => {
+                        let datagram = match kind {
+                            MediaKind::Audio => &datagrams.audio_rtp[..length],
+                            MediaKind::Video => &datagrams.video_rtp[..length],
+                        };
+                        self.handle_rtp(now, kind, source, datagram);
                     }
-                    Received::Rtcp(length, source) => {
-                        self.handle_rtcp(now, source, &datagrams.rtcp[..length]);
+                    Received::Rtcp(kind, length, source) => {
+                        let datagram = match kind {
+                            MediaKind::Audio => &datagrams.audio_rtcp[..length],
+                            MediaKind::Video => &datagrams.video_rtcp[..length],
+                        };
+                        self.handle_rtcp(now, kind, source, datagram);
                     }
                     Received::Error => {}
                 }
@@ -182,15 +215,22 @@ impl<E: Env> Media<E> {
     }
 
     /// Waits for something to come. Cancel safe.
-    async fn receive(&mut self, datagrams: &mut Datagrams) -> Received {
+    async fn receive(&mut self, datagrams: &mut Datagrams) -> Received<E::UdpSocket> {
+        let (audio, video) = (&self.audio_sockets, self.video_sockets.as_ref());
         tokio::select! {
             biased;
             change = self.changes.recv() => change.map_or(Received::End, Received::Change),
-            received = self.rtp.recv_from(&mut datagrams.rtp) => {
-                received.map_or(Received::Error, |(length, source)| Received::Rtp(length, source))
+            received = audio.rtp.recv_from(&mut datagrams.audio_rtp) => {
+                of(received, |length, source| Received::Rtp(MediaKind::Audio, length, source))
             }
-            received = self.rtcp.recv_from(&mut datagrams.rtcp) => {
-                received.map_or(Received::Error, |(length, source)| Received::Rtcp(length, source))
+            received = audio.rtcp.recv_from(&mut datagrams.audio_rtcp) => {
+                of(received, |length, source| Received::Rtcp(MediaKind::Audio, length, source))
+            }
+            received = from(video.map(|video| &video.rtp), &mut datagrams.video_rtp) => {
+                of(received, |length, source| Received::Rtp(MediaKind::Video, length, source))
+            }
+            received = from(video.map(|video| &video.rtcp), &mut datagrams.video_rtcp) => {
+                of(received, |length, source| Received::Rtcp(MediaKind::Video, length, source))
             }
         }
     }
@@ -198,23 +238,60 @@ impl<E: Env> Media<E> {
     /// When the task is to wake at the latest.
     fn due(&self, instant: Instant) -> Instant {
         let audio = self.audio.as_ref().and_then(Audio::poll_timeout);
-        let due = [audio, self.silent_at].into_iter().flatten().min();
-        due.map_or_else(|| instant + NOTHING_DUE, |at| self.started_at + at + MARGIN)
+        let (video, picture) = self.video.as_ref().map(Video::poll_timeouts).unwrap_or_default();
+        let soft = [audio, video, self.silent_at].into_iter().flatten().min();
+        let due = [soft.map(|at| at + MARGIN), picture].into_iter().flatten().min();
+        due.map_or_else(|| instant + NOTHING_DUE, |at| self.started_at + at)
     }
 
-    fn handle_rtp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
-        let Some(audio) = &mut self.audio else { return };
-        let session = &mut audio.leg.session;
+    /// Whether to wake for what the stream has. What waits to be sent goes out before it, and is woken for.
+    fn awaits_frames(&self) -> bool {
+        let has_queued = self.audio.as_ref().is_some_and(Audio::has_queued);
+        self.confirmed_at.is_some() && (self.video.is_some() || !has_queued)
+    }
+
+    fn leg(&mut self, kind: MediaKind) -> Option<&mut Leg> {
+        match kind {
+            MediaKind::Audio => self.audio.as_mut().map(|audio| &mut audio.leg),
+            MediaKind::Video => self.video.as_mut().map(|video| &mut video.leg),
+        }
+    }
+
+    fn handle_change(&mut self, now: Duration, change: Change<E::UdpSocket>) {
+        match change {
+            Change::Video(sockets) => self.video_sockets = Some(sockets),
+            Change::Agreed { agreed, peer } => {
+                self.peer = peer;
+                self.apply(now, *agreed);
+            }
+            Change::Confirmed => self.confirm(now),
+            Change::SendDigits(digits) => self.send_digits(now, &digits),
+            Change::Dialled(dialled) => {
+                self.handle_digit(now, Way::Info, dialled.digit, dialled.duration_ms);
+            }
+            Change::KeyframeRequested => {
+                if let Some(video) = &mut self.video {
+                    video.handle_keyframe_request();
+                }
+            }
+        }
+    }
+
+    fn confirm(&mut self, now: Duration) {
+        self.confirmed_at.get_or_insert(self.started_at + now);
+    }
+
+    fn handle_rtp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
+        let Some(Leg { session, .. }) = self.leg(kind) else { return };
         session.handle_rtp(now, source, datagram);
         if session.remote_rtp() == source {
-            self.is_confirmed = true;
+            self.confirm(now);
             self.hear(now);
         }
     }
 
-    fn handle_rtcp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
-        let Some(audio) = &mut self.audio else { return };
-        let session = &mut audio.leg.session;
+    fn handle_rtcp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
+        let Some(Leg { session, .. }) = self.leg(kind) else { return };
         session.handle_rtcp(now, source, datagram);
         if session.remote_rtcp() == source {
             self.hear(now);
@@ -226,21 +303,32 @@ impl<E: Env> Media<E> {
         self.silent_at = Some(now + Duration::from_millis(self.shared.config.rtp.silence_ms));
     }
 
-    /// Whether the phone is to say something.
+    /// Whether the phone is to say or to show something.
     fn is_expected(&self) -> bool {
-        self.audio.as_ref().is_some_and(|audio| audio.leg.agreed.direction.receive)
+        let receives = |leg: &Leg| leg.agreed.direction.receive;
+        self.audio.as_ref().is_some_and(|audio| receives(&audio.leg))
+            || self.video.as_ref().is_some_and(|video| receives(&video.leg))
     }
 
     /// Something was agreed on, for the first time or anew.
     fn apply(&mut self, now: Duration, agreed: Negotiated) {
-        let Some(agreed) = agreed.audio else { return };
-        if !agreed.direction.receive {
+        let receives = |media: &MediaAgreement| media.direction.receive;
+        if !agreed.audio.as_ref().is_some_and(receives) {
             self.play_out_all(now);
         }
         let was_expected = self.is_expected();
-        match &mut self.audio {
-            Some(audio) => audio.agree(agreed, self.peer),
-            None => self.audio = Some(Audio::new(&self.shared, agreed, self.peer, now)),
+        if let Some(agreed) = agreed.audio {
+            match &mut self.audio {
+                Some(audio) => audio.agree(agreed, self.peer),
+                None => self.audio = Some(Audio::new(&self.shared, agreed, self.peer, now)),
+            }
+        }
+        match (agreed.video, &mut self.video) {
+            (Some(agreed), Some(video)) => video.leg.agree(agreed, self.peer),
+            (Some(agreed), None) => {
+                self.video = Some(Video::new(&self.shared, agreed, self.peer, now));
+            }
+            (None, video) => *video = None,
         }
         // Silence was agreed on; from now on it is not any more.
         if !was_expected {
@@ -250,11 +338,20 @@ impl<E: Env> Media<E> {
 
     /// What the stream has that is new becomes packets.
     fn take_frames(&mut self, now: Duration, instant: Instant) {
+        let Some(confirmed_at) = self.confirmed_at else { return };
         let Some(subscriber) = &mut self.line.subscriber else { return };
-        let (mut frames, joined_at) = (Vec::<Arc<Frame>>::new(), self.joined_at);
+        let mut frames = Vec::<Arc<Frame>>::new();
+        let (mut audio, mut video) = (self.audio.as_mut(), self.video.as_mut());
         loop {
             let taken = subscriber.take(instant, |frame| {
-                if frame.kind == FrameKind::Audio && frame.arrived_at >= joined_at {
+                let is_wanted = match frame.kind {
+                    FrameKind::Audio => frame.arrived_at >= confirmed_at,
+                    FrameKind::VideoHeader | FrameKind::Keyframe | FrameKind::Inter => {
+                        video.is_some()
+                    }
+                    FrameKind::Metadata | FrameKind::Data | FrameKind::AudioHeader => false,
+                };
+                if is_wanted {
                     frames.push(frame);
                 }
                 true
@@ -264,22 +361,31 @@ impl<E: Env> Media<E> {
                 // What is left of the publish before is not to be heard in this one.
                 Taken::Began | Taken::Joined => {
                     frames.clear();
-                    if let Some(audio) = &mut self.audio {
-                        audio.clear();
-                    }
+                    audio.iter_mut().for_each(|audio| audio.clear());
+                    video.iter_mut().for_each(|video| video.begin());
                 }
                 Taken::Frames | Taken::Ended => {}
             }
         }
-        if let Some(audio) = &mut self.audio {
-            frames.iter().for_each(|frame| audio.push(now, frame));
+        for frame in frames {
+            match (frame.kind, &mut audio, &mut video) {
+                (FrameKind::Audio, Some(audio), _) => audio.push(now, &frame),
+                (FrameKind::Audio, None, _) => {}
+                (_, _, Some(video)) => video.push(&frame),
+                (_, _, None) => {}
+            }
         }
     }
 
-    /// What the phone has said by `until` becomes messages of its stream.
+    /// What the phone has said and shown by `until` becomes messages of its stream.
     fn play_out(&mut self, now: (Duration, Instant), until: Duration) {
         if let Some(audio) = &mut self.audio {
             audio.play_out(now, until, self.line.publisher.as_mut(), &self.shared);
+        }
+        if let Some(video) = &mut self.video
+            && video.play_out(now, until, self.line.publisher.as_mut(), &self.shared)
+        {
+            self.notices.push(Notice::KeyframeNeeded(self.call));
         }
     }
 
@@ -290,28 +396,60 @@ impl<E: Env> Media<E> {
     }
 
     fn send_digits(&mut self, now: Duration, digits: &[Digit]) {
-        let Some(audio) = &mut self.audio else { return };
         for digit in digits {
-            if let Err(error) = audio.leg.session.send_digit(now, *digit) {
-                debug!(%error, "a digit is not sent");
+            let sent = match &mut self.audio {
+                Some(audio) => audio.leg.session.send_digit(now, *digit),
+                None => Err(SendDigitError::NotAgreed),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(SendDigitError::NotAgreed) => {
+                    self.notices.push(Notice::SendDigit(self.call, *digit));
+                }
+                Err(error @ SendDigitError::QueueFull(_)) => {
+                    count(&self.shared.counters.digits_dropped, 1);
+                    debug!(%error, "a digit is not sent");
+                }
             }
+        }
+    }
+
+    /// The phone has dialled a digit: its owner is told, and who plays its stream.
+    fn handle_digit(&mut self, now: Duration, way: Way, digit: Digit, duration_ms: Option<u32>) {
+        if !self.digits.handle(now, digit, way) {
+            return;
+        }
+        debug!(digit = %digit.to_char(), ?way, "a digit was dialled");
+        self.notices.push(Notice::Digit(self.call, digit));
+        if let Some(publisher) = &mut self.line.publisher {
+            let message = digits::message(now.as_millis() as u32, digit, duration_ms);
+            let pushed = publisher.push(message, self.started_at + now);
+            pushed.expect("a data message of ours makes sense");
         }
     }
 
     /// Sends what is due, and tells of what the phone does.
     async fn send(&mut self, now: Duration) {
-        let Some(audio) = &mut self.audio else { return };
-        audio.leg.session.handle_timeout(now);
-        while let Some(event) = audio.leg.session.poll_dtmf() {
+        while let Some(audio) = &mut self.audio
+            && let Some(event) = audio.leg.session.poll_dtmf()
+        {
             if let DtmfEvent::Begin { digit } = event {
-                self.digits += 1;
-                debug!(digit = %digit.to_char(), "a digit was dialled");
-                self.notices.push(Notice::Digit(self.call, digit));
+                self.handle_digit(now, Way::Rtp, digit, None);
             }
         }
-        audio.send(now, &self.rtp, self.is_confirmed).await;
-        audio.leg.send_digits(now, &self.rtp).await;
-        audio.leg.report(now, &self.shared.env, &self.rtcp, self.is_confirmed).await;
+        let (env, is_open) = (&self.shared.env, self.confirmed_at.is_some());
+        if let Some(audio) = &mut self.audio {
+            let SocketPair { rtp, rtcp, .. } = &self.audio_sockets;
+            audio.leg.session.handle_timeout(now);
+            audio.send(now, rtp, is_open).await;
+            audio.leg.report(now, env, rtcp, is_open).await;
+        }
+        if let (Some(video), Some(SocketPair { rtp, rtcp, .. })) =
+            (&mut self.video, &self.video_sockets)
+        {
+            video.send(now, rtp, is_open).await;
+            video.leg.report(now, env, rtcp, is_open).await;
+        }
         if self.silent_at.take_if(|at| *at <= now).is_some() && self.is_expected() {
             self.notices.push(Notice::Silent(self.call));
         }
@@ -325,22 +463,67 @@ impl<E: Env> Media<E> {
         let skipped = self.line.subscriber.as_ref().map_or(0, Subscriber::skipped_frames);
         count(&self.shared.counters.frames_skipped, skipped);
         self.line = Line::default();
-        let Some(audio) = &mut self.audio else { return };
-        audio.leg.finish(now, &self.shared.env, &self.rtcp).await;
-        let (seen, dropped) = (audio.leg.session.statistics(), audio.dropped());
-        count(&self.shared.counters.messages_dropped, dropped);
-        info!(
-            peer = %self.peer,
-            sent = seen.sent_packets,
-            received = seen.receiver.received,
-            lost = seen.lost,
-            strangers = seen.strangers,
-            invalid = seen.invalid,
-            late = seen.jitter_buffer.late,
-            digits = self.digits,
-            dropped,
-            "media of a call"
-        );
+        let env = &self.shared.env;
+        let (digits, peer) = (self.digits.told(), self.peer);
+        if let Some(audio) = &mut self.audio {
+            audio.leg.finish(now, env, &self.audio_sockets.rtcp).await;
+            let kernel_dropped = self.audio_sockets.rtp.dropped().await;
+            tell(&self.shared, peer, MediaKind::Audio, &audio.leg, audio.dropped(), kernel_dropped);
+        }
+        if let (Some(video), Some(sockets)) = (&mut self.video, &self.video_sockets) {
+            video.leg.finish(now, env, &sockets.rtcp).await;
+            let kernel_dropped = sockets.rtp.dropped().await;
+            tell(&self.shared, peer, MediaKind::Video, &video.leg, video.dropped(), kernel_dropped);
+            info!(%peer, dropped_pictures = video.dropped_pictures(), "pictures of a call");
+        }
+        if digits > 0 {
+            info!(%peer, digits, "a phone has dialled");
+        }
+    }
+}
+
+/// Tells what was counted of one kind of media.
+fn tell<E: Env>(
+    shared: &Shared<E>,
+    peer: IpAddr,
+    kind: MediaKind,
+    leg: &Leg,
+    dropped: u64,
+    kernel_dropped: u64,
+) {
+    let seen = leg.session.statistics();
+    count(&shared.counters.messages_dropped, dropped);
+    count(&shared.counters.packets_dropped, kernel_dropped);
+    info!(
+        %peer,
+        kind = kind.as_str(),
+        sent = seen.sent_packets,
+        received = seen.receiver.received,
+        lost = seen.lost,
+        strangers = seen.strangers,
+        invalid = seen.invalid,
+        late = seen.jitter_buffer.late,
+        dropped,
+        kernel_dropped,
+        "media of a call"
+    );
+}
+
+fn of<S>(
+    received: io::Result<(usize, SocketAddr)>,
+    wrap: impl FnOnce(usize, SocketAddr) -> Received<S>,
+) -> Received<S> {
+    received.map_or(Received::Error, |(length, source)| wrap(length, source))
+}
+
+/// Waits for a datagram, if there is a socket.
+async fn from(
+    socket: Option<&impl UdpSocket>,
+    datagram: &mut [u8],
+) -> io::Result<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(datagram).await,
+        None => std::future::pending().await,
     }
 }
 
