@@ -1,11 +1,15 @@
-//! baresip calls, and hears what ffmpeg publishes.
+//! baresip calls the gateway, or registers with it and is called, and hears what ffmpeg publishes.
 
 #![allow(clippy::disallowed_methods)]
 
 use std::{fs, process::Command};
 
 use super::{Folder, Tone, free_port, is_missing};
-use crate::{ffmpeg, gateway::Gateway, process::Process};
+use crate::{
+    ffmpeg,
+    gateway::{Gateway, lines_of},
+    process::Process,
+};
 
 /// A quarter of a second of samples that was heard, and is looked for in what was said.
 const PART_SAMPLES: usize = 2_000;
@@ -63,6 +67,36 @@ fn baresip_hears_sample_for_sample_what_ffmpeg_publishes() {
     Process::start("baresip", calling.args(["-e", &dial])).wait_success();
     drop(publishing);
     assert_has_heard(&folder, &tone);
+}
+
+/// A phone registers with the gateway over `transport`, and is called by the name as which it did.
+fn a_registered_phone_is_called(name: &str, transport: &str) {
+    if ffmpeg::is_missing() || is_missing("baresip") {
+        return;
+    }
+    let gateway = Gateway::start_with(&format!(
+        "{EVERYWHERE}\nsip.registrar = true\nsip.calls = [{{ to = \"bob\", play = \"live/tone\" }}]"
+    ));
+    let folder = Folder::new(name);
+    let tone = Tone::new(&folder, 30);
+    let publishing = tone.publish(&gateway, "live/tone");
+    let port = gateway.sip.port();
+    let account =
+        format!("<sip:bob@127.0.0.1:{port};transport={transport}>;regint=60;answermode=auto");
+    Process::start("baresip", &mut baresip(&folder, &account, 5)).wait_success();
+    drop(publishing);
+    assert_has_heard(&folder, &tone);
+    lines_of(&gateway.process, "a call is answered", 1, |_| true);
+}
+
+#[test]
+fn a_phone_that_has_registered_is_called() {
+    a_registered_phone_is_called("baresip-registered", "udp");
+}
+
+#[test]
+fn a_phone_that_has_registered_over_tcp_is_called_over_that_connection() {
+    a_registered_phone_is_called("baresip-registered-tcp", "tcp");
 }
 
 /// Samples that baresip's recorder has written for what the phone heard.
