@@ -26,7 +26,7 @@ pub struct Sip {
     pub max_unconfirmed_per_address: usize,
     /// Phones and proxies that are connected over TCP at a time.
     pub max_connections: usize,
-    /// From the first to the last byte of a message over TCP.
+    /// From the first to the last byte of a message over TCP, and to the end of the first from when somebody connects.
     pub message_ms: u64,
     /// A connection over TCP on which nothing comes for so long is closed.
     pub idle_ms: u64,
@@ -185,7 +185,7 @@ pub struct Account {
     /// Password; nothing is proven without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
-    /// For how long to register; half a minute before the end of what is granted it is done again.
+    /// For how long to register; it is done again some seconds before the end of what is granted.
     #[serde(default = "Account::default_expires_s")]
     pub expires_s: u32,
 }

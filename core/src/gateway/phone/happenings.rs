@@ -98,7 +98,7 @@ impl<E: Env> Phones<E> {
             }
             AgentEvent::Ringing { call, status } => {
                 if let Some(own) = self.calls.get(&call) {
-                    info!(peer = %own.source, status, "it rings");
+                    debug!(peer = %own.source, status, "it rings");
                 }
                 self.note_client_ringing(call, status);
             }

@@ -45,7 +45,7 @@ use self::{
     outgoing::Dialling,
     tcp::{Arrival, Inbox, Links},
 };
-use super::{Shared, task_set::TaskSet};
+use super::{ACCEPT_PAUSE, Shared, count, task_set::TaskSet};
 use crate::{
     env::{Env, TcpListener, UdpSocket},
     rtp::ports::{EmptyRange, PortConfig, PortPool},
@@ -91,6 +91,8 @@ pub(super) struct Phones<E: Env> {
     listener: E::TcpListener,
     links: Links<E>,
     inbox: Arc<Inbox>,
+    /// Until then no connection is accepted: there was no room for one.
+    accepts_at: Duration,
     started_at: Instant,
     own_ip: IpAddr,
     /// Where phones reach it.
@@ -159,8 +161,9 @@ enum Woken<S> {
     Notices,
     Orders,
     Time,
-    /// A socket reports an error: one that an earlier datagram caused, or that of a connection which died in the queue.
+    /// A socket reports an error that an earlier datagram caused.
     SocketError,
+    NotAccepted(io::Error),
 }
 
 impl<E: Env> Phones<E> {
@@ -202,6 +205,7 @@ impl<E: Env> Phones<E> {
             listener,
             inbox: links.inbox(),
             links,
+            accepts_at: Duration::ZERO,
             started_at: Instant::now(),
             own_ip,
             contact,
@@ -274,7 +278,9 @@ impl<E: Env> Phones<E> {
         self.flush().await;
         let own = [self.next_dialled(), self.next_account()].into_iter().flatten().min();
         let own = own.filter(|_| until_shutdown);
-        let timers = [self.agent.poll_timeout(), self.ports.poll_timeout(), own];
+        let accepts = self.accepts_at <= self.now();
+        let accepting = (!accepts).then_some(self.accepts_at);
+        let timers = [self.agent.poll_timeout(), self.ports.poll_timeout(), own, accepting];
         let due = timers.into_iter().flatten().min();
         let due = due.map_or_else(|| Instant::now() + NOTHING_DUE, |at| self.started_at + at);
         let shutdown = &self.shared.shutdown;
@@ -288,9 +294,9 @@ impl<E: Env> Phones<E> {
                 Err(_) => Woken::SocketError,
             },
             () = self.inbox.filled() => Woken::Arrivals,
-            accepted = self.listener.accept(), if until_shutdown => match accepted {
+            accepted = self.listener.accept(), if until_shutdown && accepts => match accepted {
                 Ok((socket, peer)) => Woken::Accepted(socket, peer),
-                Err(_) => Woken::SocketError,
+                Err(error) => Woken::NotAccepted(error),
             },
             () = sleep_until(due) => Woken::Time,
         };
@@ -302,10 +308,10 @@ impl<E: Env> Phones<E> {
                 self.agent.handle_bytes(now, source, &datagram[..length]);
             }
             Woken::Accepted(socket, peer) => self.links.accept(socket, peer),
-            Woken::Arrivals => {
-                for (peer, arrival) in self.inbox.take() {
-                    self.handle_arrival(now, peer, arrival);
-                }
+            Woken::NotAccepted(error) => {
+                count(&self.shared.counters.accepts_failed, 1);
+                warn!(%error, "accept failed for SIP; trying again");
+                self.accepts_at = now + ACCEPT_PAUSE;
             }
             Woken::Notices => {
                 for notice in self.notices.take() {
@@ -314,7 +320,11 @@ impl<E: Env> Phones<E> {
             }
             Woken::Orders => self.handle_orders(now).await,
             // Whoever does not answer is told of by a timer.
-            Woken::Time | Woken::SocketError => {}
+            Woken::Time | Woken::SocketError | Woken::Arrivals => {}
+        }
+        // However many datagrams come.
+        for (peer, arrival) in self.inbox.take() {
+            self.handle_arrival(now, peer, arrival);
         }
         // However much comes in.
         self.agent.handle_timeout(now);

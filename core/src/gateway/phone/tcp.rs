@@ -1,7 +1,8 @@
 //! SIP over TCP: a task for each connection, which reads and writes whole messages, and the connections that there are.
 //!
-//! Who connects and who is connected to make no difference: a peer is the address at the other end, and there is one connection to
-//! each. None is opened to answer: an answer goes where its request came from, or nowhere.
+//! Who connects and who is connected to make no difference but for the first message, which whoever connects has to send soon: a
+//! peer is the address at the other end, and there is one connection to each. One that is gone when something is to be said is opened
+//! to that address.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -151,7 +152,7 @@ impl<E: Env> Links<E> {
             return;
         }
         let waits = Waits::new(&self.shared);
-        self.open(peer, |queue, inbox| carry(socket, peer, queue, inbox, waits));
+        self.open(peer, |queue, inbox| carry(socket, (peer, true), queue, inbox, waits));
     }
 
     /// Sends `message` to `peer`, who is connected to if need be. False when that cannot be: it is lost.
@@ -164,7 +165,7 @@ impl<E: Env> Links<E> {
             let (env, waits) = (self.shared.env.clone(), Waits::new(&self.shared));
             self.open(peer, |queue, inbox| async move {
                 match timeout(waits.connect, env.connect_tcp(peer)).await {
-                    Ok(Ok(socket)) => carry(socket, peer, queue, inbox, waits).await,
+                    Ok(Ok(socket)) => carry(socket, (peer, false), queue, inbox, waits).await,
                     Ok(Err(error)) => info!(%peer, %error, "a SIP peer cannot be connected to"),
                     Err(_) => info!(%peer, "a SIP peer does not answer within sip.connect_ms"),
                 }
@@ -259,29 +260,30 @@ enum End {
     Idle,
 }
 
-/// Carries messages over `socket` until it is over.
+/// Carries messages over `socket` until it is over; with the peer comes whether it has connected.
 async fn carry<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     mut socket: S,
-    peer: SocketAddr,
+    (peer, has_connected): (SocketAddr, bool),
     mut queue: mpsc::Receiver<Bytes>,
     inbox: Arc<Inbox>,
     waits: Waits,
 ) {
-    let end = exchange(&mut socket, peer, &mut queue, &inbox, waits).await;
+    let end = exchange(&mut socket, (peer, has_connected), &mut queue, &inbox, waits).await;
     debug!(%peer, reason = %end.err().unwrap_or(End::Own), "a SIP connection ends");
     let _ = timeout(waits.message, socket.shutdown()).await;
 }
 
 async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     socket: &mut S,
-    peer: SocketAddr,
+    (peer, has_connected): (SocketAddr, bool),
     queue: &mut mpsc::Receiver<Bytes>,
     inbox: &Inbox,
     waits: Waits,
 ) -> Result<(), End> {
     let mut reader = StreamReader::new(waits.limits);
     let mut bytes = [0; READ_BYTES];
-    let (mut heard_at, mut begun_at) = (Instant::now(), None);
+    let mut heard_at = Instant::now();
+    let mut begun_at = has_connected.then_some(heard_at);
     loop {
         let idle_at = heard_at + waits.idle;
         let late_at = begun_at.map_or(idle_at, |at| idle_at.min(at + waits.message));
@@ -310,7 +312,7 @@ async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         while reader.poll_pong() {
             write(socket, PONG, waits).await?;
         }
-        begun_at = reader.is_within_message().then(|| begun_at.unwrap_or(heard_at));
+        begun_at = begun_at.or_else(|| reader.is_within_message().then_some(heard_at));
     }
 }
 

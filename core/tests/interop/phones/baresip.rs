@@ -70,19 +70,24 @@ fn baresip_hears_sample_for_sample_what_ffmpeg_publishes() {
 }
 
 /// A phone registers with the gateway over `transport`, and is called by the name as which it did.
-fn a_registered_phone_is_called(name: &str, transport: &str) {
+fn a_registered_phone_is_called(name: &str, transport: &str, password: Option<&str>) {
     if ffmpeg::is_missing() || is_missing("baresip") {
         return;
     }
+    let user = |password| format!("{{ name = \"bob\", password = \"{password}\" }}");
+    let users = password.map_or(String::new(), user);
     let gateway = Gateway::start_with(&format!(
-        "{EVERYWHERE}\nsip.registrar = true\nsip.calls = [{{ to = \"bob\", play = \"live/tone\" }}]"
+        "{EVERYWHERE}\nsip.registrar = true\nsip.users = [{users}]\n\
+         sip.calls = [{{ to = \"bob\", play = \"live/tone\" }}]"
     ));
     let folder = Folder::new(name);
     let tone = Tone::new(&folder, 30);
     let publishing = tone.publish(&gateway, "live/tone");
     let port = gateway.sip.port();
-    let account =
-        format!("<sip:bob@127.0.0.1:{port};transport={transport}>;regint=60;answermode=auto");
+    let proof = password.map_or(String::new(), |password| format!(";auth_pass={password}"));
+    let account = format!(
+        "<sip:bob@127.0.0.1:{port};transport={transport}>;regint=60;answermode=auto{proof}"
+    );
     Process::start("baresip", &mut baresip(&folder, &account, 5)).wait_success();
     drop(publishing);
     assert_has_heard(&folder, &tone);
@@ -91,12 +96,12 @@ fn a_registered_phone_is_called(name: &str, transport: &str) {
 
 #[test]
 fn a_phone_that_has_registered_is_called() {
-    a_registered_phone_is_called("baresip-registered", "udp");
+    a_registered_phone_is_called("baresip-registered", "udp", None);
 }
 
 #[test]
-fn a_phone_that_has_registered_over_tcp_is_called_over_that_connection() {
-    a_registered_phone_is_called("baresip-registered-tcp", "tcp");
+fn a_phone_that_has_registered_over_tcp_with_a_password_is_called_over_that_connection() {
+    a_registered_phone_is_called("baresip-registered-tcp", "tcp", Some("secret"));
 }
 
 /// Samples that baresip's recorder has written for what the phone heard.
