@@ -109,7 +109,9 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
         case.phone.plan.called.is_some() && acks.next().is_none_or(|ack| said.at < ack.at);
     let mut moves = case.report.moved.iter();
     let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
-    if is_early || is_unsure || case.is_changing(said.at) {
+    // One packet alone is no source yet.
+    let is_alone = case.report.spoken.iter().filter(|it| it.ssrc == said.ssrc).count() < 2;
+    if is_early || is_alone || is_unsure || case.is_changing(said.at) {
         return true;
     }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
