@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 100] = [
+pub const CATALOGUE: [Scenario; 101] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -118,6 +118,7 @@ pub const CATALOGUE: [Scenario; 100] = [
     sip::REBOUND,
     sip::ONE_WAY,
     sip::EARLY_MEDIA,
+    sip::DIGITS_LOST,
     sip::RESTART,
     sip::WRAPPING,
     sip::GLARE,

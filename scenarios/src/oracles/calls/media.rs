@@ -73,9 +73,9 @@ fn contents(case: Case<'_>) -> Vec<String> {
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
     for heard in &case.report.heard {
         let at = heard.at;
-        // Who hangs up as soon as it is answered has agreed on nothing.
-        if codec.is_some_and(|codec| heard.payload_type != codec) || heard.bytes != PACKET as usize
-        {
+        // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
+        let is_agreed = codec.is_none_or(|codec| codec == heard.payload_type);
+        if !is_agreed || heard.bytes != PACKET as usize {
             found.push(format!("at {at:?} came {} bytes of {}", heard.bytes, heard.payload_type));
         }
         let Ok(Some(stamp)) = heard.stamp else {

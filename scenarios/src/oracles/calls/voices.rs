@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{CallEnd, Deed, Spoken},
+    phone::{CallEnd, Spoken},
     rtmp_player::PlayReport,
     verify::Logged,
 };
@@ -14,8 +14,6 @@ use crate::{plan::Player, run::Evidence};
 
 /// Packets are held to be put in order, and given out at their time.
 const HELD: Duration = Duration::from_millis(100);
-/// Less than two packets, and what a timer may be off.
-const FLEETING: Duration = Duration::from_millis(60);
 /// What is said before a player has its stream is not for it.
 const BEFORE: Duration = Duration::from_secs(1);
 
@@ -107,31 +105,15 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     let over = case.report.ended.map(|(at, _)| at);
     let mut moves = case.report.moved.iter();
     let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
-    if case.is_early(said.at) || is_unsure || is_fleeting(case, said) || case.is_changing(said.at) {
+    // One packet alone is no source yet.
+    let is_alone = case.report.spoken.iter().filter(|it| it.ssrc == said.ssrc).count() < 2;
+    if case.is_early(said.at) || is_alone || is_unsure || case.is_changing(said.at) {
         return true;
     }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
     let within = said.at..=said.at + HELD + case.round_trip();
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
-}
-
-/// Whether it was said under a number that lasted for a packet or two: who it is, is known by two that follow each other.
-fn is_fleeting(case: Case<'_>, said: &Spoken) -> bool {
-    let answered = case.report.answered_at.unwrap_or_default();
-    let mut anew: Vec<Duration> = case
-        .phone
-        .plan
-        .acts
-        .iter()
-        .filter(|act| act.deed == Deed::NewSource)
-        .map(|act| answered + Duration::from_millis(act.at_ms))
-        .collect();
-    anew.sort();
-    anew.windows(2).any(|two| {
-        let is_short = two[1] - two[0] < FLEETING;
-        is_short && (two[0]..two[1] + FLEETING).contains(&said.at)
-    })
 }
 
 /// As many are said to be lost as are missing, of those up to the greatest number that came.
