@@ -60,7 +60,7 @@ impl<E: Env> Phones<E> {
         if let Some(own) = self.calls.get_mut(&call) {
             own.negotiator.set_video_port(Some(sockets.rtp.local_addr().port()));
         }
-        self.instruct(call, Change::Video(sockets));
+        self.instruct(call, Change::Video(Box::new(sockets)));
     }
 
     /// The peer has answered our offer.

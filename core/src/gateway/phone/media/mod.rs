@@ -66,7 +66,7 @@ const DISCONTINUITY_MS_MAX: u32 = 1_000;
 #[derive(Debug)]
 pub(super) enum Change<S> {
     /// There are sockets for video, which may be agreed on next.
-    Video(SocketPair<S>),
+    Video(Box<SocketPair<S>>),
     /// This holds from now on.
     Agreed {
         /// All of it.
@@ -93,12 +93,13 @@ pub(super) struct Media<E: Env> {
     line: Line,
     audio_sockets: SocketPair<E::UdpSocket>,
     /// Kept to the end of the call, whether it has video or not.
-    video_sockets: Option<SocketPair<E::UdpSocket>>,
+    video_sockets: Option<Box<SocketPair<E::UdpSocket>>>,
     changes: mpsc::Receiver<Change<E::UdpSocket>>,
     notices: Arc<Notices>,
     started_at: Instant,
     audio: Option<Audio>,
-    video: Option<Video>,
+    /// In a box: most calls have none.
+    video: Option<Box<Video>>,
     /// When the phone confirmed the call, or was heard. Sound of the stream from before is old news to it.
     confirmed_at: Option<Instant>,
     /// When the phone has not been heard for too long; `None` once that was told.
@@ -145,7 +146,7 @@ impl<E: Env> Media<E> {
             peer,
             line,
             audio_sockets,
-            video_sockets,
+            video_sockets: video_sockets.map(Box::new),
             changes,
             notices,
             started_at: Instant::now(),
@@ -238,7 +239,7 @@ impl<E: Env> Media<E> {
     /// When the task is to wake at the latest.
     fn due(&self, instant: Instant) -> Instant {
         let audio = self.audio.as_ref().and_then(Audio::poll_timeout);
-        let (video, picture) = self.video.as_ref().map(Video::poll_timeouts).unwrap_or_default();
+        let (video, picture) = self.video.as_deref().map(Video::poll_timeouts).unwrap_or_default();
         let soft = [audio, video, self.silent_at].into_iter().flatten().min();
         let due = [soft.map(|at| at + MARGIN), picture].into_iter().flatten().min();
         due.map_or_else(|| instant + NOTHING_DUE, |at| self.started_at + at)
@@ -326,7 +327,7 @@ impl<E: Env> Media<E> {
         match (agreed.video, &mut self.video) {
             (Some(agreed), Some(video)) => video.leg.agree(agreed, self.peer),
             (Some(agreed), None) => {
-                self.video = Some(Video::new(&self.shared, agreed, self.peer, now));
+                self.video = Some(Box::new(Video::new(&self.shared, agreed, self.peer, now)));
             }
             (None, video) => *video = None,
         }
@@ -341,7 +342,7 @@ impl<E: Env> Media<E> {
         let Some(confirmed_at) = self.confirmed_at else { return };
         let Some(subscriber) = &mut self.line.subscriber else { return };
         let mut frames = Vec::<Arc<Frame>>::new();
-        let (mut audio, mut video) = (self.audio.as_mut(), self.video.as_mut());
+        let (mut audio, mut video) = (self.audio.as_mut(), self.video.as_deref_mut());
         loop {
             let taken = subscriber.take(instant, |frame| {
                 let is_wanted = match frame.kind {
@@ -445,7 +446,7 @@ impl<E: Env> Media<E> {
             audio.leg.report(now, env, rtcp, is_open).await;
         }
         if let (Some(video), Some(SocketPair { rtp, rtcp, .. })) =
-            (&mut self.video, &self.video_sockets)
+            (&mut self.video, self.video_sockets.as_deref())
         {
             video.send(now, rtp, is_open).await;
             video.leg.report(now, env, rtcp, is_open).await;
