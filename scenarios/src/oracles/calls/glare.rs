@@ -79,7 +79,11 @@ fn unasked(case: Case<'_>) -> Option<String> {
     let mut deaf = spans.filter(|((_, direction), _)| !Direction::receives(*direction));
     deaf.find_map(|((from, direction), to)| {
         let span = *from + ON_THEIR_WAY + case.round_trip()..to;
-        let heard = case.report.heard.iter().find(|heard| span.contains(&heard.at))?;
+        // An offer that is taken holds for the gateway before the phone knows, who may have hung up meanwhile.
+        let mut byes = case.report.signals.iter().filter(|it| it.method == "BYE");
+        let over = byes.next().map_or(Duration::MAX, |bye| bye.at);
+        let is_wrong = |at: Duration| span.contains(&at) && at < over && !case.is_changing(at);
+        let heard = case.report.heard.iter().find(|heard| is_wrong(heard.at))?;
         Some(format!("it is {direction:?} since {from:?}, and audio came at {:?}", heard.at))
     })
 }

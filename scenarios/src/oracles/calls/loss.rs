@@ -11,6 +11,9 @@ use super::{
 };
 use crate::run::Evidence;
 
+/// Packets from a new port until it is followed, and one more.
+const NEW_PACKETS: usize = 6;
+
 /// Every phone whose line keeps packets in order.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     of_each(evidence, |case| {
@@ -132,6 +135,12 @@ fn losses(
 /// Whether it was sent from a port of which the gateway does not know yet whether it is the phone's, or knows that it no longer is.
 fn is_unsure(case: Case<'_>, sent: Duration) -> bool {
     let is_moved = |moved: &Duration| sent.abs_diff(*moved) < MOVES + case.round_trip();
+    // A port is the phone's when so many packets have come from it, however long that takes.
+    let since = |moved: &Duration| {
+        case.report.spoken.iter().filter(|it| (*moved..sent).contains(&it.at)).count()
+    };
+    let is_new = |moved: &Duration| *moved <= sent && since(moved) < NEW_PACKETS;
     let moves = case.phone.plan.acts.iter().any(|act| act.deed == Deed::Move);
-    case.report.moved.iter().any(is_moved) || moves && case.is_changing(sent)
+    case.report.moved.iter().any(|moved| is_moved(moved) || is_new(moved))
+        || moves && case.is_changing(sent)
 }

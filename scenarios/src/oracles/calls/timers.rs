@@ -27,15 +27,17 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
 /// Copies of a final answer to INVITE end with the ACK.
 fn answer(case: Case<'_>, copies: &[&Signal]) -> Option<String> {
     let first = copies[0];
+    let is_accepted = matches!(first.what, Saying::Response(200..=299));
     let ends_it = |it: &Signal| {
         // Who hangs up knows that it was accepted.
-        let is_bye = it.method == "BYE" && it.number > first.number;
+        let is_bye = is_accepted && it.method == "BYE" && it.number > first.number;
         it.what == Saying::Request && (is_ack(it) && it.number == first.number || is_bye)
     };
     let known_at = case.sent().filter(|(_, it)| ends_it(it)).map(|(at, _)| at).min();
     // And who has hung up does not care.
     let is_bye = |copies: &Vec<&Signal>| copies[0].method == "BYE" && copies[0].at > first.at;
-    let own_bye_at = case.asked().into_iter().find(is_bye).map(|copies| copies[0].at);
+    let own_bye = case.asked().into_iter().find(is_bye).filter(|_| is_accepted);
+    let own_bye_at = own_bye.map(|copies| copies[0].at);
     let until = known_at.into_iter().chain(own_bye_at).min();
     // Copies of the INVITE are answered, too, by all but a 2xx.
     let is_repeat = |it: &Signal| {
