@@ -32,7 +32,7 @@ pub enum End {
 /// What the user is to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentEvent {
-    /// Somebody calls; [`Agent::answer`] or [`Agent::reject`] it.
+    /// Somebody calls; [`answer`](super::Agent::answer) or [`reject`](super::Agent::reject) it.
     Incoming {
         /// The call.
         call: CallRef,
@@ -66,7 +66,7 @@ pub enum AgentEvent {
         /// Its answer, if the offer was ours.
         sdp: Option<Bytes>,
     },
-    /// The peer wants to change the call; [`Agent::accept_offer`] or [`Agent::refuse_offer`] it.
+    /// The peer wants to change the call; [`accept_offer`](super::Agent::accept_offer) or [`refuse_offer`](super::Agent::refuse_offer) it.
     Offered {
         /// The call.
         call: CallRef,
@@ -94,7 +94,7 @@ pub enum AgentEvent {
         /// The call.
         call: CallRef,
     },
-    /// The session is to be refreshed, or it is time for a change that had to wait: [`Agent::offer`] what there is.
+    /// The session is to be refreshed, or it is time for a change that had to wait: [`offer`](super::Agent::offer) what there is.
     RefreshDue {
         /// The call.
         call: CallRef,
@@ -128,7 +128,7 @@ pub enum AgentEvent {
     Bound {
         /// As whom.
         user: String,
-        /// Where it says that it can be called; [`Agent::binding`](super::Agent::binding) knows the way.
+        /// Where it says that it can be called; [`binding`](super::Agent::binding) knows the way.
         uri: Uri,
     },
     /// Nobody can be called as `user` any more.
