@@ -70,7 +70,7 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let selected = match select(&arguments.scenarios) {
+    let selected = match select(&arguments) {
         Ok(selected) => selected,
         Err(wrong) => {
             eprintln!("leakcheck: {wrong}");
@@ -90,18 +90,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// The scenarios that `names` name, or all light ones.
-fn select(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
+/// Whether all of it happens again when it is repeated: what a gateway does when it starts, such as to call or to register, does not.
+fn is_repeatable(scenario: &Scenario, seed: u64) -> bool {
+    let sip = (scenario.plan)(seed).config.sip;
+    sip.calls.is_empty() && sip.accounts.is_empty()
+}
+
+/// The scenarios that `names` name, or all light ones, as far as they can be repeated.
+fn select(arguments: &Arguments) -> Result<Vec<&'static Scenario>, String> {
+    let names = &arguments.scenarios;
     for name in names {
         if !CATALOGUE.iter().any(|scenario| scenario.is_named(name)) {
             return Err(format!("no scenario is called {name}; see `cargo rehearse list`"));
         }
     }
-    let is_meant = |scenario: &&Scenario| match names {
+    let is_meant = |scenario: &&Scenario| match &names[..] {
         [] => !scenario.heavy,
         names => names.iter().any(|name| scenario.is_named(name)),
     };
-    Ok(CATALOGUE.iter().filter(is_meant).collect())
+    let can_be =
+        |scenario: &&Scenario| arguments.new_worlds || is_repeatable(scenario, arguments.seed);
+    let selected: Vec<_> = CATALOGUE.iter().filter(is_meant).filter(can_be).collect();
+    match selected.is_empty() {
+        true => Err("a gateway that calls or registers does so once: use --new-worlds".to_owned()),
+        false => Ok(selected),
+    }
 }
 
 fn measure_here(scenario: &'static Scenario, arguments: &Arguments) -> ExitCode {

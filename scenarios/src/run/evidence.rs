@@ -121,8 +121,9 @@ pub struct HostEvidence {
     /// Longest time for which none of the bytes that the gateway had written on one connection were acknowledged, although the
     /// peer's window had room and no packet was lost; by the name of the host they were for.
     pub unsent: BTreeMap<String, Duration>,
-    /// What links have dropped of what phones and the gateway said to each other over RTP, by the name of the phone's host, in order.
-    pub lost: BTreeMap<String, Vec<Lost>>,
+    /// What links have dropped of what phones and the gateway said to each other over RTP, by the name of the phone's host, in order; `None`
+    /// where nobody noted it.
+    pub lost: Option<BTreeMap<String, Vec<Lost>>>,
     /// What it held from look to look, for people.
     pub curve: Vec<Sample>,
 }

@@ -56,7 +56,7 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
         None => Err(PANICKED.to_owned()),
     };
     if let Ok((Evidence { plan, host: Some(host), .. }, origin)) = &mut evidence {
-        host.lost = lost::of_calls(&world, plan, *origin);
+        host.lost = Some(lost::of_calls(&world, plan, *origin));
     }
     let evidence = evidence.map(|(evidence, _)| evidence);
     let shown = caught(|| shown(&world, watch)).unwrap_or_default();

@@ -364,7 +364,7 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         seen.phones[LOSSY].reports[0].fraction_lost ^= 0x40;
     }),
     (O19, "loss is told of that no link caused", &CALLS, |seen| {
-        seen.host.as_mut().unwrap().lost.clear();
+        seen.host.as_mut().unwrap().lost = Some(std::collections::BTreeMap::new());
     }),
     (O20, "a digit is not told", &CALLS, |seen| dialled(seen, "")),
     (O20, "a digit is told twice", &CALLS, |seen| dialled(seen, "55")),

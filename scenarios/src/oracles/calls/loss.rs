@@ -47,7 +47,8 @@ fn is_known(evidence: &Evidence, case: Case<'_>) -> bool {
     let is_befallen = case.plan.faults.iter().any(|fault| fault.host == case.phone.host);
     let is_unheard = case.plan.config.rtp.follow == Follow::Nobody
         && case.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
-    case.is_undisturbed() && !is_befallen && !is_unheard && evidence.host.is_some()
+    let is_noted = evidence.host.as_ref().is_some_and(|host| host.lost.is_some());
+    case.is_undisturbed() && !is_befallen && !is_unheard && is_noted
 }
 
 /// It is of what was sent, counts no more than that, and agrees with the one before.

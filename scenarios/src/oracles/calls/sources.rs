@@ -51,5 +51,5 @@ pub(super) fn sources(evidence: &Evidence, case: Case<'_>) -> Vec<Source> {
 /// What links have dropped between the phone and the gateway; nothing where nobody knows.
 pub(super) fn on_the_way<'a>(evidence: &'a Evidence, case: Case<'_>) -> &'a [Lost] {
     let host = evidence.host.as_ref();
-    host.and_then(|host| host.lost.get(&case.phone.host)).map_or(&[], Vec::as_slice)
+    host.and_then(|host| host.lost.as_ref()?.get(&case.phone.host)).map_or(&[], Vec::as_slice)
 }
