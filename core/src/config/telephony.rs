@@ -30,7 +30,7 @@ pub struct Sip {
     pub message_ms: u64,
     /// A connection over TCP on which nothing comes for so long is closed.
     pub idle_ms: u64,
-    /// How long a connection to somebody who is called over TCP may take.
+    /// How long it may take to find the address of a name, and to connect to somebody who is called over TCP.
     pub connect_ms: u64,
     /// Requests that are being answered at a time; one more is told to come again.
     pub max_transactions: usize,

@@ -97,8 +97,11 @@ impl<E: Env> Phones<E> {
                 }
             }
             AgentEvent::Ringing { call, status } => {
-                if let Some(own) = self.calls.get(&call) {
-                    debug!(peer = %own.source, status, "it rings");
+                if let Some(own) = self.calls.get_mut(&call) {
+                    // However often it is told.
+                    if !std::mem::replace(&mut own.rings, true) {
+                        info!(peer = %own.source, status, "it rings");
+                    }
                 }
                 self.note_client_ringing(call, status);
             }

@@ -130,7 +130,7 @@ impl<E: Env> Phones<E> {
             let _over = over;
             carrying.run().await;
         });
-        self.calls.insert(call, Call { owner, negotiator, media, source });
+        self.calls.insert(call, Call { owner, rings: false, negotiator, media, source });
     }
 
     /// Opens the next free ports.

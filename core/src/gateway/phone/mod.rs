@@ -77,6 +77,8 @@ enum Owner {
 /// A call that is not over.
 struct Call<S> {
     owner: Owner,
+    /// Whom we call is told of it.
+    rings: bool,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
     media: mpsc::Sender<Change<S>>,
