@@ -113,6 +113,12 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Runs `future` as a task of this host until it completes or the returned handle is dropped.
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Self::Task;
 
+    /// Runs `future` as [`Env::spawn`] does, for one that gets datagrams all the time: it may be told of those a few milliseconds
+    /// later, along with others of its kind, so that they cost less. A simulation has nothing to gain by it.
+    fn spawn_paced(&self, future: impl Future<Output = ()> + Send + 'static) -> Self::Task {
+        self.spawn(future)
+    }
+
     /// Runs `work`, which takes long, where it holds up no task, to its end whoever still waits for it. What it allocates is not
     /// the gateway's. A simulation, which has no such place, does it at once.
     ///
@@ -163,7 +169,7 @@ pub trait UdpSocket: Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Waits for a datagram, copies what fits into `buf` (the rest of it is lost), and gives its
-    /// length and source. Cancel safe.
+    /// length and source. Cancel safe. One task at a time may wait.
     ///
     /// # Errors
     /// Whatever the socket reports, such as `ConnectionRefused` after an ICMP answer.

@@ -1,7 +1,10 @@
 //! [`Env`] on the operating system: tokio's sockets, real files, the kernel's clock and entropy.
 //!
-//! This file is the only one in the gateway that may use what `clippy.toml` bans.
+//! This file and those below it are the only ones in the gateway that may use what `clippy.toml` bans.
 #![allow(clippy::disallowed_methods)]
+
+mod paced;
+mod udp;
 
 use std::{
     fs,
@@ -17,12 +20,12 @@ use std::{
 #[cfg(feature = "leakcheck")]
 use rehearsal_heap::{self as heap, Scope};
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     net,
     task::{self, AbortHandle},
 };
 
-use super::{Env, File, TcpListener, UdpSocket};
+pub use self::udp::OsUdpSocket;
+use super::{Env, File, TcpListener};
 
 /// Connections that may wait to be accepted, per listener.
 const BACKLOG: u32 = 1024;
@@ -58,6 +61,8 @@ impl Env for Os {
     }
 
     async fn bind_udp(&self, addr: SocketAddr) -> io::Result<OsUdpSocket> {
+        // Who receives datagrams may have a paced task for them, and its threads have files of their own.
+        paced::start();
         OsUdpSocket::bind(addr)
     }
 
@@ -117,6 +122,12 @@ impl Env for Os {
         OsTask(task::spawn(future).abort_handle())
     }
 
+    fn spawn_paced(&self, future: impl Future<Output = ()> + Send + 'static) -> OsTask {
+        #[cfg(feature = "leakcheck")]
+        let future = heap::charge_to(Scope::Gateway, future);
+        OsTask(paced::spawn(future))
+    }
+
     #[cfg(feature = "leakcheck")]
     async fn run_aside<T: Send + 'static>(
         &self,
@@ -172,92 +183,6 @@ impl TcpListener for OsTcpListener {
 
     fn local_addr(&self) -> SocketAddr {
         self.local_addr
-    }
-}
-
-/// A UDP socket of the kernel's. Not tokio's: that one is woken by each datagram that has left, as one for which there is room
-/// again, which doubles the wakes of who answers what comes.
-#[derive(Debug)]
-pub struct OsUdpSocket {
-    socket: AsyncFd<std::net::UdpSocket>,
-    local_addr: SocketAddr,
-}
-
-impl OsUdpSocket {
-    fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(addr)?;
-        socket.set_nonblocking(true)?;
-        let local_addr = socket.local_addr()?;
-        #[expect(
-            deprecated,
-            reason = "what replaces it is unsafe, for what may change its descriptor"
-        )]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-        Ok(Self { socket, local_addr })
-    }
-}
-
-impl UdpSocket for OsUdpSocket {
-    async fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.socket.get_ref().send_to(datagram, target)
-    }
-
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.async_io(Interest::READABLE, |socket| socket.recv_from(buf)).await
-    }
-
-    async fn dropped(&self) -> u64 {
-        let local = self.local_addr;
-        let told = blocking(move || udp_table::dropped(local)).await;
-        told.ok().flatten().unwrap_or_default()
-    }
-
-    fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-}
-
-/// What Linux tells of UDP sockets beside themselves (proc(5)).
-mod udp_table {
-    use std::{
-        fs::File,
-        io::{self, BufRead, BufReader},
-        net::{IpAddr, SocketAddr},
-    };
-
-    /// Datagrams for `local` that were dropped; `None` if no socket has that address.
-    ///
-    /// # Errors
-    /// The system has no such table.
-    pub(super) fn dropped(local: SocketAddr) -> io::Result<Option<u64>> {
-        let path = if local.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
-        find(BufReader::new(File::open(path)?), local)
-    }
-
-    /// A line of the table has the address second and the number last.
-    pub(super) fn find(table: impl BufRead, local: SocketAddr) -> io::Result<Option<u64>> {
-        let wanted = written(local);
-        for line in table.lines() {
-            let line = line?;
-            let mut fields = line.split_ascii_whitespace();
-            if fields.nth(1) == Some(&*wanted) {
-                return Ok(fields.next_back().and_then(|drops| drops.parse().ok()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Words of the machine's own byte order, in hex.
-    fn written(address: SocketAddr) -> String {
-        let words = |octets: &[u8]| -> String {
-            let words = octets.as_chunks().0.iter();
-            words.map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect()
-        };
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => words(&ip.octets()),
-            IpAddr::V6(ip) => words(&ip.octets()),
-        };
-        format!("{ip}:{:04X}", address.port())
     }
 }
 
@@ -328,24 +253,5 @@ impl File for OsFile {
 
     fn len_bytes(&self) -> u64 {
         self.len_bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::udp_table;
-
-    #[test]
-    fn drops_are_found_by_the_address_of_their_socket() {
-        let table = "  sl  local_address rem_address st ... inode ref pointer drops\n \
-            7: 0100007F:3A98 00000000:0000 07 0:0 0:0 0 0 0 1 2 0 4\n \
-            8: 00000000:3A98 00000000:0000 07 0:0 0:0 0 0 0 1 2 0 51\n";
-        let find = |address: &str| udp_table::find(table.as_bytes(), address.parse().unwrap());
-        assert_eq!(
-            find("127.0.0.1:15000").unwrap(),
-            Some(4).filter(|_| cfg!(target_endian = "little"))
-        );
-        assert_eq!(find("0.0.0.0:15000").unwrap(), Some(51));
-        assert_eq!(find("0.0.0.0:15001").unwrap(), None);
     }
 }

@@ -54,6 +54,21 @@ impl<E: Env> TaskSet<E> {
 
     /// Runs `future` as a task.
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let (id, future) = self.reserve(future);
+        self.keep(id, self.env.spawn(future));
+    }
+
+    /// Runs `future` as a task that gets datagrams all the time.
+    pub(super) fn spawn_paced(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let (id, future) = self.reserve(future);
+        self.keep(id, self.env.spawn_paced(future));
+    }
+
+    /// A place for the task that runs the future.
+    fn reserve<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> (u64, impl Future<Output = ()> + Send + 'static + use<F, E>) {
         let id = {
             let mut tasks = self.inner.tasks();
             tasks.next += 1;
@@ -62,10 +77,14 @@ impl<E: Env> TaskSet<E> {
             id
         };
         let leave = Leave { inner: Arc::clone(&self.inner), id };
-        let task = self.env.spawn(async move {
+        let leaving = async move {
             let _leave = leave;
             future.await;
-        });
+        };
+        (id, leaving)
+    }
+
+    fn keep(&self, id: u64, task: E::Task) {
         // The task may be over already; then nothing keeps its handle.
         let over = match self.inner.tasks().running.get_mut(&id) {
             Some(place) => {

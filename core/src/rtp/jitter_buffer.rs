@@ -4,7 +4,7 @@
 //! that is late and dropped, so the output's numbers only grow. A full buffer plays its first packet before
 //! its time, and if nobody takes it, drops it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
@@ -71,8 +71,8 @@ struct Held {
 pub struct JitterBuffer {
     max_packets: usize,
     delay: PlayoutDelay,
-    /// By extended sequence number.
-    held: BTreeMap<u64, Held>,
+    /// In the order of their extended sequence numbers.
+    held: VecDeque<Held>,
     highest: u64,
     /// Stream and number of what went out last.
     last: Option<(u32, u64)>,
@@ -87,7 +87,7 @@ impl JitterBuffer {
         Self {
             max_packets: config.max_packets.max(1),
             delay: PlayoutDelay::new(config.delay),
-            held: BTreeMap::new(),
+            held: VecDeque::new(),
             highest: 0,
             last: None,
             discontinuity: false,
@@ -114,7 +114,7 @@ impl JitterBuffer {
     /// Takes a packet to be played.
     pub fn handle_packet(&mut self, packet: Received) {
         let is_newest = packet.ext_sequence > self.highest;
-        if self.held.contains_key(&packet.ext_sequence) {
+        if self.place(packet.ext_sequence).is_ok() {
             self.counters.duplicates += 1;
             return;
         }
@@ -137,23 +137,32 @@ impl JitterBuffer {
             return;
         }
         self.highest = self.highest.max(ext_sequence);
-        self.held.insert(ext_sequence, held);
+        match self.place(ext_sequence) {
+            Ok(place) => self.held[place] = held,
+            Err(place) => self.held.insert(place, held),
+        }
         if self.held.len() > self.max_packets {
-            self.held.pop_first();
+            self.held.pop_front();
             self.counters.dropped += 1;
         }
+    }
+
+    /// Where a packet is held, or would be.
+    fn place(&self, ext_sequence: u64) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&ext_sequence, |held| held.packet.ext_sequence)
     }
 
     /// The next packet whose time has come.
     pub fn poll(&mut self, now: Duration) -> Option<Playout> {
         loop {
-            let first = self.held.first_entry()?;
-            let follows = self.last.is_some_and(|(_, last)| last.wrapping_add(1) == *first.key());
-            let is_skippable = first.get().is_skipped && follows;
-            if !is_skippable && first.get().play_at > now && self.held.len() < self.max_packets {
+            let first = self.held.front()?;
+            let ext_sequence = first.packet.ext_sequence;
+            let follows = self.last.is_some_and(|(_, last)| last.wrapping_add(1) == ext_sequence);
+            let is_skippable = first.is_skipped && follows;
+            if !is_skippable && first.play_at > now && self.held.len() < self.max_packets {
                 return None;
             }
-            let (ext_sequence, Held { packet, is_skipped, .. }) = self.held.pop_first()?;
+            let Held { packet, is_skipped, .. } = self.held.pop_front()?;
             match self.last {
                 Some((stream, last)) if stream == packet.stream && !self.discontinuity => {
                     let lost = ext_sequence - last - 1;
@@ -183,7 +192,7 @@ impl JitterBuffer {
 
     /// When the next packet's time comes.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let (_, first) = self.held.first_key_value()?;
+        let first = self.held.front()?;
         Some(if self.held.len() < self.max_packets { first.play_at } else { Duration::ZERO })
     }
 }

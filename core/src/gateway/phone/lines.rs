@@ -5,12 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::{
     Call, Owner, Phones,
-    media::{Change, Line, Media},
+    media::{Change, Line, Media, changes},
     notices::Over,
     refusal::Refusal,
     route::Destination,
@@ -24,8 +23,6 @@ use crate::{
 
 /// Port pairs that are tried for one call: others on this machine may have some.
 const PORT_TRIES: usize = 20;
-/// Changes of a call that its media task has not made yet; one more ends the call.
-const CHANGES_MAX: usize = 8;
 /// Formats of one media line.
 const FORMATS_MAX: usize = 64;
 /// Where nothing is received (RFC 863).
@@ -114,7 +111,7 @@ impl<E: Env> Phones<E> {
         source: Hop,
     ) {
         let Prepared { negotiator, line, audio, video } = prepared;
-        let (media, changes) = mpsc::channel(CHANGES_MAX);
+        let (media, changes) = changes();
         let carrying = Media::new(
             Arc::clone(&self.shared),
             call,
@@ -125,7 +122,7 @@ impl<E: Env> Phones<E> {
             Arc::clone(&self.notices),
         );
         let over = Over::new(Arc::clone(&self.notices), call);
-        self.tasks.spawn(async move {
+        self.tasks.spawn_paced(async move {
             // Told of however it ends.
             let _over = over;
             carrying.run().await;
@@ -165,7 +162,7 @@ impl<E: Env> Phones<E> {
     /// What is agreed on for a call, or that its peer knows it, goes to the task that carries its media.
     pub(super) fn instruct(&mut self, call: CallRef, change: Change<E::UdpSocket>) {
         let Some(own) = self.calls.get(&call) else { return };
-        if own.media.try_send(change).is_err() {
+        if !own.media.tell(change) {
             tracing::warn!(peer = %own.source, "a call ends: it changes faster than it can be followed");
             self.hang_up(call);
         }

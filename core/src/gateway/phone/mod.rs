@@ -30,17 +30,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use self::{
     accounts::Registering,
     clients::Clients,
     desk::{ClientRef, Desk},
-    media::Change,
+    media::Telling,
     notices::Notices,
     outgoing::Dialling,
     tcp::{Arrival, Inbox, Links},
@@ -81,7 +78,7 @@ struct Call<S> {
     rings: bool,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
-    media: mpsc::Sender<Change<S>>,
+    media: Telling<S>,
     /// Where its messages come from.
     source: Hop,
 }

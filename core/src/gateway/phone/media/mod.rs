@@ -10,6 +10,7 @@
 //! those of the media, whenever they go out.
 
 mod audio;
+mod changes;
 mod digits;
 mod leg;
 mod line;
@@ -23,17 +24,20 @@ use std::{
 };
 
 use tokio::{
-    sync::{futures::OwnedNotified, mpsc},
+    sync::futures::OwnedNotified,
     time::{Instant, sleep_until},
 };
 use tracing::{debug, info};
 
-pub(super) use self::line::Line;
 use self::{
     audio::Audio,
     digits::{Digits, Way},
     leg::Leg,
     video::Video,
+};
+pub(super) use self::{
+    changes::{Changes, Telling, changes},
+    line::Line,
 };
 use super::{
     NOTHING_DUE,
@@ -57,8 +61,6 @@ use crate::{
 pub(super) const PACKET_BYTES_MAX: usize = 2_048;
 /// How much earlier or later than it is due something may be done, so that less is done one by one.
 const MARGIN: Duration = Duration::from_millis(5);
-/// Packets that are taken before anything else is done.
-const BATCH_MAX: usize = 32;
 /// How far a phone's clock may be from ours before the stream's time is set anew.
 const DISCONTINUITY_MS_MAX: u32 = 1_000;
 
@@ -94,7 +96,7 @@ pub(super) struct Media<E: Env> {
     audio_sockets: SocketPair<E::UdpSocket>,
     /// Kept to the end of the call, whether it has video or not.
     video_sockets: Option<Box<SocketPair<E::UdpSocket>>>,
-    changes: mpsc::Receiver<Change<E::UdpSocket>>,
+    changes: Changes<E::UdpSocket>,
     notices: Arc<Notices>,
     started_at: Instant,
     audio: Option<Audio>,
@@ -137,7 +139,7 @@ impl<E: Env> Media<E> {
             SocketPair<E::UdpSocket>,
             Option<SocketPair<E::UdpSocket>>,
         ),
-        changes: mpsc::Receiver<Change<E::UdpSocket>>,
+        changes: Changes<E::UdpSocket>,
         notices: Arc<Notices>,
     ) -> Self {
         Self {
@@ -163,7 +165,7 @@ impl<E: Env> Media<E> {
         let buffer = || vec![0; PACKET_BYTES_MAX];
         let mut datagrams =
             Datagrams { audio_rtp: buffer(), audio_rtcp: buffer(), ..Datagrams::default() };
-        'call: loop {
+        loop {
             if self.video_sockets.is_some() && datagrams.video_rtp.is_empty() {
                 (datagrams.video_rtp, datagrams.video_rtcp) = (buffer(), buffer());
             }
@@ -176,40 +178,32 @@ impl<E: Env> Media<E> {
             self.send(now).await;
             let due = self.due(instant);
             let changed = changed.filter(|_| self.awaits_frames());
-            let mut received = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                received = self.receive(&mut datagrams) => Some(received),
-                () = wait(changed) => None,
+                received = self.receive(&mut datagrams) => received,
+                () = wait(changed) => continue,
                 // Made anew each time: one that is put off still wakes its thread when it was due before.
-                () = sleep_until(due) => None,
+                () = sleep_until(due) => continue,
             };
-            for _ in 0..BATCH_MAX {
-                let Some(next) = received else { break };
-                let now = self.started_at.elapsed();
-                match next {
-                    Received::Change(change) => self.handle_change(now, change),
-                    Received::End => break 'call,
-                    Received::Rtp(kind, length, source) => {
-                        let datagram = match kind {
-                            MediaKind::Audio => &datagrams.audio_rtp[..length],
-                            MediaKind::Video => &datagrams.video_rtp[..length],
-                        };
-                        self.handle_rtp(now, kind, source, datagram);
-                    }
-                    Received::Rtcp(kind, length, source) => {
-                        let datagram = match kind {
-                            MediaKind::Audio => &datagrams.audio_rtcp[..length],
-                            MediaKind::Video => &datagrams.video_rtcp[..length],
-                        };
-                        self.handle_rtcp(now, kind, source, datagram);
-                    }
-                    Received::Error => {}
+            let now = self.started_at.elapsed();
+            match received {
+                Received::Change(change) => self.handle_change(now, change),
+                Received::End => break,
+                Received::Rtp(kind, length, source) => {
+                    let datagram = match kind {
+                        MediaKind::Audio => &datagrams.audio_rtp[..length],
+                        MediaKind::Video => &datagrams.video_rtp[..length],
+                    };
+                    self.handle_rtp(now, kind, source, datagram);
                 }
-                received = tokio::select! {
-                    biased;
-                    received = self.receive(&mut datagrams) => Some(received),
-                    () = std::future::ready(()) => None,
-                };
+                Received::Rtcp(kind, length, source) => {
+                    let datagram = match kind {
+                        MediaKind::Audio => &datagrams.audio_rtcp[..length],
+                        MediaKind::Video => &datagrams.video_rtcp[..length],
+                    };
+                    self.handle_rtcp(now, kind, source, datagram);
+                }
+                Received::Error => {}
             }
         }
         self.finish().await;
@@ -220,7 +214,7 @@ impl<E: Env> Media<E> {
         let (audio, video) = (&self.audio_sockets, self.video_sockets.as_ref());
         tokio::select! {
             biased;
-            change = self.changes.recv() => change.map_or(Received::End, Received::Change),
+            change = self.changes.next() => change.map_or(Received::End, Received::Change),
             received = audio.rtp.recv_from(&mut datagrams.audio_rtp) => {
                 of(received, |length, source| Received::Rtp(MediaKind::Audio, length, source))
             }
