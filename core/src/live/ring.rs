@@ -40,8 +40,6 @@ pub struct Tracks {
 #[derive(Debug)]
 struct Held {
     frame: Arc<Frame>,
-    /// The frame's own, at hand: the oldest one has left the cache long ago.
-    arrived_at: Instant,
     /// Payload bytes of the epoch before it.
     bytes_before: u64,
     /// What it and the version of the headers that it made cost.
@@ -199,7 +197,7 @@ impl Ring {
         let now = frame.arrived_at;
         let bytes_before = self.total_bytes;
         self.total_bytes += frame.payload.len() as u64;
-        self.frames.push_back(Held { frame, arrived_at: now, bytes_before, held_bytes });
+        self.frames.push_back(Held { frame, bytes_before, held_bytes });
         self.trim(now);
     }
 
@@ -216,7 +214,7 @@ impl Ring {
     fn trim(&mut self, now: Instant) {
         let entry = self.entry();
         let is_cut_short = fault_point!("a ring lets go of all but its newest frame");
-        while let Some(oldest) = self.frames.front() {
+        while let Some(Held { frame: oldest, held_bytes, .. }) = self.frames.front() {
             let age = now.duration_since(oldest.arrived_at);
             let spare = self.start < entry && age > self.limits.keep;
             // The newest frame stays whatever its size: somebody has to be able to send it.
@@ -225,8 +223,8 @@ impl Ring {
             if !spare && !excess {
                 return;
             }
-            self.held_bytes -= oldest.held_bytes;
-            self.held_pictures -= usize::from(oldest.frame.kind.is_picture());
+            self.held_bytes -= held_bytes;
+            self.held_pictures -= usize::from(oldest.kind.is_picture());
             self.frames.pop_front();
             self.start += 1;
             if self.last_keyframe.is_some_and(|keyframe| keyframe < self.start) {
