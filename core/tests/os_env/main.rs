@@ -140,6 +140,61 @@ async fn a_datagram_that_is_too_large_is_an_error() {
     assert!(socket.send_to(&[0; 65_508], target).await.is_err());
 }
 
+/// Sends back what comes, until it is told "end".
+async fn echo(socket: impl UdpSocket) {
+    let mut buf = [0; 64];
+    loop {
+        let (length, source) = socket.recv_from(&mut buf).await.unwrap();
+        if &buf[..length] == b"end" {
+            return;
+        }
+        socket.send_to(&buf[..length], source).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn paced_tasks_get_all_that_comes_and_leave_their_sockets_free() {
+    let mut echoes = Vec::new();
+    for _ in 0..20 {
+        let socket = Os.bind_udp(any_port()).await.unwrap();
+        let address = socket.local_addr();
+        let (over, is_over) = tokio::sync::oneshot::channel();
+        // What came before anybody waited is there as well.
+        let own = Os.bind_udp(any_port()).await.unwrap();
+        own.send_to(b"early", address).await.unwrap();
+        let task = Os.spawn_paced(async move {
+            echo(socket).await;
+            over.send(()).unwrap();
+        });
+        echoes.push((own, address, task, is_over));
+    }
+    in_time(async {
+        let mut buf = [0; 64];
+        for (own, address, ..) in &echoes {
+            // Several in one beat.
+            for word in [b"one", b"two", b"six"] {
+                own.send_to(word, *address).await.unwrap();
+            }
+            for expected in [&b"early"[..], b"one", b"two", b"six"] {
+                let (length, source) = own.recv_from(&mut buf).await.unwrap();
+                assert_eq!((&buf[..length], source), (expected, *address));
+            }
+        }
+        for (number, (own, address, task, is_over)) in echoes.into_iter().enumerate() {
+            // By itself, or by its handle.
+            if number % 2 == 0 {
+                own.send_to(b"end", address).await.unwrap();
+                is_over.await.unwrap();
+            } else {
+                drop(task);
+                assert!(is_over.await.is_err(), "it goes on without its handle");
+            }
+            Os.bind_udp(address).await.expect("the port is free again");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn files_are_read_at_any_place() {
     let scratch = Scratch::new("places", b"0123456789");
