@@ -10,10 +10,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::record::hex;
 
 /// How people start this program, built as it is.
-pub const COMMAND: &str = if cfg!(feature = "canary-race") {
-    "cargo run --quiet --release --package rehearsal-scenarios --features canary-race --bin rehearse --"
-} else {
-    "cargo rehearse"
+pub const COMMAND: &str = match (cfg!(feature = "canary-race"), cfg!(debug_assertions)) {
+    (true, true) => {
+        "cargo run --quiet --package rehearsal-scenarios --features canary-race --bin rehearse --"
+    }
+    (true, false) => {
+        "cargo run --quiet --release --package rehearsal-scenarios --features canary-race --bin rehearse --"
+    }
+    (false, _) => "cargo rehearse",
 };
 
 /// Identity of the running program.
