@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 101] = [
+pub const CATALOGUE: [Scenario; 102] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -95,6 +95,7 @@ pub const CATALOGUE: [Scenario; 101] = [
     fuzz::RTMP,
     fuzz::HTTP,
     fuzz::SIP,
+    fuzz::SIP_FLOOD,
     fuzz::RTP,
     leak::PUBLISH_PLAY_STOP,
     leak::REPUBLISH,

@@ -15,7 +15,7 @@ impl Config {
         let Self { rtmp, http, sip, rtp, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 57] = [
+        let ranges: [(&str, u64, u64, u64); 58] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -41,6 +41,12 @@ impl Config {
             ("sip.idle_ms", sip.idle_ms, 1_000, day_ms),
             ("sip.connect_ms", sip.connect_ms, 1, day_ms),
             ("sip.max_transactions", sip.max_transactions as u64, 1, 1 << 24),
+            (
+                "sip.max_transactions_per_address",
+                sip.max_transactions_per_address as u64,
+                1,
+                1 << 24,
+            ),
             ("sip.max_message_bytes", sip.max_message_bytes as u64, 1_300, 65_535),
             ("sip.max_headers", sip.max_headers as u64, 16, 4_096),
             ("sip.max_media_lines", sip.max_media_lines as u64, 1, 256),

@@ -32,8 +32,14 @@ pub struct Sip {
     pub idle_ms: u64,
     /// How long it may take to find the address of a name, and to connect to somebody who is called over TCP.
     pub connect_ms: u64,
-    /// Requests that are being answered at a time; one more is told to come again.
+    /// Requests that are being answered, or were in the last half minute, at a time; one more is told to come again. For requests
+    /// within calls there is a quarter more; those that do not call, such as OPTIONS and REGISTER, get half. So a flood of them
+    /// from any number of addresses leaves calls alone; one of INVITEs from so many keeps others from calling, but not their
+    /// calls from going on.
     pub max_transactions: usize,
+    /// The same for one IPv4 address, or 64 bits of IPv6, which leaves the rest to others. A proxy needs two for each call
+    /// that comes by it and has not ended for half a minute.
+    pub max_transactions_per_address: usize,
     /// Longest message, in bytes.
     pub max_message_bytes: usize,
     /// Header lines of a message.
@@ -94,6 +100,7 @@ impl Default for Sip {
             idle_ms: 3_900_000,
             connect_ms: 10_000,
             max_transactions: 10_000,
+            max_transactions_per_address: 2_500,
             max_message_bytes: 65_535,
             max_headers: 128,
             max_media_lines: 16,
