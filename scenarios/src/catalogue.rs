@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 102] = [
+pub const CATALOGUE: [Scenario; 103] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -118,6 +118,7 @@ pub const CATALOGUE: [Scenario; 102] = [
     sip::PORT_MOVE,
     sip::REBOUND,
     sip::ONE_WAY,
+    sip::ELSEWHERE,
     sip::EARLY_MEDIA,
     sip::DIGITS_LOST,
     sip::RESTART,

@@ -15,7 +15,7 @@ impl Config {
         let Self { rtmp, http, sip, rtp, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 58] = [
+        let ranges: [(&str, u64, u64, u64); 59] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -64,6 +64,7 @@ impl Config {
             ("rtp.min_delay_ms", rtp.min_delay_ms, 0, 10_000),
             ("rtp.max_delay_ms", rtp.max_delay_ms, 1, 60_000),
             ("rtp.max_packets", rtp.max_packets as u64, 1, 1 << 16),
+            ("rtp.unheard_ms", rtp.unheard_ms, 0, day_ms),
             ("rtp.silence_ms", rtp.silence_ms, 1_000, day_ms),
             ("sip.codecs", sip.codecs.len() as u64, 1, 16),
             ("live.max_streams", live.max_streams as u64, 1, 1 << 24),

@@ -245,6 +245,10 @@ pub struct Rtp {
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
     /// NATs give them, or of the address that its messages come from, with same-ip; or those of anyone who is first.
     pub follow: Follow,
+    /// For how long media goes to an address other than the one that a phone's messages come from, though nothing is heard from there:
+    /// it may be somebody else's. Then media waits until packets or reports (RTCP) come from there, and again when none have
+    /// come for silence_ms. With 0, a phone has to be heard before it hears.
+    pub unheard_ms: u64,
     /// A call of which nothing is heard for so long, though it should be, is over. Reports (RTCP) of its phone count as heard: one
     /// that sends them is there, though it may have nothing to say, such as while it is muted.
     pub silence_ms: u64,
@@ -261,6 +265,7 @@ impl Default for Rtp {
             max_packets: 128,
             max_video_packets: 1_024,
             follow: Follow::SameIp,
+            unheard_ms: 10_000,
             silence_ms: 60_000,
         }
     }

@@ -5,6 +5,7 @@ mod basic;
 mod callees;
 mod crowd;
 mod digits;
+mod elsewhere;
 mod ends;
 mod faults;
 mod glare;
@@ -20,6 +21,7 @@ pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING
 pub(crate) use callees::{call_out, callee};
 pub use crowd::THOUSAND_CALLS;
 pub use digits::DIGITS_LOST;
+pub use elsewhere::ELSEWHERE;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;
 pub use glare::GLARE;

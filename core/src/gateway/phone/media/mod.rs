@@ -11,6 +11,7 @@
 
 mod audio;
 mod digits;
+mod elsewhere;
 mod leg;
 mod line;
 mod video;
@@ -90,6 +91,8 @@ pub(super) struct Media<E: Env> {
     call: CallRef,
     /// Where the call's messages come from.
     peer: IpAddr,
+    /// Where those have come from that began it.
+    first_peer: IpAddr,
     line: Line,
     audio_sockets: SocketPair<E::UdpSocket>,
     /// Kept to the end of the call, whether it has video or not.
@@ -144,6 +147,7 @@ impl<E: Env> Media<E> {
             shared,
             call,
             peer,
+            first_peer: peer,
             line,
             audio_sockets,
             video_sockets: video_sockets.map(Box::new),
@@ -283,18 +287,23 @@ impl<E: Env> Media<E> {
     }
 
     fn handle_rtp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
-        let Some(Leg { session, .. }) = self.leg(kind) else { return };
-        session.handle_rtp(now, source, datagram);
-        if session.remote_rtp() == source {
+        let silence_ms = self.shared.config.rtp.silence_ms;
+        let Some(leg) = self.leg(kind) else { return };
+        if leg.session.handle_rtp(now, source, datagram) && leg.session.remote_rtp() == source {
+            leg.elsewhere.handle_heard(now, silence_ms);
             self.confirm(now);
             self.hear(now);
         }
     }
 
     fn handle_rtcp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
-        let Some(Leg { session, .. }) = self.leg(kind) else { return };
-        session.handle_rtcp(now, source, datagram);
-        if session.remote_rtcp() == source {
+        let silence_ms = self.shared.config.rtp.silence_ms;
+        let Some(leg) = self.leg(kind) else { return };
+        if leg.session.handle_rtcp(now, source, datagram) && leg.session.remote_rtcp() == source {
+            // Reports from elsewhere do not tell that anybody wants what goes there.
+            if leg.session.remote_rtp().ip().to_canonical() == source.ip().to_canonical() {
+                leg.elsewhere.handle_heard(now, silence_ms);
+            }
             self.hear(now);
         }
     }
@@ -438,16 +447,19 @@ impl<E: Env> Media<E> {
                 self.handle_digit(now, Way::Rtp, digit, None);
             }
         }
-        let (env, is_open) = (&self.shared.env, self.confirmed_at.is_some());
+        let (env, unheard_ms) = (&self.shared.env, self.shared.config.rtp.unheard_ms);
+        let (is_confirmed, peer) = (self.confirmed_at.is_some(), self.first_peer);
         if let Some(audio) = &mut self.audio {
             let SocketPair { rtp, rtcp, .. } = &self.audio_sockets;
             audio.leg.session.handle_timeout(now);
+            let is_open = is_confirmed && audio.leg.may_send(now, peer, unheard_ms);
             audio.send(now, rtp, is_open).await;
             audio.leg.report(now, env, rtcp, is_open).await;
         }
         if let (Some(video), Some(SocketPair { rtp, rtcp, .. })) =
             (&mut self.video, self.video_sockets.as_deref())
         {
+            let is_open = is_confirmed && video.leg.may_send(now, peer, unheard_ms);
             video.send(now, rtp, is_open).await;
             video.leg.report(now, env, rtcp, is_open).await;
         }
@@ -504,6 +516,7 @@ fn tell<E: Env>(
         strangers = seen.strangers,
         invalid = seen.invalid,
         late = seen.jitter_buffer.late,
+        withheld = leg.withheld,
         dropped,
         kernel_dropped,
         "media of a call"
