@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 103] = [
+pub const CATALOGUE: [Scenario; 104] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -129,6 +129,7 @@ pub const CATALOGUE: [Scenario; 103] = [
     sip::FORK,
     sip::RING_AND_CANCEL,
     sip::LATE_ANSWER,
+    sip::ANSWERED,
     sip::AUTHENTICATION,
     sip::REGISTER,
     sip::THOUSAND_CALLS,

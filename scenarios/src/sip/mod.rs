@@ -1,6 +1,7 @@
 //! Family sip: phones that call, talk, listen, change their minds, and go.
 
 mod accounts;
+mod answered;
 mod basic;
 mod callees;
 mod crowd;
@@ -16,6 +17,7 @@ mod refused;
 mod worn;
 
 pub use accounts::REGISTER;
+pub use answered::ANSWERED;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
 pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
 pub(crate) use callees::{call_out, callee};

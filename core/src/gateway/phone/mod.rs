@@ -79,6 +79,8 @@ struct Call<S> {
     owner: Owner,
     /// Whom we call is told of it.
     rings: bool,
+    /// Stream that whom we call is heard on, once he has answered.
+    awaits: Option<Box<str>>,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
     media: mpsc::Sender<Change<S>>,

@@ -45,7 +45,7 @@ use crate::{
     bridge::digit_message::DigitMessage,
     env::{Env, UdpSocket},
     gateway::{Shared, count},
-    live::{Frame, FrameKind, Subscriber, Taken},
+    live::{Frame, FrameKind, Publisher, Subscriber, Taken},
     rtp::{
         dtmf::{Digit, DtmfEvent},
         session::SendDigitError,
@@ -75,6 +75,8 @@ pub(super) enum Change<S> {
         /// Where the phone's messages come from.
         peer: IpAddr,
     },
+    /// The phone, which was called, has answered: this is where it is heard.
+    Publish(Box<Publisher>),
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
     /// These are to be sent, one after the other.
@@ -108,6 +110,9 @@ pub(super) struct Media<E: Env> {
     /// When the phone has not been heard for too long; `None` once that was told.
     silent_at: Option<Duration>,
     digits: Digits,
+    /// Packets of media of which nothing was agreed on. Those of somebody who is called may come before his answer (RFC 3264, section
+    /// 5.1), which alone tells whose they are, and where he is.
+    unagreed: u64,
 }
 
 /// What comes to a media task.
@@ -159,6 +164,7 @@ impl<E: Env> Media<E> {
             confirmed_at: None,
             silent_at: None,
             digits: Digits::default(),
+            unagreed: 0,
         }
     }
 
@@ -269,6 +275,7 @@ impl<E: Env> Media<E> {
                 self.peer = peer;
                 self.apply(now, *agreed);
             }
+            Change::Publish(publisher) => self.line.publisher = Some(*publisher),
             Change::Confirmed => self.confirm(now),
             Change::SendDigits(digits) => self.send_digits(now, &digits),
             Change::Dialled(dialled) => {
@@ -288,7 +295,10 @@ impl<E: Env> Media<E> {
 
     fn handle_rtp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
         let silence_ms = self.shared.config.rtp.silence_ms;
-        let Some(leg) = self.leg(kind) else { return };
+        let Some(leg) = self.leg(kind) else {
+            self.unagreed += 1;
+            return;
+        };
         if leg.session.handle_rtp(now, source, datagram) && leg.session.remote_rtp() == source {
             leg.elsewhere.handle_heard(now, silence_ms);
             self.confirm(now);
@@ -477,7 +487,7 @@ impl<E: Env> Media<E> {
         count(&self.shared.counters.frames_skipped, skipped);
         self.line = Line::default();
         let env = &self.shared.env;
-        let (digits, peer) = (self.digits.told(), self.peer);
+        let (digits, unagreed, peer) = (self.digits.told(), self.unagreed, self.peer);
         if let Some(audio) = &mut self.audio {
             audio.leg.finish(now, env, &self.audio_sockets.rtcp).await;
             let kernel_dropped = self.audio_sockets.rtp.dropped().await;
@@ -488,6 +498,9 @@ impl<E: Env> Media<E> {
             let kernel_dropped = sockets.rtp.dropped().await;
             tell(&self.shared, peer, MediaKind::Video, &video.leg, video.dropped(), kernel_dropped);
             info!(%peer, dropped_pictures = video.dropped_pictures(), "pictures of a call");
+        }
+        if unagreed > 0 {
+            info!(%peer, unagreed, "packets came of media that was not agreed on");
         }
         if digits > 0 {
             info!(%peer, digits, "a phone has dialled");
