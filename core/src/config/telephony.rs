@@ -54,8 +54,15 @@ pub struct Sip {
     pub t4_ms: u64,
     /// C: how long a phone that is called may ring.
     pub ring_ms: u64,
-    /// User agents at a time that connect over RTMP, to sip/user@domain.
+    /// Domains, or hosts, that user agents may belong to which connect over RTMP, to sip/user@domain, and that they may call; "*"
+    /// stands for every one. Whoever can connect has the gateway send what he likes there, so without any nobody may.
+    pub client_domains: Vec<String>,
+    /// User agents at a time that connect over RTMP.
     pub max_clients: usize,
+    /// The same, of those that come from one IPv4 address, or 64 bits of IPv6.
+    pub max_clients_per_address: usize,
+    /// Calls, and registrations, of user agents at one address in a minute; all together may have as many as there may be calls.
+    pub max_client_calls_per_minute: usize,
     /// A call ends after this if neither end has refreshed it. At half of it, it is.
     pub session_expires_ms: u64,
     /// The least that a phone may ask for instead.
@@ -108,7 +115,10 @@ impl Default for Sip {
             t2_ms: 4_000,
             t4_ms: 5_000,
             ring_ms: 200_000,
+            client_domains: Vec::new(),
             max_clients: 1_000,
+            max_clients_per_address: 20,
+            max_client_calls_per_minute: 30,
             session_expires_ms: 1_800_000,
             session_expires_min_ms: 90_000,
             codecs: vec![
@@ -127,6 +137,14 @@ impl Default for Sip {
             accounts: Vec::new(),
             calls: Vec::new(),
         }
+    }
+}
+
+impl Sip {
+    /// Whether user agents that connect over RTMP may belong to `domain`, and call there.
+    pub fn serves_domain(&self, domain: &str) -> bool {
+        let is_it = |own: &String| own == "*" || own.eq_ignore_ascii_case(domain);
+        self.client_domains.iter().any(is_it)
     }
 }
 
