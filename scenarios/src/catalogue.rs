@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 101] = [
+pub const CATALOGUE: [Scenario; 104] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -95,6 +95,7 @@ pub const CATALOGUE: [Scenario; 101] = [
     fuzz::RTMP,
     fuzz::HTTP,
     fuzz::SIP,
+    fuzz::SIP_FLOOD,
     fuzz::RTP,
     leak::PUBLISH_PLAY_STOP,
     leak::REPUBLISH,
@@ -117,6 +118,7 @@ pub const CATALOGUE: [Scenario; 101] = [
     sip::PORT_MOVE,
     sip::REBOUND,
     sip::ONE_WAY,
+    sip::ELSEWHERE,
     sip::EARLY_MEDIA,
     sip::DIGITS_LOST,
     sip::RESTART,
@@ -127,6 +129,7 @@ pub const CATALOGUE: [Scenario; 101] = [
     sip::FORK,
     sip::RING_AND_CANCEL,
     sip::LATE_ANSWER,
+    sip::ANSWERED,
     sip::AUTHENTICATION,
     sip::REGISTER,
     sip::THOUSAND_CALLS,

@@ -2,7 +2,10 @@
 //! can be read.
 
 use super::{Config, Sip, key_line};
-use crate::{media::flv, sip::uri::Uri};
+use crate::{
+    media::flv,
+    sip::uri::{SipUri, Uri},
+};
 
 /// Least and most time from a call that is over to the next to the same phone.
 const REDIAL_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
@@ -15,7 +18,7 @@ impl Config {
         let Self { rtmp, http, sip, rtp, live, limits, .. } = self;
         let flv_max = flv::BODY_BYTES_MAX as u64;
         let day_ms = 86_400_000;
-        let ranges: [(&str, u64, u64, u64); 57] = [
+        let ranges: [(&str, u64, u64, u64); 61] = [
             ("rtmp.chunk_bytes", rtmp.chunk_bytes.into(), 128, 65_536),
             ("rtmp.window_ack_bytes", rtmp.window_ack_bytes.into(), 1_024, u32::MAX.into()),
             ("rtmp.max_message_bytes", rtmp.max_message_bytes.into(), 4_096, flv_max),
@@ -41,6 +44,12 @@ impl Config {
             ("sip.idle_ms", sip.idle_ms, 1_000, day_ms),
             ("sip.connect_ms", sip.connect_ms, 1, day_ms),
             ("sip.max_transactions", sip.max_transactions as u64, 1, 1 << 24),
+            (
+                "sip.max_transactions_per_address",
+                sip.max_transactions_per_address as u64,
+                1,
+                1 << 24,
+            ),
             ("sip.max_message_bytes", sip.max_message_bytes as u64, 1_300, 65_535),
             ("sip.max_headers", sip.max_headers as u64, 16, 4_096),
             ("sip.max_media_lines", sip.max_media_lines as u64, 1, 256),
@@ -48,6 +57,8 @@ impl Config {
             ("sip.t2_ms", sip.t2_ms, 10, 600_000),
             ("sip.t4_ms", sip.t4_ms, 10, 600_000),
             ("sip.ring_ms", sip.ring_ms, 1_000, day_ms),
+            ("sip.max_clients_per_address", sip.max_clients_per_address as u64, 1, 1 << 20),
+            ("sip.max_client_calls_per_minute", sip.max_client_calls_per_minute as u64, 1, 1 << 20),
             ("sip.max_clients", sip.max_clients as u64, 1, 1 << 20),
             // Less than 90 s is not allowed (RFC 4028, section 5).
             ("sip.session_expires_ms", sip.session_expires_ms, 90_000, day_ms),
@@ -58,6 +69,7 @@ impl Config {
             ("rtp.min_delay_ms", rtp.min_delay_ms, 0, 10_000),
             ("rtp.max_delay_ms", rtp.max_delay_ms, 1, 60_000),
             ("rtp.max_packets", rtp.max_packets as u64, 1, 1 << 16),
+            ("rtp.unheard_ms", rtp.unheard_ms, 0, day_ms),
             ("rtp.silence_ms", rtp.silence_ms, 1_000, day_ms),
             ("sip.codecs", sip.codecs.len() as u64, 1, 16),
             ("live.max_streams", live.max_streams as u64, 1, 1 << 24),
@@ -108,6 +120,15 @@ impl Config {
 
 /// The first address of somebody to register as, or to call, that cannot be used.
 fn addresses_problem(sip: &Sip) -> Option<(&'static str, String)> {
+    let is_host = |domain: &str| {
+        let uri = Uri::parse(&format!("sip:{domain}"));
+        let is_whole = |uri: &SipUri| uri.host == domain && uri.user.is_none();
+        domain == "*" || uri.as_ref().and_then(Uri::as_sip).is_some_and(is_whole)
+    };
+    if let Some(domain) = sip.client_domains.iter().find(|domain| !is_host(domain)) {
+        let problem = format!("{domain:?} is no domain: write example.org, 192.0.2.7 or *");
+        return Some(("sip.client_domains", problem));
+    }
     for account in &sip.accounts {
         let key = "sip.accounts";
         let address = &account.address;
@@ -187,6 +208,11 @@ mod tests {
             (format!("{call}to = \"tel:123\""), "gateway.toml:1: sip.calls: \"tel:123\" is nobody"),
             (format!("{call}to = \"bob\"\nfrom = \"sip:x@y\""), "gateway.toml:1: sip.calls: from"),
             (format!("{call}to = \"bob\"\nredial_ms = 5"), "gateway.toml:1: sip.calls: redial_ms"),
+            ("[sip]\nclient_domains = [\"example.org\", \"*\", \"192.0.2.7\"]".to_owned(), "fine"),
+            (
+                "[sip]\nclient_domains = [\"sip:bob@example.org\"]".to_owned(),
+                "gateway.toml:2: sip.client_domains: \"sip:bob@example.org\" is no domain",
+            ),
             ("[[sip.calls]]\nto = \"bob\"".to_owned(), "gateway.toml:1: sip.calls: \"bob\" would"),
             (
                 format!("[sip]\nregistrar = false\n{call}to = \"bob\""),

@@ -32,8 +32,14 @@ pub struct Sip {
     pub idle_ms: u64,
     /// How long it may take to find the address of a name, and to connect to somebody who is called over TCP.
     pub connect_ms: u64,
-    /// Requests that are being answered at a time; one more is told to come again.
+    /// Requests that are being answered, or were in the last half minute, at a time; one more is told to come again. For requests
+    /// within calls there is a quarter more; those that do not call, such as OPTIONS and REGISTER, get half. So a flood of them
+    /// from any number of addresses leaves calls alone; one of INVITEs from so many keeps others from calling, but not their
+    /// calls from going on.
     pub max_transactions: usize,
+    /// The same for one IPv4 address, or 64 bits of IPv6, which leaves the rest to others. A proxy needs two for each call
+    /// that comes by it and has not ended for half a minute.
+    pub max_transactions_per_address: usize,
     /// Longest message, in bytes.
     pub max_message_bytes: usize,
     /// Header lines of a message.
@@ -48,8 +54,15 @@ pub struct Sip {
     pub t4_ms: u64,
     /// C: how long a phone that is called may ring.
     pub ring_ms: u64,
-    /// User agents at a time that connect over RTMP, to sip/user@domain.
+    /// Domains, or hosts, that user agents may belong to which connect over RTMP, to sip/user@domain, and that they may call; "*"
+    /// stands for every one. Whoever can connect has the gateway send what he likes there, so without any nobody may.
+    pub client_domains: Vec<String>,
+    /// User agents at a time that connect over RTMP.
     pub max_clients: usize,
+    /// The same, of those that come from one IPv4 address, or 64 bits of IPv6.
+    pub max_clients_per_address: usize,
+    /// Calls, and registrations, of user agents at one address in a minute; all together may have as many as there may be calls.
+    pub max_client_calls_per_minute: usize,
     /// A call ends after this if neither end has refreshed it. At half of it, it is.
     pub session_expires_ms: u64,
     /// The least that a phone may ask for instead.
@@ -94,6 +107,7 @@ impl Default for Sip {
             idle_ms: 3_900_000,
             connect_ms: 10_000,
             max_transactions: 10_000,
+            max_transactions_per_address: 2_500,
             max_message_bytes: 65_535,
             max_headers: 128,
             max_media_lines: 16,
@@ -101,7 +115,10 @@ impl Default for Sip {
             t2_ms: 4_000,
             t4_ms: 5_000,
             ring_ms: 200_000,
+            client_domains: Vec::new(),
             max_clients: 1_000,
+            max_clients_per_address: 20,
+            max_client_calls_per_minute: 30,
             session_expires_ms: 1_800_000,
             session_expires_min_ms: 90_000,
             codecs: vec![
@@ -120,6 +137,14 @@ impl Default for Sip {
             accounts: Vec::new(),
             calls: Vec::new(),
         }
+    }
+}
+
+impl Sip {
+    /// Whether user agents that connect over RTMP may belong to `domain`, and call there.
+    pub fn serves_domain(&self, domain: &str) -> bool {
+        let is_it = |own: &String| own == "*" || own.eq_ignore_ascii_case(domain);
+        self.client_domains.iter().any(is_it)
     }
 }
 
@@ -238,6 +263,10 @@ pub struct Rtp {
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
     /// NATs give them, or of the address that its messages come from, with same-ip; or those of anyone who is first.
     pub follow: Follow,
+    /// For how long media goes to an address other than the one that a phone's messages come from, though nothing is heard from there:
+    /// it may be somebody else's. Then media waits until packets or reports (RTCP) come from there, and again when none have
+    /// come for silence_ms. With 0, a phone has to be heard before it hears.
+    pub unheard_ms: u64,
     /// A call of which nothing is heard for so long, though it should be, is over. Reports (RTCP) of its phone count as heard: one
     /// that sends them is there, though it may have nothing to say, such as while it is muted.
     pub silence_ms: u64,
@@ -254,6 +283,7 @@ impl Default for Rtp {
             max_packets: 128,
             max_video_packets: 1_024,
             follow: Follow::SameIp,
+            unheard_ms: 10_000,
             silence_ms: 60_000,
         }
     }

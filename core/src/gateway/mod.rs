@@ -181,7 +181,10 @@ impl<E: Env> Gateway<E> {
         };
         let live = Registry::new(config.live_limits());
         let counters = Counters::default();
-        let desk = config.sip.enabled.then(|| Desk::new(config.sip.max_clients));
+        let sip_config = &config.sip;
+        let desk = sip_config
+            .enabled
+            .then(|| Desk::new(sip_config.max_clients, sip_config.max_clients_per_address));
         let connections = TaskSet::new(env.clone());
         #[cfg(feature = "leakcheck")]
         let leakcheck = http::Leakcheck::new(connections.counter());

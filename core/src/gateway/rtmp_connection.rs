@@ -236,7 +236,8 @@ impl<E: Env> Connection<E> {
             self.session.accept_connect();
             return;
         }
-        match SipClient::connect(self.shared.desk.as_ref(), &request) {
+        let (desk, ip) = (self.shared.desk.as_ref(), self.peer.address.ip());
+        match SipClient::connect(&self.shared.config.sip, desk, &request, ip) {
             Ok(client) => {
                 info!(peer = %self.peer.address, app = request.app, "a user agent connects");
                 self.sip = Some(client);

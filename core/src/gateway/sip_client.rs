@@ -28,7 +28,10 @@
 
 mod arguments;
 
-use std::task::{Context, Poll};
+use std::{
+    net::IpAddr,
+    task::{Context, Poll},
+};
 
 use thiserror::Error;
 
@@ -36,7 +39,9 @@ use self::arguments::{Refused, action, attachment};
 use super::phone::desk::{Action, Agreed, CallNotice, ClientRef, Desk, Overrun, Seat};
 use crate::{
     amf::Value,
+    config,
     rtmp::server::{ConnectRequest, ServerSession},
+    sip::transport::customer,
 };
 
 /// Why a client is not served any more.
@@ -74,9 +79,22 @@ impl SipClient {
     ///
     /// # Errors
     /// It cannot be.
-    pub(super) fn connect(desk: Option<&Desk>, request: &ConnectRequest) -> Result<Self, Refused> {
+    pub(super) fn connect(
+        config: &config::Sip,
+        desk: Option<&Desk>,
+        request: &ConnectRequest,
+        ip: IpAddr,
+    ) -> Result<Self, Refused> {
         let desk = desk.ok_or(Refused::Disabled)?;
-        let seat = desk.attach(attachment(request)?)?;
+        if config.client_domains.is_empty() {
+            return Err(Refused::NoDomains);
+        }
+        let attachment = attachment(request, customer(ip))?;
+        let domain = attachment.address.uri.as_sip().map(|uri| &uri.host);
+        if !domain.is_some_and(|domain| config.serves_domain(domain)) {
+            return Err(Refused::Domain);
+        }
+        let seat = desk.attach(attachment)?;
         Ok(Self { seat, told: Told::Nothing })
     }
 

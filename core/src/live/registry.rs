@@ -178,6 +178,21 @@ impl Registry {
         Some(Arc::clone(&entries.get(name).filter(|entry| entry.published)?.stream))
     }
 
+    /// Whether [`Self::publish`] of `name` would succeed now.
+    ///
+    /// # Errors
+    /// As it.
+    pub fn may_publish(&self, name: &str) -> Result<(), PublishError> {
+        let entries = self.entries();
+        match entries.get(name) {
+            Some(entry) if entry.published => Err(PublishError::Taken),
+            None if entries.len() >= self.shared.limits.streams => {
+                Err(TooManyStreams(entries.len()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Becomes the publisher of `name`, the application and the stream name joined by a slash. Begins an epoch.
     ///
     /// # Errors

@@ -170,24 +170,19 @@ impl Session {
         }
     }
 
-    /// Takes a datagram that came to the RTP port: a packet, or RTCP from a peer that sends both to one port.
-    pub fn handle_rtp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
+    /// Takes a datagram that came to the RTP port: a packet, or RTCP from a peer that sends both to one port. Whether it is
+    /// valid, and the peer's.
+    pub fn handle_rtp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) -> bool {
         if rtcp::is_rtcp(datagram) {
-            if self.rtp_source.hears(source) {
-                match rtcp::parse(datagram, self.sender.ssrc(), self.receiver.ssrc()) {
-                    Some(heard) => self.rtcp.handle_heard(now, &heard),
-                    None => self.rtcp.count_invalid(),
-                }
-            }
-            return;
+            return self.rtp_source.hears(source) && self.handle_report(now, datagram);
         }
         let Ok(packet) = Packet::parse(datagram, &self.payload_types, self.max_payload_bytes)
         else {
             self.invalid += 1;
-            return;
+            return false;
         };
         if !self.rtp_source.handle_packet(now, source) {
-            return;
+            return false;
         }
         let is_media = self.payload_types.dtmf() != Some(packet.payload_type);
         self.receiver.handle_packet(now, packet, is_media);
@@ -207,18 +202,34 @@ impl Session {
                 self.jitter_buffer.handle_packet(received);
             }
         }
+        true
     }
 
-    /// Takes a datagram that came to the RTCP port.
-    pub fn handle_rtcp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
+    /// Takes a datagram that came to the RTCP port. Whether it is valid, and the peer's.
+    pub fn handle_rtcp(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) -> bool {
         match rtcp::parse(datagram, self.sender.ssrc(), self.receiver.ssrc()) {
-            None => self.rtcp.count_invalid(),
+            None => {
+                self.rtcp.count_invalid();
+                false
+            }
             Some(heard) => {
-                if self.rtcp_source.handle_packet(now, source) {
+                let is_peers = self.rtcp_source.handle_packet(now, source);
+                if is_peers {
                     self.rtcp.handle_heard(now, &heard);
                 }
+                is_peers
             }
         }
+    }
+
+    /// Takes RTCP that the peer has sent to the RTP port. Whether it is valid.
+    fn handle_report(&mut self, now: Duration, datagram: &[u8]) -> bool {
+        let heard = rtcp::parse(datagram, self.sender.ssrc(), self.receiver.ssrc());
+        match &heard {
+            Some(heard) => self.rtcp.handle_heard(now, heard),
+            None => self.rtcp.count_invalid(),
+        }
+        heard.is_some()
     }
 
     /// Ends what has lasted too long.

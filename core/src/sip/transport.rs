@@ -1,6 +1,9 @@
 //! Ways that messages take, and where an answer goes (RFC 3261, section 18; RFC 3581).
 
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use bytes::Bytes;
 
@@ -10,6 +13,20 @@ use super::{
     message::Request,
     uri::{SIP_PORT, address_of},
 };
+
+/// Bits of an IPv6 address that tell customers apart: each has at least all addresses that share them (RFC 6177).
+const CUSTOMER_BITS: u32 = 64;
+
+/// What stands for whoever has `ip`, in counts of what each has: the first of the addresses that are his.
+pub fn customer(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let prefix = u128::MAX << (u128::BITS - CUSTOMER_BITS);
+            IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & prefix))
+        }
+        ip => ip,
+    }
+}
 
 /// What carries messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

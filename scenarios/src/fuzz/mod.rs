@@ -5,12 +5,14 @@
 //! O24 (`oracles/raw_clients.rs`) to judge; that the others fare as without it, for O7. Datagrams of SIP and RTP come from
 //! strangers while calls go on.
 
+mod flood;
 mod http;
 mod mutate;
 mod rtmp;
 mod rtp;
 mod sip;
 
+pub use flood::SIP_FLOOD;
 pub use rtp::RTP;
 pub use sip::SIP;
 

@@ -40,6 +40,7 @@ pub const RTP: Scenario = Scenario {
             let begins = rng.next_u64() & 0xffff_ffff;
             let stranger = StrangerPlan {
                 start_ms: COME_MS + rng.below(500),
+                port: 0,
                 target: Target::Ports(PORTS.0, PORTS.1),
                 datagrams: (0..PACKETS).map(|index| packet(&mut rng, begins + index)).collect(),
                 every_us: *pick(&mut rng, &[1_000, 5_000, 20_000]),

@@ -43,6 +43,7 @@ pub const SIP: Scenario = Scenario {
                 let datagrams = (0..count).map(|index| message(&mut rng, index)).collect();
                 let stranger = StrangerPlan {
                     start_ms: COME_MS + rng.below(500),
+                    port: 0,
                     target: Target::Sip,
                     datagrams,
                     every_us,
@@ -98,7 +99,7 @@ const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.9.8.7\r\ns=-\r\nc=IN IP4 10.9.8.7\r\
                    m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
 
 /// A request as it should be; each has a call of its own.
-fn request(rng: &mut Rng, index: usize, method: &str) -> Vec<u8> {
+pub(super) fn request(rng: &mut Rng, index: usize, method: &str) -> Vec<u8> {
     let id = rng.next_u64();
     let user = *pick(rng, &["talk", "nobody", "play-x", "x"]);
     let number = 1 + rng.below(5);
@@ -115,7 +116,7 @@ fn request(rng: &mut Rng, index: usize, method: &str) -> Vec<u8> {
 }
 
 /// A response to something nobody has asked.
-fn response(rng: &mut Rng, index: usize) -> Vec<u8> {
+pub(super) fn response(rng: &mut Rng, index: usize) -> Vec<u8> {
     let status = *pick(rng, &["100 Trying", "180 Ringing", "200 OK", "401 No", "487 No", "999 ?"]);
     let method = *pick(rng, &["INVITE", "BYE", "REGISTER", "ACK"]);
     let request = request(rng, index, method);

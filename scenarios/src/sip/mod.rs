@@ -1,10 +1,12 @@
 //! Family sip: phones that call, talk, listen, change their minds, and go.
 
 mod accounts;
+mod answered;
 mod basic;
 mod callees;
 mod crowd;
 mod digits;
+mod elsewhere;
 mod ends;
 mod faults;
 mod glare;
@@ -15,11 +17,13 @@ mod refused;
 mod worn;
 
 pub use accounts::REGISTER;
+pub use answered::ANSWERED;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
 pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
 pub(crate) use callees::{call_out, callee};
 pub use crowd::THOUSAND_CALLS;
 pub use digits::DIGITS_LOST;
+pub use elsewhere::ELSEWHERE;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;
 pub use glare::GLARE;

@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 28] = [
+pub(super) const MOMENTS: [Situation; 31] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -50,6 +50,9 @@ pub(super) const MOMENTS: [Situation; 28] = [
     told("a call of ours is taken that nobody wants any more", CALLED),
     told("another source takes the place of a phone's", CALLED),
     told("a phone is followed to another address", CALLED),
+    told("a request is refused because there are too many", &["fuzz"]),
+    told("media waits for somebody to be heard where it is to go", &["sip"]),
+    told("the stream of somebody who answers is taken", &["sip"]),
     told("a packet comes when a later one was played", CALLED),
 ];
 

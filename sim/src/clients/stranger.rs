@@ -1,4 +1,4 @@
-//! Somebody who sends datagrams that mean nothing to him, and keeps what is answered.
+//! Somebody who sends datagrams that mean nothing to him, and keeps what comes to him.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -17,6 +17,9 @@ const DATAGRAM_BYTES: usize = 65_535;
 pub struct StrangerPlan {
     /// When to begin, after the start of the run.
     pub start_ms: u64,
+    /// From which port; any, if it is 0.
+    #[serde(default)]
+    pub port: u16,
     /// To which of the gateway's ports.
     pub target: Target,
     /// The datagrams, one after the other.
@@ -53,7 +56,8 @@ pub async fn run<E: Env>(
     let at = |us| origin + Duration::from_micros(us);
     let mut report = StrangerReport::default();
     sleep_until(at(plan.start_ms * 1_000)).await;
-    let Ok(socket) = env.bind_udp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)).await
+    let Ok(socket) =
+        env.bind_udp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), plan.port)).await
     else {
         return report;
     };

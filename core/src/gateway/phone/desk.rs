@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -53,6 +54,8 @@ pub(crate) struct Attachment {
     pub(crate) credentials: Option<Credentials>,
     /// What is agreed on in calls for which it says nothing else.
     pub(crate) codecs: Vec<Codec>,
+    /// Where its connection comes from.
+    pub(crate) ip: IpAddr,
 }
 
 /// What a client wants.
@@ -134,8 +137,12 @@ pub(crate) struct Agreed {
 
 /// Nobody more can be attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("there are {0} clients already, the limit sip.max_clients")]
-pub(crate) struct Full(usize);
+pub(crate) enum Full {
+    #[error("there are {0} clients already, the limit sip.max_clients")]
+    All(usize),
+    #[error("there are {0} clients at this address already, the limit sip.max_clients_per_address")]
+    Address(usize),
+}
 
 /// Too many orders at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -156,6 +163,7 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 struct Shared {
     clients_max: usize,
+    clients_per_address_max: usize,
     state: Mutex<State>,
     is_told: Notify,
 }
@@ -168,9 +176,10 @@ struct State {
 }
 
 /// What one client has still to be told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Mailbox {
     notices: VecDeque<CallNotice>,
+    ip: IpAddr,
     /// Its connection.
     waker: Option<Waker>,
     /// Orders that are not answered.
@@ -179,10 +188,11 @@ struct Mailbox {
 }
 
 impl Desk {
-    /// A desk for so many clients.
-    pub(crate) fn new(clients_max: usize) -> Self {
+    /// A desk for so many clients, and for so many that come from one address.
+    pub(crate) fn new(clients_max: usize, clients_per_address_max: usize) -> Self {
         let (state, is_told) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { clients_max, state, is_told }) }
+        let shared = Shared { clients_max, clients_per_address_max, state, is_told };
+        Self { shared: Arc::new(shared) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -197,11 +207,18 @@ impl Desk {
         let mut state = self.state();
         let clients = state.mailboxes.len();
         if clients >= self.shared.clients_max {
-            return Err(Full(clients));
+            return Err(Full::All(clients));
+        }
+        let ip = attachment.ip;
+        let own = state.mailboxes.values().filter(|mailbox| mailbox.ip == ip).count();
+        if own >= self.shared.clients_per_address_max {
+            return Err(Full::Address(own));
         }
         state.last += 1;
         let client = ClientRef(state.last);
-        state.mailboxes.insert(client, Mailbox::default());
+        let (notices, waker) = (VecDeque::new(), None);
+        let mailbox = Mailbox { notices, ip, waker, unanswered: 0, is_overrun: false };
+        state.mailboxes.insert(client, mailbox);
         state.orders.push_back((client, Order::Attach(Box::new(attachment))));
         drop(state);
         self.shared.is_told.notify_one();
@@ -306,7 +323,8 @@ mod tests {
 
     fn seat(desk: &Desk) -> Result<Seat, Full> {
         let address = NameAddr::new(Uri::parse("sip:bob@192.0.2.1").unwrap());
-        desk.attach(Attachment { address, credentials: None, codecs: Vec::new() })
+        let ip = IpAddr::from([192, 0, 2, 9]);
+        desk.attach(Attachment { address, credentials: None, codecs: Vec::new(), ip })
     }
 
     fn next(seat: &Seat) -> Poll<Result<CallNotice, Overrun>> {
@@ -314,10 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn one_client_more_of_an_address_has_no_seat_but_others_have() {
+        let desk = Desk::new(9, 1);
+        let _first = seat(&desk).unwrap();
+        assert_eq!(seat(&desk).err(), Some(Full::Address(1)));
+        let address = NameAddr::new(Uri::parse("sip:bob@192.0.2.1").unwrap());
+        let ip = IpAddr::from([192, 0, 2, 8]);
+        desk.attach(Attachment { address, credentials: None, codecs: Vec::new(), ip }).unwrap();
+    }
+
+    #[test]
     fn one_client_more_than_allowed_has_no_seat_until_another_leaves() {
-        let desk = Desk::new(1);
+        let desk = Desk::new(1, 9);
         let first = seat(&desk).unwrap();
-        assert_eq!(seat(&desk).err(), Some(Full(1)));
+        assert_eq!(seat(&desk).err(), Some(Full::All(1)));
         drop(first);
         let second = seat(&desk).unwrap();
         let orders: Vec<_> = desk.take().into_iter().collect();
@@ -333,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_client_has_so_many_orders_until_they_are_answered() {
-        let desk = Desk::new(1);
+        let desk = Desk::new(1, 9);
         let seat = seat(&desk).unwrap();
         for number in 0..ORDERS_MAX {
             assert_eq!(seat.order(number as f64, Action::Bye), Ok(()));
@@ -347,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_take_its_notices_is_overrun() {
-        let desk = Desk::new(1);
+        let desk = Desk::new(1, 9);
         let seat = seat(&desk).unwrap();
         for _ in 0..NOTICES_MAX + ORDERS_MAX {
             desk.tell(seat.client(), CallNotice::Dtmf('5'));

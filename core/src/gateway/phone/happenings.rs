@@ -187,7 +187,7 @@ impl<E: Env> Phones<E> {
         sdp: Option<Bytes>,
         source: Hop,
     ) -> Result<Bytes, Refusal> {
-        let mut prepared = self.prepare(destination, codecs).await?;
+        let mut prepared = self.prepare(destination, codecs, true).await?;
         if sdp.as_ref().is_some_and(|offer| prepared.negotiator.lacks_video_port_for(offer)) {
             self.prepare_video(&mut prepared).await;
         }
@@ -205,7 +205,7 @@ impl<E: Env> Phones<E> {
                 return Err(error.into());
             }
         };
-        self.connect(call, owner, prepared, source);
+        self.connect(call, owner, prepared, source, None);
         if let Some(agreed) = agreed {
             self.agree(call, agreed);
         }

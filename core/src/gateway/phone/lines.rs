@@ -37,18 +37,20 @@ pub(super) struct Prepared<E: Env> {
 }
 
 impl<E: Env> Phones<E> {
-    /// Connects a call with its streams, and opens its ports. Without `codecs`, all that its streams let it carry may be agreed on.
+    /// Connects a call with its streams, as far as it is up with `talks`, and opens its ports. Without `codecs`, all that its
+    /// streams let it carry may be agreed on.
     pub(super) async fn prepare(
         &mut self,
         destination: &Destination,
         codecs: Option<Vec<Codec>>,
+        talks: bool,
     ) -> Result<Prepared<E>, Refusal> {
         let shared = Arc::clone(&self.shared);
         let codecs = match codecs {
             Some(codecs) => codecs,
             None => destination.codecs(&shared.live, &shared.config.sip.codecs)?,
         };
-        let line = Line::connect(&shared, destination)?;
+        let line = Line::connect(&shared, destination, talks)?;
         let audio = self.bind().await?;
         let negotiator = self.negotiator(codecs, audio.rtp.local_addr().port());
         Ok(Prepared { negotiator, line, audio, video: None })
@@ -102,13 +104,15 @@ impl<E: Env> Phones<E> {
         }
     }
 
-    /// The call is made, or taken: from now on a task carries what is agreed on, to and from a peer at `source`.
+    /// The call is made, or taken: from now on a task carries what is agreed on, to and from a peer at `source`. If its phone has
+    /// to answer first, it is heard on `awaits` then.
     pub(super) fn connect(
         &mut self,
         call: CallRef,
         owner: Owner,
         prepared: Prepared<E>,
         source: Hop,
+        awaits: Option<Box<str>>,
     ) {
         let Prepared { negotiator, line, audio, video } = prepared;
         let (media, changes) = changes();
@@ -127,7 +131,8 @@ impl<E: Env> Phones<E> {
             let _over = over;
             carrying.run().await;
         });
-        self.calls.insert(call, Call { owner, rings: false, negotiator, media, source });
+        let own = Call { owner, rings: false, awaits, negotiator, media, source };
+        self.calls.insert(call, own);
     }
 
     /// Opens the next free ports.

@@ -76,6 +76,8 @@ struct Call<S> {
     owner: Owner,
     /// Whom we call is told of it.
     rings: bool,
+    /// Stream that whom we call is heard on, once he has answered.
+    awaits: Option<Box<str>>,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
     media: Telling<S>,
@@ -279,8 +281,9 @@ impl<E: Env> Phones<E> {
         let own = own.filter(|_| until_shutdown);
         let accepts = self.accepts_at <= self.now();
         let accepting = (!accepts).then_some(self.accepts_at);
-        let timers = [self.agent.poll_timeout(), self.ports.poll_timeout(), own, accepting];
-        let due = timers.into_iter().flatten().min();
+        let clients = self.clients.poll_timeout();
+        let timers = [self.agent.poll_timeout(), self.ports.poll_timeout(), clients];
+        let due = timers.into_iter().chain([own, accepting]).flatten().min();
         let due = due.map_or_else(|| Instant::now() + NOTHING_DUE, |at| self.started_at + at);
         let shutdown = &self.shared.shutdown;
         let woken = tokio::select! {
@@ -328,6 +331,7 @@ impl<E: Env> Phones<E> {
         // However much comes in.
         self.agent.handle_timeout(now);
         self.ports.handle_timeout(now);
+        self.clients.handle_timeout(now);
         if until_shutdown {
             self.locate_accounts(now);
             self.dial_due(now).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Owner, Phones, locating::Wanted, refusal::Refusal, route::Destination};
+use super::{Owner, Phones, locating::Wanted, media::Change, refusal::Refusal, route::Destination};
 use crate::{
     config,
     env::Env,
@@ -127,7 +127,8 @@ impl<E: Env> Phones<E> {
         }
     }
 
-    /// Calls `target` for `owner`, and connects it with the streams of `destination`.
+    /// Calls `target` for `owner`, and connects it with the streams of `destination`: what it is heard on must be free, and is
+    /// published when it answers.
     pub(super) async fn call(
         &mut self,
         owner: Owner,
@@ -140,25 +141,36 @@ impl<E: Env> Phones<E> {
             Some(codecs) => codecs.contains(&Codec::H264),
             None => destination.has_pictures(&self.shared.live),
         };
-        let mut prepared = self.prepare(destination, codecs).await?;
+        let mut prepared = self.prepare(destination, codecs, false).await?;
         if wants_video {
             self.prepare_video(&mut prepared).await;
         }
         let (now, hop) = (self.now(), target.hop);
         let offer = prepared.negotiator.offer();
         let call = self.agent.call(now, target, offer.into());
-        self.connect(call, owner, prepared, hop);
+        let awaits = destination.publish.as_deref().map(Box::from);
+        self.connect(call, owner, prepared, hop, awaits);
         Ok(call)
     }
 
     /// Whom we call has taken the call.
     pub(super) fn handle_answered(&mut self, call: CallRef, sdp: Option<bytes::Bytes>) {
-        if let Some(own) = self.calls.get(&call) {
+        if let Some(own) = self.calls.get_mut(&call) {
             info!(peer = %own.source, "a call is answered");
             count(&self.shared.counters.calls, 1);
+            if let Some(name) = own.awaits.take() {
+                match self.shared.live.publish(&name) {
+                    Ok(publisher) => self.instruct(call, Change::Publish(Box::new(publisher))),
+                    Err(error) => {
+                        sometimes!("the stream of somebody who answers is taken");
+                        warn!(peer = %own.source, stream = %name, %error, "a call ends as it is answered");
+                        self.hang_up(call);
+                    }
+                }
+            }
         }
         self.handle_answer(call, sdp);
-        self.instruct(call, super::media::Change::Confirmed);
+        self.instruct(call, Change::Confirmed);
     }
 
     /// A call of `owner` is over, or came to nothing.

@@ -37,6 +37,7 @@ pub(super) fn agent_config(config: &Config, contact: SocketAddr) -> AgentConfig 
                 headers: sip.max_headers,
             },
             server_transactions: sip.max_transactions,
+            server_transactions_per_address: sip.max_transactions_per_address,
             host: crate::sip::uri::host_of(contact.ip()),
             port: contact.port(),
             product: concat!("rehearsal/", env!("CARGO_PKG_VERSION")).to_owned(),

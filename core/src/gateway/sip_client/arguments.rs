@@ -1,5 +1,7 @@
 //! What a client says: connect and commands, read with all that may be wrong with them.
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 
 use crate::{
@@ -27,6 +29,10 @@ const TRANSCODED: [&str; 3] = ["ulaw", "alaw", "flv"];
 pub(in crate::gateway) enum Refused {
     #[error("no calls are made here: sip.enabled is false")]
     Disabled,
+    #[error("no user agents are served here: sip.client_domains is empty")]
+    NoDomains,
+    #[error("that domain is not served here: it is none of sip.client_domains")]
+    Domain,
     #[error("connect to sip/user@domain, which is the address of whoever calls")]
     NoAddress,
     #[error("a name, a password or a rate is too long or has control characters")]
@@ -41,11 +47,11 @@ fn is_usable(text: &str) -> bool {
     text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
-/// Who wants to be a client, as connect says it.
+/// Who wants to be a client, as connect says it, which comes from `ip`.
 ///
 /// # Errors
 /// It makes no sense.
-pub(super) fn attachment(request: &ConnectRequest) -> Result<Attachment, Refused> {
+pub(super) fn attachment(request: &ConnectRequest, ip: IpAddr) -> Result<Attachment, Refused> {
     let address = request.app.strip_prefix("sip/").ok_or(Refused::NoAddress)?;
     let uri = Uri::parse(&format!("sip:{address}")).ok_or(Refused::NoAddress)?;
     let user = uri.as_sip().and_then(SipUri::user_name).ok_or(Refused::NoAddress)?;
@@ -66,7 +72,7 @@ pub(super) fn attachment(request: &ConnectRequest) -> Result<Attachment, Refused
         user: if name.is_empty() { user } else { name.to_owned() },
         password: password.to_owned(),
     });
-    Ok(Attachment { address, credentials, codecs: vec![codec, Codec::Dtmf] })
+    Ok(Attachment { address, credentials, codecs: vec![codec, Codec::Dtmf], ip })
 }
 
 /// What a command wants, or why it makes no sense; `None` if nobody knows it.
@@ -150,6 +156,8 @@ fn codecs(arguments: &[Value]) -> Result<Option<Vec<Codec>>, String> {
 mod tests {
     use super::*;
 
+    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn request(app: &str, arguments: &[Option<&str>]) -> ConnectRequest {
         let arguments = arguments.iter().map(|own| own.map(str::to_owned)).collect();
         ConnectRequest { app: app.to_owned(), arguments, ..ConnectRequest::default() }
@@ -158,27 +166,28 @@ mod tests {
     #[test]
     fn connect_says_who_calls_and_what_proves_it() {
         let full = [Some("auth"), Some("secret"), Some("Bob"), Some("narrowband")];
-        let known = attachment(&request("sip/bob@192.0.2.1", &full)).unwrap();
+        let known = attachment(&request("sip/bob@192.0.2.1", &full), IP).unwrap();
         assert_eq!(known.address.to_string(), "\"Bob\" <sip:bob@192.0.2.1>");
         let credentials = known.credentials.unwrap();
         assert_eq!((credentials.user.as_str(), credentials.password.as_str()), ("auth", "secret"));
         assert_eq!(known.codecs, [Codec::Narrowband, Codec::Dtmf]);
 
-        let unnamed = attachment(&request("sip/bob@192.0.2.1", &[None, Some("secret")])).unwrap();
+        let unnamed =
+            attachment(&request("sip/bob@192.0.2.1", &[None, Some("secret")]), IP).unwrap();
         assert_eq!(unnamed.credentials.unwrap().user, "bob");
-        let anonymous = attachment(&request("sip/bob@192.0.2.1", &[])).unwrap();
+        let anonymous = attachment(&request("sip/bob@192.0.2.1", &[]), IP).unwrap();
         assert_eq!(anonymous.credentials, None);
         assert_eq!(anonymous.codecs, [Codec::Wideband, Codec::Dtmf]);
         for app in ["sip", "sip/", "sip/192.0.2.1", "sip/a b@192.0.2.1", "sip/@192.0.2.1"] {
-            let refused = attachment(&request(app, &[])).unwrap_err();
+            let refused = attachment(&request(app, &[]), IP).unwrap_err();
             assert!(matches!(refused, Refused::NoAddress), "{app}: {refused}");
         }
-        let broken = attachment(&request("sip/bob@192.0.2.1", &[Some("a\r\nb")])).unwrap_err();
+        let broken = attachment(&request("sip/bob@192.0.2.1", &[Some("a\r\nb")]), IP).unwrap_err();
         assert!(matches!(broken, Refused::Text));
         let long = "x".repeat(TEXT_BYTES_MAX + 1);
-        assert!(attachment(&request("sip/bob@192.0.2.1", &[Some(&long)])).is_err());
+        assert!(attachment(&request("sip/bob@192.0.2.1", &[Some(&long)]), IP).is_err());
         let rate = [None, None, None, Some("pcmu")];
-        assert!(matches!(attachment(&request("sip/b@192.0.2.1", &rate)), Err(Refused::Rate)));
+        assert!(matches!(attachment(&request("sip/b@192.0.2.1", &rate), IP), Err(Refused::Rate)));
     }
 
     #[test]

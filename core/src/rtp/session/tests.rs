@@ -118,7 +118,9 @@ fn a_digit_takes_the_place_of_audio_and_arrives_once() {
         }
         if at_ms % 20 == 0 {
             match send(&mut caller, at_ms / 20) {
-                Some(packet) => callee.handle_rtp(ms(at_ms), remote(4_000).rtp, &packet),
+                Some(packet) => {
+                    assert!(callee.handle_rtp(ms(at_ms), remote(4_000).rtp, &packet));
+                }
                 None => suppressed += 1,
             }
         }
@@ -218,4 +220,27 @@ fn what_was_said_before_a_hold_is_not_heard_behind_it() {
         callee.handle_rtp(ms(n * 20), remote(4_000).rtp, &packet);
     }
     assert_eq!(played(&mut callee, 2_000), (50..60).collect::<Vec<u8>>());
+}
+
+#[test]
+fn only_what_is_valid_and_comes_from_the_peer_is_heard() {
+    let mut own = session(1);
+    let [peer, stranger] = ["10.0.0.1:4000", "10.0.0.9:4000"].map(|it| it.parse().unwrap());
+    let packet = send(&mut session(2), 0).unwrap();
+    let report = [&[0x80, 201, 0, 1][..], b"SSRC"].concat();
+    let nonsense: [&[u8]; 6] =
+        [&[], &[0x80], &packet[..11], &[0x80, 96], &[0x80, 201, 0, 9, 1], &report[..7]];
+    for datagram in nonsense {
+        assert!(!own.handle_rtp(ms(0), peer, datagram), "{datagram:?}");
+        assert!(!own.handle_rtcp(ms(0), peer, datagram), "{datagram:?}");
+    }
+    let mut other_type = packet.clone();
+    other_type[1] = 96;
+    assert!(!own.handle_rtp(ms(0), peer, &other_type));
+    for datagram in [&packet, &report] {
+        assert!(!own.handle_rtp(ms(0), stranger, datagram));
+        assert!(own.handle_rtp(ms(0), peer, datagram));
+    }
+    assert!(!own.handle_rtcp(ms(0), stranger, &report));
+    assert!(own.handle_rtcp(ms(0), peer, &report));
 }

@@ -8,7 +8,7 @@ mod proofs;
 mod registrar;
 mod registration;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use self::pair::{FAULTS, Fault, Pair, SCRIPTS, Script, config, run};
 use crate::sip::{
@@ -124,14 +124,15 @@ fn a_flood_of_requests_does_not_keep_a_call_from_its_end() {
     pair.run(Duration::from_millis(1_000));
     assert!(pair.ends.iter().all(|end| end.is_up));
     let room = config(0).transactions.server_transactions;
-    let stranger = Hop { transport: Transport::Udp, address: "192.0.2.66:5060".parse().unwrap() };
     for number in 0..2 * room {
-        let options = format!(
-            "OPTIONS sip:talk@192.0.2.1:5070 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.66;branch=z9hG4bK{number}\r\n\
-             From: <sip:x@192.0.2.66>;tag={number}\r\nTo: <sip:talk@192.0.2.1>\r\nCall-ID: {number}\r\n\
-             CSeq: 1 OPTIONS\r\n\r\n"
+        let address = SocketAddr::from(([198, 51, 100, number as u8], 5060));
+        let stranger = Hop { transport: Transport::Udp, address };
+        let invite = format!(
+            "INVITE sip:talk@192.0.2.1:5070 SIP/2.0\r\nVia: SIP/2.0/UDP {address};branch=z9hG4bK{number}\r\n\
+             From: <sip:x@{address}>;tag={number}\r\nTo: <sip:talk@192.0.2.1>\r\nCall-ID: {number}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:x@{address}>\r\nRequire: what-nobody-has\r\n\r\n"
         );
-        pair.ends[1].agent.handle_bytes(pair.now, stranger, options.as_bytes());
+        pair.ends[1].agent.handle_bytes(pair.now, stranger, invite.as_bytes());
         while pair.ends[1].agent.poll_transmit().is_some() {}
     }
     assert!(pair.ends[1].agent.counters().refused >= room as u64);

@@ -14,9 +14,11 @@ pub struct TransactionConfig {
     pub timers: Timers,
     /// What a message may have.
     pub parse_limits: ParseLimits,
-    /// Requests that are being answered, at a time; one more is told to come again, unless it belongs to a call: for those
-    /// there is a quarter more.
+    /// Requests that are being answered, at a time; one more is told to come again. For those that belong to a call there is a
+    /// quarter more; those that neither call nor belong to a call get half.
     pub server_transactions: usize,
+    /// As before, of one address; of IPv6, of one /64.
+    pub server_transactions_per_address: usize,
     /// Host in Via: where answers come to.
     pub host: String,
     /// Port in Via.

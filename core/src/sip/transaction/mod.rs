@@ -15,6 +15,7 @@ mod client;
 mod events;
 mod key;
 mod server;
+mod sources;
 mod timers;
 
 #[cfg(test)]
@@ -22,7 +23,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::IpAddr,
     time::Duration,
 };
 
@@ -30,6 +30,7 @@ use bytes::Bytes;
 use client::{Client, Reception};
 use key::{ClientKey, MergeKey, ServerKey};
 use server::Server;
+use sources::Sources;
 
 use super::{
     deadlines::Deadlines,
@@ -63,6 +64,27 @@ enum Timer {
     Server(u64),
 }
 
+/// How much of what a limit allows a request may find taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// What neither calls nor belongs to a call leaves half to what does.
+    Half,
+    /// A call that begins.
+    All,
+    /// A call that there is goes on, and ends, whatever else comes.
+    QuarterMore,
+}
+
+impl Room {
+    fn of(self, limit: usize) -> usize {
+        match self {
+            Self::Half => limit.div_ceil(2),
+            Self::All => limit,
+            Self::QuarterMore => limit.div_ceil(4) * 5,
+        }
+    }
+}
+
 /// All transactions of one user agent.
 #[derive(Debug)]
 pub struct Transactions {
@@ -74,8 +96,7 @@ pub struct Transactions {
     servers: BTreeMap<u64, (ServerKey, Option<MergeKey>, Server)>,
     server_keys: BTreeMap<ServerKey, u64>,
     merge_keys: BTreeMap<MergeKey, u64>,
-    /// Of each address, INVITEs outside of calls whose ACK has not come.
-    unconfirmed: BTreeMap<IpAddr, usize>,
+    sources: Sources,
     deadlines: Deadlines<Timer>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<TransactionEvent>,
@@ -94,7 +115,7 @@ impl Transactions {
             servers: BTreeMap::new(),
             server_keys: BTreeMap::new(),
             merge_keys: BTreeMap::new(),
-            unconfirmed: BTreeMap::new(),
+            sources: Sources::default(),
             deadlines: Deadlines::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -199,14 +220,15 @@ impl Transactions {
             self.refuse(request, source, 482, None);
             return;
         }
-        let most = match unconfirmed_max {
-            None => self.config.server_transactions.div_ceil(4) * 5,
-            Some(_) => self.config.server_transactions,
-        };
+        let room = self.room(&request, unconfirmed_max.is_some());
         let ip = source.address.ip();
+        let taken = self.sources.taken(ip);
         let unconfirmed_max = unconfirmed_max.filter(|_| request.method == Method::Invite);
-        let unconfirmed = self.unconfirmed.get(&ip).copied().unwrap_or_default();
-        if self.servers.len() >= most || unconfirmed_max.is_some_and(|most| unconfirmed >= most) {
+        if self.servers.len() >= room.of(self.config.server_transactions)
+            || taken.open >= room.of(self.config.server_transactions_per_address)
+            || unconfirmed_max.is_some_and(|most| taken.unconfirmed >= most)
+        {
+            sometimes!("a request is refused because there are too many");
             self.counters.refused += 1;
             self.refuse(request, source, 503, None);
             return;
@@ -216,11 +238,8 @@ impl Transactions {
             return;
         };
         let id = self.new_id();
-        let mut server = Server::new(request.clone(), hop);
-        if unconfirmed_max.is_some() {
-            server.counts_for = Some(ip);
-            self.unconfirmed.insert(ip, unconfirmed + 1);
-        }
+        let server = Server::new(request.clone(), hop, ip, unconfirmed_max.is_some());
+        self.sources.begin(ip, server.is_unconfirmed);
         self.server_keys.insert(key.clone(), id);
         if let Some(key) = &merge_key {
             self.merge_keys.insert(key.clone(), id);
@@ -239,6 +258,19 @@ impl Transactions {
                     source,
                 });
             }
+        }
+    }
+
+    /// How much room there is for `request`.
+    fn room(&self, request: &Request, is_outside: bool) -> Room {
+        let cancels = |cancel: &Request| {
+            cancel.method == Method::Cancel
+                && self.server_keys.contains_key(&ServerKey::of_cancelled(cancel))
+        };
+        match request.method {
+            _ if !is_outside || cancels(request) => Room::QuarterMore,
+            Method::Invite => Room::All,
+            _ => Room::Half,
         }
     }
 
@@ -421,22 +453,10 @@ impl Transactions {
 
     /// The ACK to the 2xx to the INVITE `id` has come.
     pub fn confirm(&mut self, id: ServerId) {
-        let server = self.servers.get_mut(&id.0).map(|(_, _, server)| server);
-        if let Some(ip) = server.and_then(|server| server.counts_for.take()) {
-            self.confirm_one(ip);
-        }
-    }
-
-    fn confirm_one(&mut self, ip: IpAddr) {
-        if let Some(count) = self.unconfirmed.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.unconfirmed.remove(&ip);
-            }
-        }
-        // An empty map would keep its last node.
-        if self.unconfirmed.is_empty() {
-            self.unconfirmed = BTreeMap::new();
+        if let Some((_, _, server)) = self.servers.get_mut(&id.0)
+            && std::mem::take(&mut server.is_unconfirmed)
+        {
+            self.sources.confirm(server.source());
         }
     }
 
@@ -515,9 +535,7 @@ impl Transactions {
 
     fn remove_server(&mut self, id: u64) {
         if let Some((key, merge_key, server)) = self.servers.remove(&id) {
-            if let Some(ip) = server.counts_for {
-                self.confirm_one(ip);
-            }
+            self.sources.end(server.source(), server.is_unconfirmed);
             self.retime(Timer::Server(id));
             self.server_keys.remove(&key);
             if let Some(key) = merge_key {

@@ -35,8 +35,9 @@ pub(super) struct Server {
     resend_at: Option<Duration>,
     interval: Duration,
     ends_at: Option<Duration>,
-    /// An INVITE from there whose ACK has not come.
-    pub(super) counts_for: Option<IpAddr>,
+    source: IpAddr,
+    /// An INVITE outside of calls whose ACK has not come.
+    pub(super) is_unconfirmed: bool,
 }
 
 /// What is to be done when a time has come.
@@ -53,8 +54,8 @@ pub(super) enum Due {
 }
 
 impl Server {
-    /// Answers to `request` go to `hop`.
-    pub(super) fn new(request: Request, hop: Hop) -> Self {
+    /// Answers to `request`, which has come from `source`, go to `hop`.
+    pub(super) fn new(request: Request, hop: Hop, source: IpAddr, is_unconfirmed: bool) -> Self {
         Self {
             is_invite: request.method == Method::Invite,
             request: Some(request),
@@ -64,12 +65,17 @@ impl Server {
             resend_at: None,
             interval: Duration::ZERO,
             ends_at: None,
-            counts_for: None,
+            source,
+            is_unconfirmed,
         }
     }
 
     pub(super) fn hop(&self) -> Hop {
         self.hop
+    }
+
+    pub(super) fn source(&self) -> IpAddr {
+        self.source
     }
 
     /// The answer that a copy of the request gets.

@@ -14,6 +14,7 @@ fn transactions() -> Transactions {
         timers: Timers::default(),
         parse_limits: ParseLimits { message_bytes: 65_535, headers: 100 },
         server_transactions: 10,
+        server_transactions_per_address: 10,
         host: "192.0.2.1".into(),
         port: 5060,
         product: "test".into(),

@@ -47,6 +47,7 @@ impl Served {
         config.rtmp.listen = any_port();
         config.http.listen = any_port();
         config.sip.listen = any_port();
+        config.sip.client_domains = vec!["*".to_owned()];
         config.sip.max_clients = 2;
         config.live.max_streams = 16;
         change(&mut config);
@@ -292,6 +293,48 @@ async fn no_user_agents_connect_where_no_calls_are_served() {
     let gateway = Served::with(|config| config.sip.enabled = false).await;
     let mut refused = Client::ask(gateway.rtmp, "sip/bob@192.0.2.1", &[]).await;
     assert!(refused.answer_to_connect().await.contains("sip.enabled"));
+    let gateway = Served::with(|config| config.sip.client_domains.clear()).await;
+    let mut refused = Client::ask(gateway.rtmp, "sip/bob@192.0.2.1", &[]).await;
+    assert!(refused.answer_to_connect().await.contains("sip.client_domains is empty"));
+}
+
+#[tokio::test]
+async fn user_agents_are_of_the_domains_that_are_served_and_call_there() {
+    let own = || vec!["192.0.2.1".to_owned(), "Example.org".to_owned()];
+    let gateway = Served::with(|config| config.sip.client_domains = own()).await;
+    for app in ["sip/bob@192.0.2.2", "sip/bob@org", "sip/bob@x.example.org"] {
+        let mut refused = Client::ask(gateway.rtmp, app, &[]).await;
+        assert!(refused.answer_to_connect().await.contains("sip.client_domains"), "{app}");
+    }
+    let mut client = Client::connect(gateway.rtmp, "sip/bob@example.ORG", &[]).await;
+    for to in ["alice@192.0.2.2", "sip:alice@elsewhere.org", "<sip:192.0.2.1@192.0.2.3>"] {
+        let forbidden = "403 Forbidden";
+        assert_eq!(client.try_order("invite", texts(&[to])).await, Err(forbidden.to_owned()));
+        assert_eq!(client.called_back("rejected").await, texts(&[forbidden]));
+    }
+    client.order("invite", texts(&["alice@192.0.2.1"])).await;
+}
+
+#[tokio::test]
+async fn user_agents_at_one_address_are_so_many_and_call_so_often() {
+    let gateway = Served::with(|config| {
+        config.sip.max_clients = 9;
+        config.sip.max_clients_per_address = 2;
+        config.sip.max_client_calls_per_minute = 3;
+    });
+    let (gateway, mut phone) = (gateway.await, Phone::new().await);
+    let (mut client, ..) = registered(&gateway, &mut phone).await;
+    let mut other = Client::connect(gateway.rtmp, "sip/eve@192.0.2.1", &[]).await;
+    let mut third = Client::ask(gateway.rtmp, "sip/joe@192.0.2.1", &[]).await;
+    assert!(third.answer_to_connect().await.contains("sip.max_clients_per_address"));
+    // A registration and two calls.
+    for client in [&mut client, &mut other] {
+        client.order("invite", texts(&["alice@192.0.2.1"])).await;
+        client.order("bye", vec![]).await;
+    }
+    let busy = "503 Service Unavailable";
+    assert_eq!(other.try_order("invite", texts(&["alice@192.0.2.1"])).await, Err(busy.to_owned()));
+    assert_eq!(other.called_back("rejected").await, texts(&[busy]));
 }
 
 #[tokio::test]

@@ -5,15 +5,18 @@
 
 mod events;
 mod orders;
+mod rate;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::IpAddr,
     time::Duration,
 };
 
 use bytes::Bytes;
 use tracing::info;
 
+use self::rate::Rate;
 use super::{
     Phones,
     desk::{Action, Attachment, CallNotice, ClientRef},
@@ -48,12 +51,16 @@ pub(super) struct Clients {
     contacts: BTreeMap<String, ClientRef>,
     /// As long as the call's streams are not free.
     calls: BTreeMap<CallRef, ClientRef>,
+    /// What was sent for them of late.
+    rate: Rate,
 }
 
 /// A user agent.
 #[derive(Debug)]
 struct Client {
     address: NameAddr,
+    /// Where its connection comes from.
+    ip: IpAddr,
     credentials: Option<Credentials>,
     /// What it can when it says nothing else.
     codecs: Vec<Codec>,
@@ -140,6 +147,16 @@ impl Clients {
         self.contacts.get(&super::outgoing::user_of(to)?).copied()
     }
 
+    /// When something is to be done.
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        self.rate.poll_timeout()
+    }
+
+    /// Does what is due at `now`.
+    pub(super) fn handle_timeout(&mut self, now: Duration) {
+        self.rate.handle_timeout(now);
+    }
+
     fn by_call(&mut self, call: CallRef) -> Option<(ClientRef, &mut Client)> {
         let client = *self.calls.get(&call)?;
         Some((client, self.clients.get_mut(&client)?))
@@ -179,13 +196,18 @@ impl<E: Env> Phones<E> {
         let mut random = [0; 8];
         self.shared.env.fill_random(&mut random);
         let contact_user = format!("{:016x}", u64::from_be_bytes(random));
-        let Attachment { address, credentials, codecs } = attachment;
+        let Attachment { address, credentials, codecs, ip } = attachment;
         let is_anonymous = credentials.is_none();
+        if !is_anonymous && !self.take_rate(ip) {
+            self.desk.tell(client, CallNotice::NotAttached(words(503)));
+            return;
+        }
         let standing = if is_anonymous { Standing::Anonymous } else { Standing::Locating };
         let uri = address.uri.clone();
         self.clients.contacts.insert(contact_user.clone(), client);
         let own = Client {
             address,
+            ip,
             credentials,
             codecs,
             contact_user,
@@ -203,6 +225,16 @@ impl<E: Env> Phones<E> {
         } else if let Uri::Sip(uri) = uri {
             self.locate(&uri, Wanted::Registrar(client));
         }
+    }
+
+    /// Whether something may be sent for a client at `ip` that others receive.
+    fn take_rate(&mut self, ip: IpAddr) -> bool {
+        let (now, sip) = (self.now(), &self.shared.config.sip);
+        let may = self.clients.rate.take(now, ip, sip.max_client_calls_per_minute, sip.max_calls);
+        if !may {
+            info!(%ip, "a user agent wants too much: see sip.max_client_calls_per_minute");
+        }
+        may
     }
 
     /// A client's registrar is found, or is not.

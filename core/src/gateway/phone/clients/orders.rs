@@ -138,6 +138,13 @@ impl<E: Env> Phones<E> {
         let is_named = named.is_some();
         let codecs = self.carried(client, named)?;
         let uri = to.uri.as_sip().ok_or_else(|| words(416))?.clone();
+        if !self.shared.config.sip.serves_domain(&uri.host) {
+            return Err(words(403));
+        }
+        let ip = self.clients.clients.get(&client).map(|own| own.ip);
+        if !ip.is_some_and(|ip| self.take_rate(ip)) {
+            return Err(words(503));
+        }
         let Some(own) = self.clients.clients.get_mut(&client) else { return Ok(()) };
         own.sought += 1;
         own.talk = Talk::Seeking { number: own.sought, to, codecs, is_named };

@@ -88,7 +88,9 @@ impl Audio {
     /// Sends what is due, or leaves it out if the phone is not to be sent anything.
     pub(super) async fn send(&mut self, now: Duration, socket: &impl UdpSocket, is_open: bool) {
         while let Some(packet) = self.pacer.poll(now + MARGIN) {
-            if is_open && self.leg.agreed.direction.send {
+            if !is_open {
+                self.leg.withheld += 1;
+            } else if self.leg.agreed.direction.send {
                 self.leg.send(now, socket, packet).await;
             }
         }

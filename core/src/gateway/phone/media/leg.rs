@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::elsewhere::Elsewhere;
 use crate::{
     bridge::RtpPayload,
     env::{Env, UdpSocket},
@@ -24,6 +25,9 @@ use crate::{
 pub(super) struct Leg {
     pub(super) agreed: MediaAgreement,
     pub(super) session: Session,
+    pub(super) elsewhere: Elsewhere,
+    /// Packets that were not sent because the phone is not to be sent anything.
+    pub(super) withheld: u64,
 }
 
 impl Leg {
@@ -50,20 +54,29 @@ impl Leg {
         let config = session_config(&shared.config, agreed.codec.kind(), start.ssrc);
         let remote = remote(&agreed, peer);
         let session = Session::new(config, payload_types(&agreed), remote, start, seed, now);
-        Self { agreed, session }
+        Self { agreed, session, elsewhere: Elsewhere::default(), withheld: 0 }
     }
 
     /// Something else was agreed on.
     pub(super) fn agree(&mut self, mut agreed: MediaAgreement, peer: IpAddr) {
+        let was_at = self.session.remote_rtp().ip();
         // Where it was is where it will be.
         if settle(&mut agreed, peer) {
             self.session.set_remote(remote(&agreed, peer));
+        }
+        if self.session.remote_rtp().ip() != was_at {
+            self.elsewhere.handle_move();
         }
         self.session.set_payload_types(payload_types(&agreed));
         if agreed.direction.receive != self.agreed.direction.receive {
             self.session.hold();
         }
         self.agreed = agreed;
+    }
+
+    /// Whether the phone, whose messages come from `peer`, may be sent media where it is.
+    pub(super) fn may_send(&mut self, now: Duration, peer: IpAddr, unheard_ms: u64) -> bool {
+        self.elsewhere.may_send(now, self.session.remote_rtp().ip(), peer, unheard_ms)
     }
 
     /// Sends media.

@@ -12,6 +12,7 @@
 mod audio;
 mod changes;
 mod digits;
+mod elsewhere;
 mod leg;
 mod line;
 mod video;
@@ -48,7 +49,7 @@ use crate::{
     bridge::digit_message::DigitMessage,
     env::{Env, UdpSocket},
     gateway::{Shared, count},
-    live::{Frame, FrameKind, Subscriber, Taken},
+    live::{Frame, FrameKind, Publisher, Subscriber, Taken},
     rtp::{
         dtmf::{Digit, DtmfEvent},
         session::SendDigitError,
@@ -76,6 +77,8 @@ pub(super) enum Change<S> {
         /// Where the phone's messages come from.
         peer: IpAddr,
     },
+    /// The phone, which was called, has answered: this is where it is heard.
+    Publish(Box<Publisher>),
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
     Confirmed,
     /// These are to be sent, one after the other.
@@ -92,6 +95,8 @@ pub(super) struct Media<E: Env> {
     call: CallRef,
     /// Where the call's messages come from.
     peer: IpAddr,
+    /// Where those have come from that began it.
+    first_peer: IpAddr,
     line: Line,
     audio_sockets: SocketPair<E::UdpSocket>,
     /// Kept to the end of the call, whether it has video or not.
@@ -107,6 +112,9 @@ pub(super) struct Media<E: Env> {
     /// When the phone has not been heard for too long; `None` once that was told.
     silent_at: Option<Duration>,
     digits: Digits,
+    /// Packets of media of which nothing was agreed on. Those of somebody who is called may come before his answer (RFC 3264, section
+    /// 5.1), which alone tells whose they are, and where he is.
+    unagreed: u64,
 }
 
 /// What comes to a media task.
@@ -146,6 +154,7 @@ impl<E: Env> Media<E> {
             shared,
             call,
             peer,
+            first_peer: peer,
             line,
             audio_sockets,
             video_sockets: video_sockets.map(Box::new),
@@ -157,6 +166,7 @@ impl<E: Env> Media<E> {
             confirmed_at: None,
             silent_at: None,
             digits: Digits::default(),
+            unagreed: 0,
         }
     }
 
@@ -259,6 +269,7 @@ impl<E: Env> Media<E> {
                 self.peer = peer;
                 self.apply(now, *agreed);
             }
+            Change::Publish(publisher) => self.line.publisher = Some(*publisher),
             Change::Confirmed => self.confirm(now),
             Change::SendDigits(digits) => self.send_digits(now, &digits),
             Change::Dialled(dialled) => {
@@ -277,18 +288,26 @@ impl<E: Env> Media<E> {
     }
 
     fn handle_rtp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
-        let Some(Leg { session, .. }) = self.leg(kind) else { return };
-        session.handle_rtp(now, source, datagram);
-        if session.remote_rtp() == source {
+        let silence_ms = self.shared.config.rtp.silence_ms;
+        let Some(leg) = self.leg(kind) else {
+            self.unagreed += 1;
+            return;
+        };
+        if leg.session.handle_rtp(now, source, datagram) && leg.session.remote_rtp() == source {
+            leg.elsewhere.handle_heard(now, silence_ms);
             self.confirm(now);
             self.hear(now);
         }
     }
 
     fn handle_rtcp(&mut self, now: Duration, kind: MediaKind, source: SocketAddr, datagram: &[u8]) {
-        let Some(Leg { session, .. }) = self.leg(kind) else { return };
-        session.handle_rtcp(now, source, datagram);
-        if session.remote_rtcp() == source {
+        let silence_ms = self.shared.config.rtp.silence_ms;
+        let Some(leg) = self.leg(kind) else { return };
+        if leg.session.handle_rtcp(now, source, datagram) && leg.session.remote_rtcp() == source {
+            // Reports from elsewhere do not tell that anybody wants what goes there.
+            if leg.session.remote_rtp().ip().to_canonical() == source.ip().to_canonical() {
+                leg.elsewhere.handle_heard(now, silence_ms);
+            }
             self.hear(now);
         }
     }
@@ -432,16 +451,19 @@ impl<E: Env> Media<E> {
                 self.handle_digit(now, Way::Rtp, digit, None);
             }
         }
-        let (env, is_open) = (&self.shared.env, self.confirmed_at.is_some());
+        let (env, unheard_ms) = (&self.shared.env, self.shared.config.rtp.unheard_ms);
+        let (is_confirmed, peer) = (self.confirmed_at.is_some(), self.first_peer);
         if let Some(audio) = &mut self.audio {
             let SocketPair { rtp, rtcp, .. } = &self.audio_sockets;
             audio.leg.session.handle_timeout(now);
+            let is_open = is_confirmed && audio.leg.may_send(now, peer, unheard_ms);
             audio.send(now, rtp, is_open).await;
             audio.leg.report(now, env, rtcp, is_open).await;
         }
         if let (Some(video), Some(SocketPair { rtp, rtcp, .. })) =
             (&mut self.video, self.video_sockets.as_deref())
         {
+            let is_open = is_confirmed && video.leg.may_send(now, peer, unheard_ms);
             video.send(now, rtp, is_open).await;
             video.leg.report(now, env, rtcp, is_open).await;
         }
@@ -459,7 +481,7 @@ impl<E: Env> Media<E> {
         count(&self.shared.counters.frames_skipped, skipped);
         self.line = Line::default();
         let env = &self.shared.env;
-        let (digits, peer) = (self.digits.told(), self.peer);
+        let (digits, unagreed, peer) = (self.digits.told(), self.unagreed, self.peer);
         if let Some(audio) = &mut self.audio {
             audio.leg.finish(now, env, &self.audio_sockets.rtcp).await;
             let kernel_dropped = self.audio_sockets.rtp.dropped().await;
@@ -470,6 +492,9 @@ impl<E: Env> Media<E> {
             let kernel_dropped = sockets.rtp.dropped().await;
             tell(&self.shared, peer, MediaKind::Video, &video.leg, video.dropped(), kernel_dropped);
             info!(%peer, dropped_pictures = video.dropped_pictures(), "pictures of a call");
+        }
+        if unagreed > 0 {
+            info!(%peer, unagreed, "packets came of media that was not agreed on");
         }
         if digits > 0 {
             info!(%peer, digits, "a phone has dialled");
@@ -498,6 +523,7 @@ fn tell<E: Env>(
         strangers = seen.strangers,
         invalid = seen.invalid,
         late = seen.jitter_buffer.late,
+        withheld = leg.withheld,
         dropped,
         kernel_dropped,
         "media of a call"

@@ -112,6 +112,7 @@ impl Video {
             if is_open && self.leg.agreed.direction.send {
                 self.leg.send(now, socket, packet).await;
             } else {
+                self.leg.withheld += u64::from(!is_open);
                 self.awaits_keyframe = true;
             }
         }

@@ -1,4 +1,4 @@
-//! Many calls from one address, of which none is confirmed.
+//! Floods from one address, or from many: calls of others come through.
 
 use std::time::Duration;
 
@@ -30,17 +30,49 @@ impl Flooded {
 
     /// A request of the call `call` from `address`, and its final answer, if it has one at once.
     fn ask(&mut self, address: &str, method: &str, call: &str, to: &str) -> Option<Response> {
-        let source = Hop { transport: Transport::Udp, address: address.parse().unwrap() };
-        let number = if method == "BYE" { 2 } else { 1 };
         // The ACK to what is not 2xx has the branch of its INVITE.
-        let branch = if to.is_empty() { "INVITE" } else { method };
+        let branch = if method == "ACK" && to.is_empty() { "INVITE" } else { method };
+        self.ask_as(address, method, &format!("{branch}{call}"), call, to)
+    }
+
+    /// The same, with a branch of its own.
+    fn ask_as(
+        &mut self,
+        address: &str,
+        method: &str,
+        branch: &str,
+        call: &str,
+        to: &str,
+    ) -> Option<Response> {
+        let source = Hop { transport: Transport::Udp, address: address.parse().unwrap() };
+        let number = if matches!(method, "BYE" | "INFO") { 2 } else { 1 };
         let text = format!(
-            "{method} sip:talk@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{branch}{call}\r\n\
+            "{method} sip:talk@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{branch}\r\n\
              From: <sip:x@{address}>;tag=1\r\nTo: <sip:talk@192.0.2.1>{to}\r\nCall-ID: {call}\r\n\
              CSeq: {number} {method}\r\nContact: <sip:x@{address}>\r\n\r\n"
         );
         self.agent.handle_bytes(self.now, source, text.as_bytes());
         self.sent(source).into_iter().find(Response::is_final)
+    }
+
+    /// A call of `address` is up; the tag that its requests have.
+    fn up(&mut self, address: &str, name: &str) -> String {
+        assert_eq!(self.ask(address, "INVITE", name, ""), None);
+        let call = self.incoming().expect("a call");
+        self.agent.answer(self.now, call, Bytes::from_static(b"answer"));
+        let hop = Hop { transport: Transport::Udp, address: address.parse().unwrap() };
+        let answer = self.sent(hop).pop().expect("an answer");
+        let tag = format!(";tag={}", answer.to().unwrap().tag().unwrap());
+        assert_eq!(self.ask(address, "ACK", name, &tag), None);
+        assert_eq!(self.agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
+        tag
+    }
+
+    /// Somebody at `address` can call, and hang up.
+    fn can_call(&mut self, address: &str, name: &str) {
+        let tag = self.up(address, name);
+        assert_eq!(self.ask(address, "BYE", name, &tag).map(|own| own.status), Some(200));
+        while self.agent.poll_event().is_some() {}
     }
 
     fn sent(&mut self, to: Hop) -> Vec<Response> {
@@ -104,7 +136,7 @@ fn a_flood_from_one_address_leaves_others_alone() {
 #[test]
 fn whoever_confirms_may_call_on() {
     let mut own = Flooded::new();
-    for number in 0..50 {
+    for number in 0..30 {
         let name = format!("f{number}");
         assert_eq!(own.ask(FRIEND, "INVITE", &name, ""), None);
         let call = own.incoming().expect("a call");
@@ -121,6 +153,66 @@ fn whoever_confirms_may_call_on() {
         assert_eq!(own.ask(FRIEND, "BYE", &name, &tag).map(|own| own.status), Some(200));
         while own.agent.poll_event().is_some() {}
     }
+}
+
+#[test]
+fn whatever_else_one_address_asks_for_leaves_others_alone() {
+    let mut own = Flooded::new();
+    let most = config(5060).transactions.server_transactions_per_address;
+    for (round, method) in
+        ["OPTIONS", "REGISTER", "INFO", "BYE", "CANCEL", "X", "ACK"].into_iter().enumerate()
+    {
+        for number in 0..100 {
+            own.ask(STRANGER, method, &format!("{method}{number}"), "");
+        }
+        own.can_call(FRIEND, &format!("f{round}"));
+    }
+    assert_eq!(own.agent.counters().refused, 600 - most.div_ceil(2) as u64);
+    // Responses that nobody waits for.
+    let source = Hop { transport: Transport::Udp, address: STRANGER.parse().unwrap() };
+    let response = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\nFrom: <sip:x@x>;tag=1\r\n\
+        To: <sip:y@y>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    (0..1_000).for_each(|_| own.agent.handle_bytes(own.now, source, response));
+    assert_eq!(own.agent.counters().dropped, 1_000);
+    own.can_call(FRIEND, "last");
+}
+
+#[test]
+fn what_one_address_asks_for_within_its_call_leaves_others_alone() {
+    let mut own = Flooded::new();
+    let tag = own.up(STRANGER, "s");
+    let asked = (0..300).filter(|number| {
+        let branch = format!("INFO{number}");
+        own.ask_as(STRANGER, "INFO", &branch, "s", &tag).is_some_and(|own| own.status != 503)
+    });
+    let most = config(5060).transactions.server_transactions_per_address;
+    assert_eq!(asked.count(), most.div_ceil(4) * 5 - 1);
+    own.can_call(FRIEND, "f");
+}
+
+#[test]
+fn what_does_not_call_leaves_room_for_calls_from_however_many_addresses_it_comes() {
+    let mut own = Flooded::new();
+    let asked = (0..250).filter(|number| {
+        let address = format!("198.51.100.{number}:5060");
+        let answer = own.ask(&address, "OPTIONS", &format!("o{number}"), "");
+        answer.is_some_and(|own| own.status == 200)
+    });
+    assert_eq!(asked.count(), config(5060).transactions.server_transactions.div_ceil(2));
+    own.can_call(FRIEND, "f");
+}
+
+#[test]
+fn an_address_that_asks_for_much_can_still_cancel_and_end_its_calls() {
+    let mut own = Flooded::new();
+    let tag = own.up(STRANGER, "up");
+    assert_eq!(own.ask(STRANGER, "INVITE", "rings", ""), None);
+    for number in 0..100 {
+        own.ask(STRANGER, "OPTIONS", &format!("o{number}"), "");
+    }
+    let cancelled = own.ask_as(STRANGER, "CANCEL", "INVITErings", "rings", "");
+    assert_eq!(cancelled.map(|own| own.status), Some(200));
+    assert_eq!(own.ask(STRANGER, "BYE", "up", &tag).map(|own| own.status), Some(200));
 }
 
 #[test]

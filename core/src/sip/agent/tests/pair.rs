@@ -98,6 +98,7 @@ pub(super) fn config(port: u16) -> AgentConfig {
             timers: Timers::default(),
             parse_limits: ParseLimits { message_bytes: 65_535, headers: 100 },
             server_transactions: 100,
+            server_transactions_per_address: 60,
             host: "192.0.2.1".into(),
             port,
             product: "test".into(),
