@@ -6,16 +6,21 @@
 
 use std::{net::IpAddr, time::Duration};
 
+/// Addresses in one call that are sent media before they were heard from. Who moves to and fro is not believed for ever.
+const GRANTS_MAX: u8 = 4;
+
 /// What is known of where a phone said to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Elsewhere {
     /// Until when media may go there; `None` before the first does.
     until: Option<Duration>,
+    /// Addresses that were sent media before they were heard from.
+    granted: u8,
 }
 
 impl Elsewhere {
     /// Whether media may go to `to` now. It may if that is `peer`, whose messages have proven that it is there, and for
-    /// `unheard_ms` to anybody.
+    /// `unheard_ms` to anybody, a few times in a call.
     pub(super) fn may_send(
         &mut self,
         now: Duration,
@@ -23,9 +28,15 @@ impl Elsewhere {
         peer: IpAddr,
         unheard_ms: u64,
     ) -> bool {
-        let until = || now + Duration::from_millis(unheard_ms);
-        let may_send =
-            to.to_canonical() == peer.to_canonical() || *self.until.get_or_insert_with(until) > now;
+        if to.to_canonical() == peer.to_canonical() {
+            return true;
+        }
+        let until = *self.until.get_or_insert_with(|| {
+            let is_granted = self.granted < GRANTS_MAX;
+            self.granted += u8::from(is_granted);
+            now + Duration::from_millis(if is_granted { unheard_ms } else { 0 })
+        });
+        let may_send = until > now;
         if !may_send {
             sometimes!("media waits for somebody to be heard where it is to go");
         }
@@ -78,5 +89,20 @@ mod tests {
         assert!(
             may_send(&mut elsewhere, 14_000, OTHER) && !may_send(&mut elsewhere, 17_000, OTHER)
         );
+    }
+
+    #[test]
+    fn who_moves_to_and_fro_is_not_believed_for_ever() {
+        let mut elsewhere = Elsewhere::default();
+        let mut sent_ms = 0;
+        for at_ms in (0..600_000).step_by(10) {
+            if at_ms % 4_000 == 0 {
+                elsewhere.handle_move();
+            }
+            sent_ms += 10 * u64::from(may_send(&mut elsewhere, at_ms, OTHER));
+        }
+        assert_eq!(sent_ms, u64::from(GRANTS_MAX) * 3_000);
+        elsewhere.handle_heard(Duration::from_millis(600_000), 5_000);
+        assert!(may_send(&mut elsewhere, 600_000, OTHER), "it is heard after all");
     }
 }
