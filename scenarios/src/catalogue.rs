@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 104] = [
+pub const CATALOGUE: [Scenario; 110] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -132,6 +132,12 @@ pub const CATALOGUE: [Scenario; 104] = [
     sip::ANSWERED,
     sip::AUTHENTICATION,
     sip::REGISTER,
+    sip::REGISTERED,
+    sip::REGISTRATION_LAPSES,
+    sip::REGISTERED_REBOUND,
+    sip::PRIVATE_ADDRESSES,
+    sip::REGISTRAR_PROOFS,
+    sip::REGISTER_FLOOD,
     sip::THOUSAND_CALLS,
     swarm::LIVE,
     swarm::FAULTS,

@@ -230,10 +230,12 @@ impl Plan {
         self.raw_clients.push(RawClient { host: host.to_owned(), link, listener, plan });
     }
 
-    /// Adds a phone on a host called `host`; the gateway takes calls.
+    /// Adds a phone on a host called `host`; the gateway takes calls, and forgets in the end where the phone was registered.
     pub fn phone(&mut self, host: &str, link: LinkConfig, plan: PhonePlan) {
         self.config.sip.enabled = true;
-        self.terms.calm_ms = self.terms.calm_ms.max(CALLED_CALM_MS);
+        let registered_s = plan.registers.as_ref().map_or(0, |it| it.expires_s.clamp(60, 3_600));
+        let calm_ms = CALLED_CALM_MS + u64::from(registered_s) * 1_000;
+        self.terms.calm_ms = self.terms.calm_ms.max(calm_ms);
         self.phones.push(Phone { host: host.to_owned(), link, plan });
     }
 
@@ -385,8 +387,12 @@ impl Plan {
             let changes = plan.changes.iter_mut().map(|change| &mut change.at_ms);
             let acts = plan.acts.iter_mut().map(|act| &mut act.at_ms);
             let digits = plan.digits.iter_mut().map(|dialled| &mut dialled.at_ms);
+            let registers = plan.registers.iter_mut();
+            let registers =
+                registers.flat_map(|it| it.leaves_ms.iter_mut().chain(&mut it.retry_ms));
             let own = [&mut plan.leave_ms, &mut plan.start_ms];
-            changes.chain(acts).chain(digits).chain(&mut plan.talk_ms).chain(own)
+            let within = changes.chain(acts).chain(digits).chain(registers);
+            within.chain(&mut plan.talk_ms).chain(own)
         });
         let strangers = self
             .strangers

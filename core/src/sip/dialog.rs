@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use super::{
+    behind_nat::{Behind, is_hidden},
     fields::{CSeq, NameAddr},
     headers::HeaderName,
     message::{Fields, Request, Response},
     method::Method,
     transport::{Hop, Transport},
-    uri::{SipUri, Uri, address_of},
+    uri::{SipUri, Uri},
 };
 
 /// What names a dialog at its own end.
@@ -45,6 +46,8 @@ pub struct Dialog {
     route_set: Vec<NameAddr>,
     /// Where the peer's messages come from.
     source: Hop,
+    /// Where the peer takes itself to be instead.
+    behind: Option<Behind>,
 }
 
 /// Numbers of requests begin below this, so that 2^31 is far.
@@ -64,11 +67,17 @@ impl Dialog {
             remote_target: target(request.contact(), source),
             route_set: routes.into_iter().filter_map(NameAddr::parse).collect(),
             source,
+            behind: Behind::of_sender(request, source),
         })
     }
 
-    /// The end that called: `request` was sent to `hop`, and answered with `response`.
-    pub fn of_client(request: &Request, response: &Response, hop: Hop) -> Option<Self> {
+    /// The end that called: `request` was sent to `hop`, who takes itself to be at `behind`, and answered with `response`.
+    pub fn of_client(
+        request: &Request,
+        response: &Response,
+        hop: Hop,
+        behind: Option<Behind>,
+    ) -> Option<Self> {
         let routes = response.headers.list(&HeaderName::RECORD_ROUTE);
         Some(Self {
             call_id: request.call_id()?.to_owned(),
@@ -79,6 +88,7 @@ impl Dialog {
             remote_target: target(response.contact(), hop),
             route_set: routes.into_iter().rev().filter_map(NameAddr::parse).collect(),
             source: hop,
+            behind,
         })
     }
 
@@ -135,7 +145,13 @@ impl Dialog {
     /// Where requests go: to the first proxy that wants to see them, or to the peer.
     pub fn hop(&self) -> Hop {
         let next = self.route_set.first().map_or(&self.remote_target, |route| &route.uri);
-        next.as_sip().and_then(|uri| reach(uri, self.source)).unwrap_or(self.source)
+        let way = next.as_sip().and_then(|uri| reach(uri, self.source, self.behind));
+        way.unwrap_or(self.source)
+    }
+
+    /// An address of its own network that the peer says for itself, and by which it cannot be reached from here.
+    pub(super) fn hidden_ip(&self) -> Option<IpAddr> {
+        self.behind.and_then(|behind| behind.hidden_ip(self.source))
     }
 
     /// Takes the number of a request from the peer. False when it is older than one that came before: the request is to be
@@ -148,14 +164,16 @@ impl Dialog {
         is_newer
     }
 
-    /// An INVITE, or the answer to one, came from `source` and says where its sender can be reached now.
-    pub fn refresh_target(&mut self, message: &impl Fields, source: Option<Hop>) {
-        if let Some(source) = source {
-            self.source = source;
-        }
+    /// An INVITE, or the answer to one, says where its sender can be reached now.
+    pub fn refresh_target(&mut self, message: &impl Fields) {
         if let Some(contact) = message.contact() {
             self.remote_target = contact.uri;
         }
+    }
+
+    /// An INVITE came from `source`, where its sender is from now on.
+    pub fn refresh_source(&mut self, invite: &Request, source: Hop) {
+        (self.source, self.behind) = (source, Behind::of_sender(invite, source));
     }
 }
 
@@ -165,43 +183,19 @@ fn target(contact: Option<NameAddr>, source: Hop) -> Uri {
     contact.map_or_else(fallback, |contact| contact.uri)
 }
 
-/// The way to `uri`. A name, or an address that is not reached from here, is one behind a NAT: its messages came from `source`.
-pub(super) fn reach(uri: &SipUri, source: Hop) -> Option<Hop> {
-    let ip = address_of(&uri.host)?;
-    if ip.is_unspecified() || is_hidden(ip, source.address.ip()) {
+/// The way to `uri`. A name, or an address that is not reached from here, is one behind a NAT: its messages came from `source`,
+/// and not from where their sender takes itself to be, which is `behind`.
+pub(super) fn reach(uri: &SipUri, source: Hop, behind: Option<Behind>) -> Option<Hop> {
+    let address = uri.address()?;
+    let is_hidden = is_hidden(address.ip(), source.address.ip())
+        || behind.is_some_and(|behind| behind.has(address, source));
+    if address.ip().is_unspecified() || is_hidden {
         return None;
     }
     // There is one way to each peer: the one by which its messages come.
     match source.transport {
         Transport::Tcp => Some(source),
-        Transport::Udp => Some(Hop { address: uri.address()?, ..source }),
-    }
-}
-
-/// Whether `said` is an address that only the network of a peer knows which is seen at `seen`: it is behind a NAT. One network
-/// may have both, such as a phone's and its proxy's.
-pub fn is_hidden(said: IpAddr, seen: IpAddr) -> bool {
-    said != seen
-        && (is_private(said) && !is_private(seen) || said.is_loopback() && !seen.is_loopback())
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            // 100.64.0.0/10 is what providers translate (RFC 6598).
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || shared
-        }
-        IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-        }
+        Transport::Udp => Some(Hop { address, ..source }),
     }
 }
 
@@ -260,6 +254,56 @@ mod tests {
     }
 
     #[test]
+    fn a_phone_behind_a_nat_of_a_private_network_is_where_its_messages_come_from() {
+        let via = |sent_by: &str| format!("SIP/2.0/UDP {sent_by};branch=z9hG4bK1");
+        let cases = [
+            // Another private network.
+            ("<sip:a@192.168.1.50>", via("192.168.1.50"), "10.0.0.9:61000"),
+            ("<sip:a@192.168.1.50:5070>", via("192.168.1.50:61000"), "10.0.0.9:61000"),
+            // Another port, by who hears where it sends from, and by who does not say so.
+            ("<sip:a@10.0.0.9>", via("10.0.0.9;rport"), "10.0.0.9:61000"),
+            ("<sip:a@10.0.0.9:5070>", via("10.0.0.9;rport"), "10.0.0.9:5070"),
+            ("<sip:a@10.0.0.9>", via("10.0.0.9"), "10.0.0.9:5060"),
+            // Another one than who sends it.
+            ("<sip:a@192.168.1.50>", via("192.168.1.10"), "192.168.1.50:5060"),
+            // Whoever says an address that all can reach knows why.
+            ("<sip:a@192.0.2.9>", via("192.0.2.9"), "192.0.2.9:5060"),
+        ];
+        for (contact, via, expected) in cases {
+            let mut request = invite(contact, &[]);
+            request.headers.push(HeaderName::VIA, via.clone());
+            let mut dialog = Dialog::of_server(&request, hop("10.0.0.9:61000"), "n", 0).unwrap();
+            assert_eq!(dialog.hop().address.to_string(), expected, "{contact} {via}");
+            dialog.refresh_source(&request, hop("10.0.0.9:62000"));
+            let moved = expected.replace("61000", "62000");
+            assert_eq!(dialog.hop().address.to_string(), moved, "{contact} {via}");
+        }
+    }
+
+    #[test]
+    fn who_has_registered_behind_a_nat_is_where_the_call_went() {
+        let cases = [
+            ("192.168.1.50", "<sip:a@192.168.1.50>", "10.0.0.9:61000"),
+            ("10.0.0.9;rport", "<sip:a@10.0.0.9:5060>", "10.0.0.9:61000"),
+            ("10.0.0.9;rport", "<sip:a@10.0.0.9:5070>", "10.0.0.9:5070"),
+            ("192.168.1.50", "<sip:a@192.168.1.51>", "192.168.1.51:5060"),
+        ];
+        let source = hop("10.0.0.9:61000");
+        for (registered_from, contact, expected) in cases {
+            let mut register = invite("<sip:a@x>", &[]);
+            register
+                .headers
+                .push(HeaderName::VIA, format!("SIP/2.0/UDP {registered_from};branch=z9hG4bK1"));
+            let behind = Behind::of_sender(&register, source);
+            let request = invite("<sip:talk@10.0.0.1>", &[]);
+            let mut answer = request.response(200, Some("far"));
+            answer.headers.set(HeaderName::CONTACT, contact);
+            let dialog = Dialog::of_client(&request, &answer, source, behind).unwrap();
+            assert_eq!(dialog.hop().address.to_string(), expected, "{registered_from} {contact}");
+        }
+    }
+
+    #[test]
     fn a_phone_and_its_proxy_in_one_network_are_told_apart() {
         let invite = invite("<sip:a@192.168.1.50>", &[]);
         let dialog = Dialog::of_server(&invite, hop("192.168.1.10:5060"), "near", 0).unwrap();
@@ -276,7 +320,7 @@ mod tests {
         assert_eq!(dialog.hop().address.to_string(), "192.0.2.50:5060");
         let mut answer = invite.response(200, Some("near"));
         answer.headers.set(HeaderName::CONTACT, "<sip:talk@192.0.2.1>");
-        let mut caller = Dialog::of_client(&invite, &answer, hop("192.0.2.51:5080")).unwrap();
+        let mut caller = Dialog::of_client(&invite, &answer, hop("192.0.2.51:5080"), None).unwrap();
         let bye = caller.request(Method::Bye);
         assert_eq!(bye.headers.list(&HeaderName::ROUTE), [routes[1], routes[0]]);
         assert_eq!(bye.headers.get(&HeaderName::CSEQ), Some("8 BYE"));

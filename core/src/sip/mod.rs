@@ -6,6 +6,7 @@
 //! Sources: RFC 3261 with RFC 6026, RFC 3581, RFC 4028, RFC 8760.
 
 pub mod agent;
+pub mod behind_nat;
 mod challenger;
 mod deadlines;
 pub mod dialog;

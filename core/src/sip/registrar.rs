@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{transport::Hop, uri::Uri};
+use super::{behind_nat::Behind, transport::Hop, uri::Uri};
 
 /// For how long a phone is registered that does not say, in seconds (section 10.2.1.1).
 const EXPIRES_S: u32 = 3_600;
@@ -47,6 +47,8 @@ pub struct Binding {
     pub uri: Uri,
     /// The way there.
     pub hop: Hop,
+    /// Where the phone takes itself to be, if it is seen somewhere else.
+    pub behind: Option<Behind>,
 }
 
 /// What a phone says of one of its addresses.
@@ -270,7 +272,7 @@ mod tests {
 
     fn contact(uri: &str, expires_s: u32) -> Contact {
         let hop = Hop { transport: Transport::Tcp, address: "192.0.2.9:61000".parse().unwrap() };
-        let binding = Binding { uri: Uri::parse(uri).unwrap(), hop };
+        let binding = Binding { uri: Uri::parse(uri).unwrap(), hop, behind: None };
         Contact { binding, expires: expires_s * S }
     }
 

@@ -135,9 +135,17 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
             self.try_change(|plan| plan.phones[index].plan.changes.clear());
             self.try_change(|plan| plan.phones[index].plan.acts.clear());
             self.try_change(|plan| plan.phones[index].plan.digits.clear());
+            self.try_change(|plan| plan.phones[index].plan.dials_by_info = false);
             self.try_change(|plan| plan.phones[index].plan.numbering = None);
             self.try_change(|plan| plan.phones[index].plan.cancel = None);
             self.try_change(|plan| plan.phones[index].plan.voice = None);
+            self.try_change(|plan| plan.phones[index].plan.says_ip = None);
+            self.try_change(|plan| plan.phones[index].plan.registers = None);
+            self.try_change(|plan| {
+                if let Some(registers) = &mut plan.phones[index].plan.registers {
+                    registers.others.clear();
+                }
+            });
         }
         self.try_change(|plan| plan.terms.twin_within_ms = None);
         for index in 0..self.best.publishers.len() {

@@ -32,6 +32,8 @@ const FIRST_RESERVE_BYTES: u64 = 64 << 10;
 const PHONE_BYTES: u64 = 56 << 10;
 /// What a request of SIP needs until copies of it are not expected any more.
 const REQUEST_BYTES: u64 = 8 << 10;
+/// What a call is asked for with.
+const CALL: &[u8] = b"INVITE";
 /// Packets, or messages, of audio of telephony.
 const PACKETS_PER_SECOND: u64 = 50;
 /// Bytes of audio in each, with the one byte before it.
@@ -66,11 +68,13 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
 }
 
-/// Calls and requests of strangers: each datagram may be one or the other.
+/// Calls and requests of strangers: each datagram may be a request, and one that has the word may be a call.
 fn strangers_bytes(plan: &Plan) -> u64 {
     let to_sip = plan.strangers.iter().filter(|it| it.plan.target == Target::Sip);
+    let datagrams = to_sip.clone().flat_map(|it| &it.plan.datagrams);
+    let calls = datagrams.filter(|it| it.windows(CALL.len()).any(|word| word == CALL)).count();
     let datagrams: usize = to_sip.map(|it| it.plan.datagrams.len()).sum();
-    let calls = datagrams.min(plan.config.sip.max_calls) as u64;
+    let calls = calls.min(plan.config.sip.max_calls) as u64;
     let requests = datagrams.min(plan.config.sip.max_transactions) as u64;
     calls * PHONE_BYTES + requests * REQUEST_BYTES
 }

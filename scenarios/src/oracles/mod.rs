@@ -15,7 +15,7 @@
 //! | O13 two-way progress | how long bytes lie unread at the gateway, and how long those it wrote do not get away |
 //! | O14 time hygiene | polls at rest and while connections idle; a run with wall-clock steps against its twin without |
 //! | O15 SIP safety | what the gateway says to a phone against what was said before: answers, numbers, copies, ends |
-//! | O16 SIP timers | when it says again what may have been lost; when it registers again |
+//! | O16 SIP timers | when it says again what may have been lost; when it registers again; for how long it knows who has registered with it |
 //! | O17 call agreement | how calls end, and that nobody hears them afterwards |
 //! | O18 glare convergence | changes of a call that cross: how often they are refused, and that a refused one changes nothing |
 //! | O19 RTP truth | numbers, times, contents and delay of what phones hear and say; what is told of it by RTCP, against what links dropped |
@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 28] = [
+const JUDGES: [Judge; 29] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -100,6 +100,7 @@ const JUDGES: [Judge; 28] = [
     ("O15 SIP safety", calls::signalling),
     ("O16 SIP timers", calls::timers),
     ("O16 SIP timers", calls::registrations),
+    ("O16 SIP timers", calls::bindings),
     ("O17 call agreement", calls::agreement),
     ("O18 glare convergence", calls::glare),
     ("O19 RTP truth", calls::loss),

@@ -355,7 +355,9 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
     });
     let phones = plan.phones.iter().zip(&evidence.phones).map(|(phone, report)| {
         let (host, spoken, heard) = (&phone.host, report.spoken.len(), report.heard.len());
-        format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {}", report.end())
+        let registered = report.registered().map_or_else(String::new, |it| format!(", {it}"));
+        let end = report.end();
+        format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {end}{registered}")
     });
     let strangers = plan.strangers.iter().zip(&evidence.strangers).map(|(stranger, report)| {
         let (host, sent) = (&stranger.host, stranger.plan.datagrams.len());

@@ -58,7 +58,7 @@ fn over(evidence: &Evidence, end: &'static str) -> Vec<Violation> {
 }
 
 /// Final answers of the phone to calls, in order.
-fn answers(report: &PhoneReport) -> Vec<u16> {
+pub(super) fn answers(report: &PhoneReport) -> Vec<u16> {
     let sent = report.signals.iter().filter(|it| it.way == Way::Sent && it.method == "INVITE");
     let mut answers: Vec<(&str, u16)> = sent
         .filter_map(|it| match it.what {
@@ -216,8 +216,12 @@ pub const FORK: Scenario = Scenario {
     },
 };
 
-/// How long the gateway lets somebody ring.
+/// How long the gateway lets somebody ring, from when he says so.
 const RING_MS: u64 = 5_000;
+/// When he says so.
+const RINGS_AFTER_MS: u64 = 300;
+/// Until what the gateway says is there.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Those who do not answer.
 pub const RING_AND_CANCEL: Scenario = Scenario {
@@ -230,7 +234,7 @@ pub const RING_AND_CANCEL: Scenario = Scenario {
         let mut plan = Plan::empty();
         plan.config.sip.ring_ms = RING_MS;
         let never = |rings_ms| Reply { rings_ms, after_ms: 0, answer: Answer::Never };
-        call_out(&mut plan, LinkConfig::dsl(), callee("rings", vec![never(Some(300))]));
+        call_out(&mut plan, LinkConfig::dsl(), callee("rings", vec![never(Some(RINGS_AFTER_MS))]));
         call_out(&mut plan, LinkConfig::lan(), callee("silent", vec![never(None)]));
         if rng.below(2) == 0 {
             plan.fault(1_000 + rng.below(3_000), "gateway", Lever::ShutDown);
@@ -253,10 +257,9 @@ pub const RING_AND_CANCEL: Scenario = Scenario {
         let cancelled = asked(rings, "CANCEL").first().map(|it| it.at).unwrap_or_default();
         let due = match evidence.plan.faults.first() {
             Some(fault) => Duration::from_millis(fault.at_ms),
-            None => first + Duration::from_millis(RING_MS),
+            None => first + Duration::from_millis(RINGS_AFTER_MS + RING_MS),
         };
-        let soon = Duration::from_millis(700);
-        let in_time = unless((due..due + soon).contains(&cancelled), || {
+        let in_time = unless((due..due + ON_ITS_WAY).contains(&cancelled), || {
             format!("called at {first:?}, it was given up at {cancelled:?}, due was {due:?}")
         });
         [given_up, known, quiet, in_time].into_iter().flatten().collect()

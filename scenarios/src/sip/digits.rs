@@ -21,7 +21,8 @@ const EVERY_MS: u64 = 200;
 const DIGITS: u64 = 1 << DIGIT_PACKETS;
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
-/// Every subset of a digit's packets is lost once, in an order that the seed draws, and a second phone is behind a bad line.
+/// Every subset of a digit's packets is lost once, in an order that the seed draws, and a second phone is behind a bad line; two
+/// more dial by INFO.
 pub const DIGITS_LOST: Scenario = Scenario {
     name: "sip/digits",
     about: "phones dial, and any packets of a digit are lost: it is told once and in order, if any packet of it comes",
@@ -29,9 +30,14 @@ pub const DIGITS_LOST: Scenario = Scenario {
     heavy: false,
     plan: |seed| {
         let mut plan = Plan::empty();
-        for (name, link) in
-            [("subsets", LinkConfig::lan()), ("lossy", LinkConfig::dsl().with_loss_ppm(200_000))]
-        {
+        let lossy = LinkConfig::dsl().with_loss_ppm(200_000);
+        for (name, link) in [
+            ("subsets", LinkConfig::lan()),
+            ("lossy", lossy),
+            ("info", LinkConfig::lan()),
+            ("info-lossy", lossy),
+        ] {
+            let dials_by_info = name.starts_with("info");
             let mut rng = Rng::named(seed, &format!("scenario/sip/{name}"));
             let mut subsets: Vec<u8> = (0..DIGITS as u8).collect();
             rng.shuffle(&mut subsets);
@@ -45,7 +51,7 @@ pub const DIGITS_LOST: Scenario = Scenario {
             let stream = format!("{CALLED}-{name}");
             let voice = Some(Voice { stream: stream.clone(), epoch: 1 });
             let talk_ms = (DIGITS + 5) * EVERY_MS;
-            let phone = PhonePlan { dial, voice, digits, ..call(1_500, talk_ms) };
+            let phone = PhonePlan { dial, voice, digits, dials_by_info, ..call(1_500, talk_ms) };
             plan.phone(name, link, phone);
             let play = PlayPlan { stream, start_ms: 0, leave_ms: 30_000, stall: None, pause: None };
             plan.player(&format!("player-{name}"), LinkConfig::lan(), Protocol::Rtmp, play);
@@ -55,10 +61,14 @@ pub const DIGITS_LOST: Scenario = Scenario {
         plan
     },
     check: |evidence| {
-        let told = evidence.players[0].digits.len() as u64;
-        let all = unless(told == DIGITS - 1, || {
-            format!("{told} digits were told of {}, of which one was lost whole", DIGITS)
+        // One is lost whole.
+        let told = [(0, "subsets", DIGITS - 1), (2, "info", DIGITS)];
+        let told = told.into_iter().flat_map(|(index, host, due)| {
+            let told = evidence.players[index].digits.len() as u64;
+            let all =
+                unless(told == due, || format!("of {host} {told} digits were told, not {due}"));
+            [ends(host, &evidence.phones[index], &["hung up"]), all]
         });
-        [ends("subsets", &evidence.phones[0], &["hung up"]), all].into_iter().flatten().collect()
+        told.flatten().collect()
     },
 };

@@ -3,6 +3,7 @@
 mod accounts;
 mod answered;
 mod basic;
+mod behind_nat;
 mod callees;
 mod crowd;
 mod digits;
@@ -13,12 +14,15 @@ mod glare;
 mod moves;
 mod numbers;
 mod one_way;
+mod proven;
 mod refused;
+mod registered;
 mod worn;
 
 pub use accounts::REGISTER;
 pub use answered::ANSWERED;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
+pub use behind_nat::PRIVATE_ADDRESSES;
 pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
 pub(crate) use callees::{call_out, callee};
 pub use crowd::THOUSAND_CALLS;
@@ -30,7 +34,10 @@ pub use glare::GLARE;
 pub use moves::{PORT_MOVE, REBOUND, SOURCE_CHANGE};
 pub use numbers::WRAPPING;
 pub use one_way::{EARLY_MEDIA, ONE_WAY, RESTART};
+pub use proven::{REGISTER_FLOOD, REGISTRAR_PROOFS};
 pub use refused::REJECT;
+pub(crate) use registered::call_by_name;
+pub use registered::{REGISTERED, REGISTERED_REBOUND, REGISTRATION_LAPSES};
 pub use worn::LOSSY;
 
 use std::time::Duration;
@@ -142,6 +149,14 @@ fn hear(plan: &mut Plan, leave_ms: u64) {
     let stream = CALLED.to_owned();
     let play = PlayPlan { stream, start_ms: 0, leave_ms, stall: None, pause: None };
     plan.player("player", LinkConfig::lan(), Protocol::Rtmp, play);
+}
+
+/// The same of `stream`, on a host that is named after it.
+fn hear_on(plan: &mut Plan, stream: &str, leave_ms: u64) {
+    let host = stream.replace("call/", "player-");
+    let stream = stream.to_owned();
+    let play = PlayPlan { stream, start_ms: 0, leave_ms, stall: None, pause: None };
+    plan.player(&host, LinkConfig::lan(), Protocol::Rtmp, play);
 }
 
 /// After the last phone has gone, everything of it is gone: by what was to be said to it, if it did not say so itself.

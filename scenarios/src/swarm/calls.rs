@@ -4,13 +4,18 @@
 //! Whatever is drawn is allowed; what oracles cannot hold anybody to follows from the plan: those whose hosts a fault befalls for
 //! good are faulty.
 
-use rehearsal_core::rtp::source::Follow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use rehearsal_core::{
+    config::{Password, User},
+    rtp::source::Follow,
+};
 use rehearsal_sim::{
     Direction, GilbertElliott, LinkConfig, Rng,
     clients::{
         phone::{
-            self, Act, Answer, Cancel, Change, Codec, Deed, Fault, MessageFault, Numbering,
-            PhonePlan, Reply, Voice, Way,
+            self, Act, Answer, Cancel, Change, Codec, Deed, Dialled, Fault, MessageFault,
+            Numbering, PhonePlan, Registers, Reply, Voice, Way,
         },
         rtmp_player::PlayPlan,
     },
@@ -21,12 +26,16 @@ use crate::{
     catalogue::Scenario,
     fault::Lever,
     plan::{Plan, Protocol},
-    sip::{LINGER_MS, call, call_out, callee, calm_ms, publish_on},
+    sip::{LINGER_MS, call, call_by_name, call_out, callee, calm_ms, publish_on},
 };
 
 /// At most so many phones call, and are called.
 const PHONES: u64 = 8;
 const CALLEES: u64 = 3;
+/// And so many register, and may be called by their names.
+const REGISTERED: u64 = 2;
+/// At most so many digits are dialled in a call.
+const DIGITS: u64 = 4;
 /// Streams that phones can hear.
 const STREAMS: u64 = 2;
 /// Whoever comes does so within this time.
@@ -60,6 +69,9 @@ struct Features {
     mute: bool,
     short: bool,
     glare: bool,
+    digits: bool,
+    passwords: bool,
+    nats: bool,
     hosts: bool,
     gateway: bool,
 }
@@ -83,6 +95,9 @@ impl Features {
             glare: has(30),
             hosts: has(25),
             gateway: has(20),
+            digits: has(40),
+            passwords: has(50),
+            nats: has(30),
         }
     }
 }
@@ -116,11 +131,25 @@ fn draw(seed: u64) -> Plan {
             call_out(&mut plan, link, phone);
         }
     }
+    for index in 0..REGISTERED {
+        let user = format!("registered-{index}");
+        let mut rng = of(&user);
+        let link = link(&mut rng, &features);
+        let phone = registered(&mut rng, &features, &user);
+        let redial_ms = (rng.below(2) == 0).then(|| rng.range(1_000..=60_000));
+        if rng.below(2) == 0 {
+            plan.phone(&user, link, phone);
+            call_by_name(&mut plan, &user).redial_ms = redial_ms;
+        }
+    }
+    if features.passwords {
+        users(&mut plan);
+    }
     hear(&mut plan);
     strike(&mut plan, &features, &mut of("strikes"));
     plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
     // A phone that has nothing to say may be gone for as long as a session lasts.
-    plan.terms.calm_ms = calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
+    plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms;
     plan
 }
 
@@ -219,6 +248,38 @@ fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
     in_call(rng, features, phone)
 }
 
+/// Somebody who registers, and is called by his name.
+fn registered(rng: &mut Rng, features: &Features, user: &str) -> PhonePlan {
+    let phone = called(rng, features, user);
+    let start_ms = rng.below(BUSY_MS);
+    let leaves_ms = start_ms + rng.range(500..=LEAVE_MS);
+    let password = ["sesame", "sesame", "other"][rng.below(3) as usize].to_owned();
+    let registers = Registers {
+        user: user.to_owned(),
+        password: features.passwords.then_some(password),
+        expires_s: [5, 60, 120][rng.below(3) as usize],
+        margin_s: [None, Some(1), Some(30)][rng.below(3) as usize],
+        retry_ms: (rng.below(2) == 0).then(|| rng.range(500..=20_000)),
+        leaves_ms: (rng.below(3) > 0).then_some(leaves_ms),
+        others: if rng.below(3) == 0 { vec![format!("sip:{user}@other.invalid")] } else { vec![] },
+    };
+    // Who registers is known to be behind a NAT; of another one nobody can tell, unless its address says so by itself.
+    let private = IpAddr::V4(Ipv4Addr::new(192, 168, 1, 7));
+    let says_ip = if rng.below(2) == 0 { Some(private) } else { phone.says_ip };
+    let says_ip = says_ip.filter(|_| features.nats);
+    PhonePlan { start_ms, registers: Some(registers), says_ip, ..phone }
+}
+
+/// Only those who register may do so, and only if they know this password.
+fn users(plan: &mut Plan) {
+    let named = plan.phones.iter().filter_map(|phone| phone.plan.registers.as_ref());
+    let user = |registers: &Registers| User {
+        name: registers.user.clone(),
+        password: Password("sesame".to_owned()),
+    };
+    plan.config.sip.users = named.map(user).collect();
+}
+
 /// What a phone does in its call, and what befalls its messages.
 fn in_call(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
     use phone::Direction;
@@ -247,6 +308,17 @@ fn in_call(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
     let mut acts: Vec<Act> = (0..rng.below(3)).map(|_| act(rng)).collect();
     acts.sort_by_key(|act| act.at_ms);
     let message_faults: Vec<MessageFault> = (0..rng.below(3)).map(|_| fault(rng)).collect();
+    let dialled = |rng: &mut Rng| Dialled {
+        at_ms: rng.below(talk_ms),
+        digit: char::from(b"0123456789*#ABCD"[rng.below(16) as usize]),
+        lost: if rng.below(3) == 0 { rng.below(64) as u8 } else { 0 },
+    };
+    let mut digits: Vec<Dialled> = (0..rng.below(DIGITS + 1)).map(|_| dialled(rng)).collect();
+    digits.sort_by_key(|dialled| dialled.at_ms);
+    let dials_by_info = rng.below(2) == 0;
+    let private = Ipv4Addr::new(if phone.called.is_some() { 127 } else { 192 }, 168, 1, 7);
+    let hidden = [private, Ipv4Addr::LOCALHOST];
+    let says_ip = (rng.below(2) == 0).then(|| IpAddr::V4(hidden[rng.below(2) as usize]));
     let (asks, is_mute, asks_less) = (direction(rng), rng.below(4) == 0, rng.below(5) == 0);
     PhonePlan {
         direction: if features.changes && asks_less { asks } else { Direction::SendRecv },
@@ -254,6 +326,9 @@ fn in_call(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
         changes: if features.changes { changes } else { Vec::new() },
         acts: if features.acts { acts } else { Vec::new() },
         message_faults: if features.message_faults { message_faults } else { Vec::new() },
+        digits: if features.digits { digits } else { Vec::new() },
+        dials_by_info: features.digits && dials_by_info,
+        says_ip: says_ip.filter(|_| features.nats),
         ..phone
     }
 }

@@ -1,13 +1,14 @@
 //! Runs with phones in which just one thing is broken.
 
-use rehearsal_core::config::Account;
+use rehearsal_core::config::{Account, Call};
 use rehearsal_sim::{
     LinkConfig,
     clients::{
         media::MediaPlan,
         phone::{
-            Answer, CallEnd, Called, Codec, Dialled, Direction, Fault, MessageFault, PhonePlan,
-            PhoneReport, Pressed, Registrar, Reply, Saying, Signal, Spoken, Torn, Voice, Way,
+            Answer, CallEnd, Called, Codec, Dialled, Direction, Fault, Keyed, MessageFault,
+            PhonePlan, PhoneReport, Pressed, Registers, Registrar, Reply, Saying, Signal, Spoken,
+            Torn, Voice, Way,
         },
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::PlayPlan,
@@ -21,6 +22,7 @@ const LISTENS: usize = 1;
 const SILENT: usize = 2;
 const LOSSY: usize = 3;
 const EXCHANGE: usize = 4;
+const REGISTERED: usize = 5;
 
 /// One who talks and is heard, one who listens, one whom the gateway hangs up on, and one on a bad line. What the first
 /// acknowledges, and what the third answers, is lost at first.
@@ -86,6 +88,36 @@ static CALLS: Scenario = Scenario {
             username: None,
             password: None,
             expires_s: 60,
+        });
+        let registers = Registers {
+            user: "registered".to_owned(),
+            password: None,
+            expires_s: 60,
+            margin_s: Some(10),
+            retry_ms: None,
+            leaves_ms: Some(70_000),
+            others: Vec::new(),
+        };
+        let called = Called {
+            replies: vec![Reply { rings_ms: None, after_ms: 0, answer: Answer::Refuse(486) }],
+            proof: None,
+            registrar: None,
+            away_ms: Vec::new(),
+        };
+        let registered = PhonePlan {
+            dial: "registered".to_owned(),
+            called: Some(called),
+            registers: Some(registers),
+            leave_ms: 150_000,
+            ..PhonePlan::default()
+        };
+        plan.phone("registered", LinkConfig::lan(), registered);
+        plan.config.sip.calls.push(Call {
+            to: "registered".to_owned(),
+            from: None,
+            publish: Some("call/registered".to_owned()),
+            play: None,
+            redial_ms: None,
         });
         for stream in ["call/talk", "call/lossy"] {
             let stream = stream.to_owned();
@@ -248,6 +280,42 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
         let bye = requests(report)[0];
         let due = report.signals[bye].at + 3_500 * MS;
         again(report, bye, |signal| signal.at = due);
+    }),
+    (O16, "less is granted than was asked for", &CALLS, |seen| {
+        seen.phones[REGISTERED].registrations[0].granted_s = Some(50);
+    }),
+    (O16, "what is long enough is too brief", &CALLS, |seen| {
+        let registration = &mut seen.phones[REGISTERED].registrations[0];
+        (registration.status, registration.granted_s) = (Some(423), None);
+    }),
+    (O16, "a phone is registered for longer than was granted", &CALLS, |seen| {
+        seen.phones[REGISTERED].registrations[1].listed[0].1 += 2;
+    }),
+    (O16, "a phone is registered for less than was granted", &CALLS, |seen| {
+        seen.phones[REGISTERED].registrations[1].listed[0].1 -= 2;
+    }),
+    (O16, "a phone that is registered is not listed", &CALLS, |seen| {
+        seen.phones[REGISTERED].registrations[1].listed.clear();
+    }),
+    (O16, "a phone that is not registered any more is listed", &CALLS, |seen| {
+        let registrations = &mut seen.phones[REGISTERED].registrations;
+        registrations[2].listed = registrations[1].listed.clone();
+    }),
+    (O16, "somebody is listed who has not registered", &CALLS, |seen| {
+        let listed = &mut seen.phones[REGISTERED].registrations[1].listed;
+        listed.push(("sip:nobody@192.0.2.9".to_owned(), 60));
+    }),
+    (O16, "a phone is called that is not registered any more", &CALLS, |seen| {
+        let report = &mut seen.phones[REGISTERED];
+        let invite = places(report, |it| it.method == "INVITE" && it.way == Way::Received)[0];
+        again(report, invite, |signal| signal.branch = "other".to_owned());
+    }),
+    (O20, "a digit by INFO is not told", &CALLS, |seen| {
+        dialled(seen, "");
+        let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
+        plan.dials_by_info = true;
+        let at = report.dialled[0].at;
+        report.keyed = vec![Keyed { at, digit: '5', status: Some(200) }];
     }),
     (O17, "a call has no end", &CALLS, |seen| seen.phones[TALKS].ended = None),
     (O17, "a call is forgotten", &CALLS, |seen| {

@@ -12,8 +12,10 @@ use crate::{
     sdp::Codec,
     sip::{
         agent::{CallRef, Target},
+        behind_nat::Behind,
         digest::Credentials,
         fields::NameAddr,
+        registrar::Binding,
         transport::Hop,
         uri::{SipUri, Uri},
     },
@@ -71,7 +73,7 @@ impl<E: Env> Phones<E> {
                 self.locate(&self.next_hop(&call, uri), Wanted::Dialled(index));
             }
             _ => match self.agent.binding(now, &call.to) {
-                Some(binding) => self.place(index, binding.uri, binding.hop).await,
+                Some(Binding { uri, hop, behind }) => self.place(index, uri, (hop, behind)).await,
                 None => self.dialled[index] = Dialling::WaitsForPhone,
             },
         }
@@ -96,13 +98,13 @@ impl<E: Env> Phones<E> {
         }
         let uri = Uri::parse(&self.shared.config.sip.calls[index].to);
         match uri.zip(hop) {
-            Some((uri, hop)) => self.place(index, uri, hop).await,
+            Some((uri, hop)) => self.place(index, uri, (hop, None)).await,
             None => self.note_over(Owner::Dialled(index)),
         }
     }
 
-    /// Makes the call.
-    async fn place(&mut self, index: usize, uri: Uri, hop: Hop) {
+    /// Makes the call to somebody at `hop`, who may take itself to be somewhere else.
+    async fn place(&mut self, index: usize, uri: Uri, (hop, behind): (Hop, Option<Behind>)) {
         let config = self.shared.config.sip.calls[index].clone();
         let account = config.from.as_ref().and_then(|from| self.account(from));
         let from = config.from.as_deref().and_then(Uri::parse);
@@ -110,6 +112,7 @@ impl<E: Env> Phones<E> {
         let target = Target {
             uri,
             hop,
+            behind,
             from: NameAddr::new(from.unwrap_or_else(nobody)),
             credentials: account.and_then(credentials),
             contact_user: config.from.as_deref().and_then(Uri::parse).and_then(|uri| user_of(&uri)),

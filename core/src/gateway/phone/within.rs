@@ -98,9 +98,17 @@ impl<E: Env> Phones<E> {
     }
 
     /// The media of a call follow what was agreed on.
-    pub(super) fn agree(&mut self, call: CallRef, agreed: Negotiated) {
+    pub(super) fn agree(&mut self, call: CallRef, mut agreed: Negotiated) {
         let Some(own) = self.calls.get(&call) else { return };
         let peer = own.source.address.ip();
+        // What its messages say of it, its description does.
+        if let Some(hidden) = self.agent.hidden_ip(call) {
+            for media in agreed.audio.iter_mut().chain(&mut agreed.video) {
+                let addresses = [&mut media.remote_rtp, &mut media.remote_rtcp];
+                let its = addresses.into_iter().filter(|address| address.ip() == hidden);
+                its.for_each(|address| address.set_ip(peer));
+            }
+        }
         self.instruct(call, Change::Agreed { agreed: Box::new(agreed), peer });
     }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::sip::{
-    digest::Credentials, fields::NameAddr, registrar::RegistrarConfig,
+    behind_nat::Behind, digest::Credentials, fields::NameAddr, registrar::RegistrarConfig,
     transaction::TransactionConfig, transport::Hop, uri::Uri,
 };
 
@@ -35,6 +35,8 @@ pub struct Target {
     pub uri: Uri,
     /// The first on the way.
     pub hop: Hop,
+    /// Where that one takes itself to be, if it has registered here and is seen somewhere else.
+    pub behind: Option<Behind>,
     /// Who calls.
     pub from: NameAddr,
     /// What proves it.

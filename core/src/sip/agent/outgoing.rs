@@ -12,6 +12,7 @@ use super::{
     session::{SessionTimer, least_of},
 };
 use crate::sip::{
+    behind_nat::Behind,
     dialog::{Dialog, FIRST_CSEQ_BOUND},
     digest::Credentials,
     fields::{CSeq, NameAddr},
@@ -28,6 +29,7 @@ pub(super) struct InviteClient {
     call: CallRef,
     request: Request,
     hop: Hop,
+    behind: Option<Behind>,
     is_first: bool,
     /// What each 2xx was confirmed with, by the tag of who gave it.
     acks: BTreeMap<String, (Hop, Bytes)>,
@@ -64,7 +66,7 @@ impl Agent {
         add_capabilities(&mut invite.headers);
         let invite = invite.with_body(SDP, sdp);
         let call = self.new_call();
-        let client = self.send_invite(now, call, invite, target.hop, true);
+        let client = self.send_invite(now, call, invite, (target.hop, target.behind), true);
         let mut own = Call::new(Stage::Outgoing { client }, None, true);
         own.credentials = target.credentials;
         own.contact_user = target.contact_user;
@@ -77,12 +79,12 @@ impl Agent {
         now: Duration,
         call: CallRef,
         request: Request,
-        hop: Hop,
+        (hop, behind): (Hop, Option<Behind>),
         is_first: bool,
     ) -> ClientId {
         let client = self.transactions.request(now, request.clone(), hop);
         let acks = BTreeMap::new();
-        let invite = InviteClient { call, request, hop, is_first, acks };
+        let invite = InviteClient { call, request, hop, behind, is_first, acks };
         self.clients.insert(client, Purpose::Invite(Box::new(invite)));
         client
     }
@@ -126,8 +128,8 @@ impl Agent {
         if invite.acks.len() >= FORKS_MAX {
             return;
         }
-        let (call, request, hop, is_first) =
-            (invite.call, invite.request.clone(), invite.hop, invite.is_first);
+        let InviteClient { call, hop, behind, is_first, .. } = **invite;
+        let request = invite.request.clone();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let own_dialog = match is_first {
             true => None,
@@ -135,10 +137,10 @@ impl Agent {
         };
         let dialog = match own_dialog {
             Some(mut dialog) => {
-                dialog.refresh_target(response, None);
+                dialog.refresh_target(response);
                 Some(dialog)
             }
-            None => Dialog::of_client(&request, response, hop),
+            None => Dialog::of_client(&request, response, hop, behind),
         };
         let Some(mut dialog) = dialog else { return };
         let mut ack = dialog.ack(number);
@@ -232,7 +234,8 @@ impl Agent {
             Some(dialog) if !invite.is_first => dialog.renumber(&mut request),
             _ => count_up(&mut request),
         }
-        let client = self.send_invite(now, invite.call, request, invite.hop, invite.is_first);
+        let way = (invite.hop, invite.behind);
+        let client = self.send_invite(now, invite.call, request, way, invite.is_first);
         if let Some(own) = self.calls.get_mut(&invite.call)
             && invite.is_first
         {

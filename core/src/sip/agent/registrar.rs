@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Agent, AgentEvent};
 use crate::sip::{
+    behind_nat::Behind,
     challenger::Unproven,
     dialog::reach,
     fields::{NameAddr, decimal},
@@ -78,6 +79,7 @@ impl Agent {
             registrar.clear(now, &user, name)?;
             return Ok(user);
         }
+        let behind = Behind::of_sender(request, source);
         let mut contacts = Vec::with_capacity(said.len());
         for said in said.into_iter().filter_map(NameAddr::parse) {
             let own_s = said.params.get("expires");
@@ -85,8 +87,9 @@ impl Agent {
             let expires = registrar.grant(own_s.or(expires_s)).map_err(Refusal::TooBrief)?;
             // Whoever is called by another scheme cannot be called from here.
             let sip = said.uri.as_sip().filter(|uri| !uri.secure);
-            let hop = reach(sip.ok_or(Refusal::Status(400))?, source).unwrap_or(source);
-            contacts.push(Contact { binding: Binding { uri: said.uri, hop }, expires });
+            let way = reach(sip.ok_or(Refusal::Status(400))?, source, behind);
+            let hop = way.unwrap_or(source);
+            contacts.push(Contact { binding: Binding { uri: said.uri, hop, behind }, expires });
         }
         registrar.update(now, &user, name, contacts)?;
         Ok(user)

@@ -1,6 +1,6 @@
 //! What happens within a call: it is changed, something is said, it ends.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 
@@ -126,7 +126,8 @@ impl Agent {
         let Some(own) = self.calls.get_mut(&call) else { return };
         let Some((server, invite, source)) = own.peer_offer.take() else { return };
         if let Some(dialog) = &mut own.dialog {
-            dialog.refresh_target(&*invite, Some(source));
+            dialog.refresh_target(&*invite);
+            dialog.refresh_source(&invite, source);
         }
         self.servers.remove(&server);
         self.accept(now, call, server, &invite, None, sdp, false);
@@ -192,7 +193,7 @@ impl Agent {
         add_capabilities(&mut invite.headers);
         own.auth.begin();
         own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
-        self.send_invite(now, call, invite, hop, false);
+        self.send_invite(now, call, invite, (hop, None), false);
         if let Some(own) = self.calls.get_mut(&call) {
             own.own_offer = Some(OwnOffer::Sent { attempts });
         }
@@ -253,6 +254,11 @@ impl Agent {
     /// Whether the peer of `call` has said, in what made the call, that it takes what [`Agent::send_info`] sends.
     pub fn takes_info(&self, call: CallRef) -> bool {
         self.calls.get(&call).is_some_and(|own| own.takes_info)
+    }
+
+    /// An address of its own network that the peer of `call` says for itself, and by which it cannot be reached from here.
+    pub fn hidden_ip(&self, call: CallRef) -> Option<IpAddr> {
+        self.calls.get(&call)?.dialog.as_ref()?.hidden_ip()
     }
 
     /// Says something to the peer.

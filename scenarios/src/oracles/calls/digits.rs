@@ -1,45 +1,83 @@
-//! O20: each digit that a phone dials is told once to who plays its stream, in order, if any packet of it gets through.
+//! O20: each digit that a phone dials is told once to who plays its stream, in order, if any packet of it gets through, or the
+//! INFO that it is in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{Case, of_each, sources::on_the_way};
+use rehearsal_sim::clients::phone::Deed;
+
+use super::{Case, MOVES, sources::on_the_way};
 use crate::{plan::Player, run::Evidence};
 
-/// Every phone that dials, for each player of its stream who is there all the time.
+/// Every stream whose phones dial, for each player of it who is there all the time.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
-    of_each(evidence, |case| {
-        let Some(voice) = &case.phone.plan.voice else { return Vec::new() };
-        if case.phone.plan.digits.is_empty() || !case.is_in_order() || !case.is_undisturbed() {
-            return Vec::new();
+    let plan = &evidence.plan;
+    let phones = plan.phones.iter().zip(&evidence.phones);
+    let mut cases: Vec<_> = phones.map(|(phone, report)| Case { plan, phone, report }).collect();
+    // One after the other has the stream; who is not answered never has, unless nobody knows.
+    cases.retain(|case| case.report.answered_at.is_some() || plan.is_faulty(&case.phone.host));
+    cases.sort_by_key(|case| case.report.answered_at);
+    let players = plan.players.iter().zip(&evidence.players);
+    let wrong = players.filter_map(|(player, report)| {
+        let stream = &player.plan.stream;
+        let its = cases.iter().copied().filter(|case| case.publishes().as_ref() == Some(stream));
+        let its: Vec<Case<'_>> = its.collect();
+        let dials = its.iter().any(|case| !case.phone.plan.digits.is_empty());
+        if !dials || !its.iter().all(|case| is_judged(*case) && was_there(*case, player)) {
+            return None;
         }
-        let players = evidence.plan.players.iter().zip(&evidence.players);
-        let its = players.filter(|(player, _)| player.plan.stream == voice.stream);
-        let its = its.filter(|(player, _)| was_there(case, player));
-        let due = due(evidence, case);
-        let wrong = its.filter_map(|(player, report)| {
-            let told: String = report.digits.iter().map(|(_, digit)| *digit).collect();
-            (told != due).then(|| format!("{} was told of {told}, dialled was {due}", player.host))
-        });
-        wrong.collect()
-    })
+        let due: String = its.iter().map(|case| due(evidence, *case)).collect::<Option<_>>()?;
+        let told: String = report.digits.iter().map(|(_, digit)| *digit).collect();
+        (told != due).then(|| format!("{} was told of {told}, dialled was {due}", player.host))
+    });
+    wrong.collect()
+}
+
+/// Whether what the phone says arrives in order, at somebody who is there and listens: not before it knows that the phone has
+/// taken its call, and not to one that does not say where it has moved to.
+fn is_judged(case: Case<'_>) -> bool {
+    let is_heard = case.phone.plan.dials_by_info
+        || !case.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind)
+            && !case.report.dialled.iter().any(|it| case.is_early(it.at));
+    case.is_in_order() && case.is_undisturbed() && is_heard
 }
 
 fn was_there(case: Case<'_>, player: &Player) -> bool {
-    let from = std::time::Duration::from_millis(player.plan.start_ms + 1_000);
-    let to = std::time::Duration::from_millis(player.plan.leave_ms);
+    let from = Duration::from_millis(player.plan.start_ms + 1_000);
+    let to = Duration::from_millis(player.plan.leave_ms);
     let over = case.report.ended.map_or(case.report.left_at, |(at, _)| at);
     case.report.answered_at.is_some_and(|at| from <= at)
         && over < to
         && !case.plan.may_skip(&player.host)
 }
 
-/// The digits of which any packet gets through, in order.
-fn due(evidence: &Evidence, case: Case<'_>) -> String {
+/// The digits of which any packet gets through, in order; `None` if nobody knows whether one did.
+fn due(evidence: &Evidence, case: Case<'_>) -> Option<String> {
+    if case.phone.plan.dials_by_info {
+        let keyed = &case.report.keyed;
+        let is_known = keyed.iter().all(|keyed| keyed.status.is_some());
+        let taken = keyed.iter().filter(|keyed| keyed.status == Some(200));
+        return is_known.then(|| taken.map(|keyed| keyed.digit).collect());
+    }
     let lost = on_the_way(evidence, case).iter().filter(|lost| lost.is_of_phone);
     let lost: BTreeSet<(u32, u16)> = lost.filter_map(|lost| lost.packet).collect();
     let came = case.report.dialled.iter().filter(|it| !it.is_lost);
     let came = came.filter(|it| !lost.contains(&(it.ssrc, it.sequence)));
-    let mut keys: Vec<_> = came.map(|it| (it.ssrc, it.timestamp, it.digit)).collect();
-    keys.dedup();
-    keys.into_iter().map(|(.., digit)| digit).collect()
+    // Of each key, whether any packet of it is sure to be listened to.
+    let mut keys: Vec<((u32, u32, char), bool)> = Vec::new();
+    for it in came {
+        let (key, is_sure) = ((it.ssrc, it.timestamp, it.digit), !is_moving(case, it.at));
+        match keys.last_mut() {
+            Some((last, was_sure)) if *last == key => *was_sure |= is_sure,
+            _ => keys.push((key, is_sure)),
+        }
+    }
+    let is_known = keys.iter().all(|(_, is_sure)| *is_sure);
+    is_known.then(|| keys.into_iter().map(|((.., digit), _)| digit).collect())
+}
+
+/// Whether the phone and the gateway may not be of one mind, at `at`, from where it speaks.
+fn is_moving(case: Case<'_>, at: Duration) -> bool {
+    let has_moved = |moved: &Duration| at.abs_diff(*moved) < MOVES + case.round_trip();
+    let moves = case.phone.plan.acts.iter().any(|act| act.deed == Deed::Move);
+    case.report.moved.iter().any(has_moved) || moves && case.is_changing(at)
 }

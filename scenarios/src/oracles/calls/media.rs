@@ -61,7 +61,7 @@ fn numbering(case: Case<'_>) -> Vec<String> {
 
 /// What is in the packets was sealed by who publishes the stream that was dialled, in order, and once.
 fn contents(case: Case<'_>) -> Vec<String> {
-    let Some(stream) = dialled(case) else {
+    let Some(stream) = case.plays() else {
         let heard = case.report.heard.first();
         return heard
             .map(|it| format!("it hears no stream, and audio came at {:?}", it.at))
@@ -106,21 +106,9 @@ fn contents(case: Case<'_>) -> Vec<String> {
     found
 }
 
-/// The stream that the phone hears, by the routes of the gateway.
-fn dialled(case: Case<'_>) -> Option<String> {
-    let (sip, dial) = (&case.plan.config.sip, &case.phone.plan.dial);
-    if case.phone.plan.called.is_some() {
-        let whom = format!("sip:{dial}@{}", case.phone.host);
-        return sip.calls.iter().find(|call| call.to == whom)?.play.clone();
-    }
-    let mut routes = sip.routes.iter();
-    let (route, rest) = routes.find_map(|route| Some((route, route.matches(dial)?)))?;
-    route.play.as_ref().map(|play| play.replace('*', rest))
-}
-
 /// From who publishes to the phone nothing takes long, and nothing is left out in between.
 fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
-    let Some(stream) = dialled(case) else { return Vec::new() };
+    let Some(stream) = case.plays() else { return Vec::new() };
     let mut found = Vec::new();
     let publishers = evidence.plan.publishers.iter().zip(&evidence.publishers);
     let its = publishers.filter(|(publisher, _)| {

@@ -2,6 +2,7 @@
 //! changes that cross, O19 media, O20 digits.
 
 mod agreement;
+mod bindings;
 mod digits;
 mod glare;
 mod loss;
@@ -14,15 +15,17 @@ mod voices;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use rehearsal_core::config::{Call, Route};
 use rehearsal_sim::{
     Direction, LinkConfig,
     clients::phone::{Deed, PhoneReport, Saying, Signal, Way},
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, digits::judge as digits, glare::judge as glare,
-    loss::judge as loss, media::judge as media, registrations::judge as registrations,
-    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
+    agreement::judge as agreement, bindings::judge as bindings, digits::judge as digits,
+    glare::judge as glare, loss::judge as loss, media::judge as media,
+    registrations::judge as registrations, signalling::judge as signalling,
+    timers::judge as timers, voices::judge as voices,
 };
 use crate::{
     plan::{Phone, Plan},
@@ -55,6 +58,36 @@ fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<
 }
 
 impl Case<'_> {
+    /// The stream that the phone hears, by the configuration of the gateway.
+    fn plays(&self) -> Option<String> {
+        self.connected(|route| &route.play, |call| &call.play)
+    }
+
+    /// The stream that the phone is heard on.
+    fn publishes(&self) -> Option<String> {
+        self.connected(|route| &route.publish, |call| &call.publish)
+    }
+
+    /// What its call is connected with: by the route of what it dials, or by who calls it.
+    fn connected(
+        &self,
+        of_route: fn(&Route) -> &Option<String>,
+        of_call: fn(&Call) -> &Option<String>,
+    ) -> Option<String> {
+        let (sip, dial) = (&self.plan.config.sip, &self.phone.plan.dial);
+        if self.phone.plan.called.is_some() {
+            let whom = format!("sip:{dial}@{}", self.phone.host);
+            // Or by the name as which it has registered.
+            let name = self.phone.plan.registers.as_ref().map(|it| &it.user);
+            let mut calls = sip.calls.iter();
+            let call = calls.find(|call| call.to == whom || Some(&call.to) == name)?;
+            return of_call(call).clone();
+        }
+        let mut routes = sip.routes.iter();
+        let (route, rest) = routes.find_map(|route| Some((route, route.matches(dial)?)))?;
+        Some(of_route(route).as_ref()?.replace('*', rest))
+    }
+
     /// Whether packets of its line all arrive, once each and in order.
     fn is_faithful(&self) -> bool {
         let links = [self.phone.link, self.plan.gateway_link];

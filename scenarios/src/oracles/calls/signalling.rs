@@ -57,7 +57,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
             found.push(format!("{:?} came at {:?}, behind a final answer", late.what, late.at));
         }
         let other_tag = responses.find(|it| it.to_tag.is_some() && it.to_tag != first.to_tag);
-        if let Some(other) = other_tag {
+        if let Some(other) = other_tag.filter(|_| case.is_undisturbed()) {
             found.push(format!(
                 "the answers at {:?} and {:?} are of two dialogs",
                 first.at, other.at

@@ -26,14 +26,14 @@ pub enum Deed {
     Rebind,
 }
 
-/// A key that is pressed; who has no voice presses none.
+/// A key that is pressed; who has no voice presses none by RTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialled {
     /// How long after the answer, at the earliest.
     pub at_ms: u64,
     /// Which: 0 to 9, *, #, A to D.
     pub digit: char,
-    /// Which of its [`DIGIT_PACKETS`] are lost on their way: the lowest bit stands for the first one.
+    /// Which of its [`DIGIT_PACKETS`] are lost on their way, if it is dialled by RTP: the lowest bit stands for the first one.
     pub lost: u8,
 }
 

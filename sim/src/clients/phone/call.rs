@@ -17,13 +17,15 @@ use super::{
     callee::{Outside, Waiting},
     plan::{Change, Direction, PhonePlan},
     post::read,
-    report::CallEnd,
+    report::{CallEnd, Keyed},
     sdp::Description,
     timers::PATIENCE,
     voice::Agreed,
 };
 
 pub(super) const SDP: &str = "application/sdp";
+/// What says that a key was pressed.
+const DTMF_RELAY: &str = "application/dtmf-relay";
 /// The number of what is dialled, as phones offer it.
 const EVENTS: u8 = 101;
 
@@ -56,6 +58,7 @@ pub(super) struct Told {
     pub(super) rang_at: Option<Duration>,
     pub(super) answered_at: Option<Duration>,
     pub(super) ended: Option<(Duration, CallEnd)>,
+    pub(super) keyed: Vec<Keyed>,
 }
 
 pub(super) struct Call {
@@ -88,6 +91,8 @@ pub(super) struct Call {
     asked_rtp: SocketAddr,
     /// What is left to be changed, and when.
     changes: VecDeque<(Duration, Direction)>,
+    /// What is left to be dialled by INFO, and when.
+    keys: VecDeque<(Duration, char)>,
     cancels_at: Option<Duration>,
     hangs_up_at: Option<Duration>,
     has_cancelled: bool,
@@ -130,6 +135,7 @@ impl Call {
             rtp,
             asked_rtp: rtp,
             changes: VecDeque::new(),
+            keys: VecDeque::new(),
             cancels_at,
             hangs_up_at: None,
             has_cancelled: false,
@@ -171,8 +177,9 @@ impl Call {
         self.changes.push_front((now, self.direction));
     }
 
+    /// Whether it dials by RTP.
     fn dials(&self) -> bool {
-        !self.plan.digits.is_empty()
+        !self.plan.digits.is_empty() && !self.plan.dials_by_info
     }
 
     /// Whether nothing more is to be done, not even for copies.
@@ -182,10 +189,9 @@ impl Call {
 
     /// When there is something to do.
     pub(super) fn next(&self) -> Option<Duration> {
-        let change = match self.has_open_invite() {
-            true => None,
-            false => self.changes.front().map(|(at, _)| *at),
-        };
+        let changes = self.changes.front().map(|(at, _)| *at);
+        let keys = self.keys.front().map(|(at, _)| *at);
+        let change = [changes, keys].into_iter().flatten().min().filter(|_| !self.is_asking());
         let asking = self.asking.iter().filter_map(Asking::next);
         let answered = self.answered.iter().map(Answered::next);
         let waiting = self.waiting.as_ref().and_then(Waiting::next);
@@ -221,7 +227,13 @@ impl Call {
             self.hang_up(now);
         }
         if self.is_up()
-            && !self.has_open_invite()
+            && !self.is_asking()
+            && let Some((_, digit)) = self.keys.pop_front_if(|(at, _)| *at <= now)
+        {
+            self.key(digit, now);
+        }
+        if self.is_up()
+            && !self.is_asking()
             && let Some((_, direction)) = self.changes.pop_front_if(|(at, _)| *at <= now)
         {
             self.invite(direction, now);
@@ -256,6 +268,12 @@ impl Call {
         self.told.ended.get_or_insert((now, end));
         (self.cancels_at, self.hangs_up_at) = (None, None);
         self.changes.clear();
+        self.keys.clear();
+    }
+
+    /// Whether something is on its way within the call: what comes behind it could overtake it, and would count as newer.
+    fn is_asking(&self) -> bool {
+        self.asking.iter().any(Asking::is_open)
     }
 
     fn has_open_invite(&self) -> bool {
@@ -328,6 +346,15 @@ impl Call {
         self.asking.push(asking);
     }
 
+    /// Says that a key was pressed.
+    fn key(&mut self, digit: char, now: Duration) {
+        self.number += 1;
+        let body = format!("Signal={digit}\r\nDuration=160\r\n");
+        let request = Request::new(Method::Info, self.target()).with_body(DTMF_RELAY, body);
+        self.send_request(request, now);
+        self.told.keyed.push(Keyed { at: now, digit, status: None });
+    }
+
     /// Gives up before the answer.
     fn cancel(&mut self, now: Duration) {
         let is_hasty = self.plan.cancel.is_some_and(|cancel| cancel.hasty);
@@ -360,6 +387,7 @@ impl Call {
         self.has_hung_up = true;
         (self.hangs_up_at, self.cancels_at) = (None, None);
         self.changes.clear();
+        self.keys.clear();
         self.number += 1;
         let request = Request::new(Method::Bye, self.target());
         self.send_request(request, now);
@@ -398,6 +426,13 @@ impl Call {
                 };
                 self.end(end, now);
                 self.forget(&branch, &Method::Bye);
+            }
+            Method::Info => {
+                // One is answered before the next goes out.
+                if let Some(keyed) = self.told.keyed.last_mut() {
+                    keyed.status = Some(response.status);
+                }
+                self.forget(&branch, &Method::Info);
             }
             _ => self.forget(&branch, &cseq.method),
         }
@@ -473,6 +508,8 @@ impl Call {
         self.hangs_up_at = self.plan.talk_ms.map(at);
         self.changes =
             self.plan.changes.iter().map(|it: &Change| (at(it.at_ms), it.direction)).collect();
+        let keys = self.plan.digits.iter().filter(|_| self.plan.dials_by_info);
+        self.keys = keys.map(|dialled| (at(dialled.at_ms), dialled.digit)).collect();
     }
 
     fn take_description(&mut self, body: &[u8]) {

@@ -14,6 +14,8 @@ mod line;
 mod plan;
 mod post;
 mod proof;
+mod registering;
+mod registers;
 mod report;
 mod rtp;
 mod sdp;
@@ -30,15 +32,17 @@ pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
     called::{Answer, Called, Proof, Registrar, Reply},
     plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
+    registers::Registers,
     report::{
-        Binding, CallEnd, Heard, PhoneReport, Pressed, ReceptionReport, Saying, SenderReport,
-        Signal, Spoken, Torn,
+        Binding, CallEnd, Heard, Keyed, PhoneReport, Pressed, ReceptionReport, Registration,
+        Saying, SenderReport, Signal, Spoken, Torn,
     },
 };
 use self::{
     call::{Call, Names, Place},
     line::{Buffers, Came, Line},
     post::Post,
+    registering::Registering,
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
@@ -94,13 +98,18 @@ async fn talk<E: Env>(
     let place = Place { sip: at(&line.sip), rtp: at(line.rtp()), gateway };
     let mut post = Post::new(plan.message_faults.clone());
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
-    let (digits, planned) = (plan.digits.clone(), plan.acts.clone());
+    let mut digits = plan.digits.clone();
+    digits.retain(|_| !plan.dials_by_info);
+    let planned = plan.acts.clone();
     let mut acts = VecDeque::new();
     match &plan.called {
         None => notes(&format!("calls {}", plan.dial)),
         Some(_) => notes(&format!("waits for calls as {}", plan.dial)),
     }
+    let registers = plan.registers.clone();
     let mut call = Call::begin(plan, names(env), place, origin.elapsed());
+    let mut registering =
+        registers.map(|plan| Registering::begin(plan, names(env), place, origin.elapsed()));
     let mut buffers = Buffers::new();
     loop {
         let now = origin.elapsed();
@@ -108,7 +117,10 @@ async fn talk<E: Env>(
             report.moved.push(now);
         }
         speech.agree(call.audio(), now, report);
-        while let Some(message) = call.next_message() {
+        let next_message = |call: &mut Call, registering: &mut Option<Registering>| {
+            call.next_message().or_else(|| registering.as_mut()?.next_message())
+        };
+        while let Some(message) = next_message(&mut call, &mut registering) {
             for message in post.pass(Way::Sent, message, now) {
                 // A datagram that does not get away is a lost one.
                 let _ = line.sip.send_to(&message, gateway).await;
@@ -120,11 +132,12 @@ async fn talk<E: Env>(
         if let Some((packet, to)) = speech.take_report(now, env.wall_clock()) {
             let _ = line.rtcp().send_to(&packet, to).await;
         }
-        if call.is_forgotten() {
+        if call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over) {
             break;
         }
         let act = acts.front().map(|(at, _)| *at).filter(|_| call.is_up());
-        let next = [call.next(), speech.next(), act].into_iter().flatten().min();
+        let registration = registering.as_ref().and_then(Registering::next);
+        let next = [call.next(), registration, speech.next(), act].into_iter().flatten().min();
         let due = next.map_or(leave, |next| (origin + next).min(leave));
         let event = tokio::select! {
             biased;
@@ -133,6 +146,7 @@ async fn talk<E: Env>(
         };
         let now = origin.elapsed();
         let was = seen(&call);
+        let registrations = registering.as_ref().map_or(0, |it| it.told.len());
         match event {
             Ok(Event::Came(came)) => {
                 let bytes = buffers.of(&came);
@@ -141,6 +155,9 @@ async fn talk<E: Env>(
                         let datagram = Bytes::copy_from_slice(bytes);
                         for message in post.pass(Way::Received, datagram, now) {
                             call.receive(&message, now);
+                            if let Some(registering) = &mut registering {
+                                registering.receive(&message, now);
+                            }
                         }
                     }
                     Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
@@ -149,6 +166,9 @@ async fn talk<E: Env>(
             }
             Ok(Event::Time) => {
                 call.on_time(now);
+                if let Some(registering) = &mut registering {
+                    registering.on_time(now);
+                }
                 while call.is_up()
                     && let Some((_, deed)) = acts.pop_front_if(|(at, _)| *at <= now)
                 {
@@ -166,10 +186,19 @@ async fn talk<E: Env>(
             speech.dial(digits.iter().map(|dialled| (from(dialled.at_ms), *dialled)));
         }
         tell(was, &call, notes);
+        for told in registering.iter().flat_map(|it| &it.told[registrations..]) {
+            notes(&told.words());
+        }
     }
     report.rang_at = call.told.rang_at;
     report.ended = call.told.ended;
+    report.keyed = call.told.keyed;
     report.bindings = call.waiting.map_or_else(Vec::new, |waiting| waiting.bindings);
+    if let Some(registering) = registering {
+        let unanswered = registering.unanswered(origin.elapsed());
+        report.registrations = registering.told;
+        report.registrations.extend(unanswered);
+    }
     report.signals = post.into_log();
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     acts::{Act, Dialled, Numbering},
     called::Called,
+    registers::Registers,
 };
 
 /// What a phone does: it calls once, or waits to be called. The default one does so at once, can speak µ-law and says nothing.
@@ -19,6 +20,9 @@ pub struct PhonePlan {
     /// It does not call, but is called; without, it calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Called>,
+    /// It registers, so that it can be called by a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registers: Option<Registers>,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
@@ -46,6 +50,9 @@ pub struct PhonePlan {
     /// What it dials in mid-call, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digits: Vec<Dialled>,
+    /// It dials by INFO, and neither offers to do so by RTP nor takes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dials_by_info: bool,
     /// What befalls its messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_faults: Vec<MessageFault>,
@@ -59,6 +66,7 @@ impl Default for PhonePlan {
             start_ms: 0,
             dial: String::new(),
             called: None,
+            registers: None,
             codecs: vec![Codec::Pcmu],
             voice: None,
             direction: Direction::SendRecv,
@@ -69,6 +77,7 @@ impl Default for PhonePlan {
             changes: Vec::new(),
             acts: Vec::new(),
             digits: Vec::new(),
+            dials_by_info: false,
             message_faults: Vec::new(),
             leave_ms: 0,
         }

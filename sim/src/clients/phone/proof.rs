@@ -1,4 +1,4 @@
-//! Proofs by digest (RFC 2617), checked by somebody who has made the challenge himself.
+//! Proofs by digest (RFC 2617): given by who registers, and checked by somebody who has made the challenge himself.
 
 use std::collections::BTreeMap;
 
@@ -88,6 +88,62 @@ impl Guard {
     }
 }
 
+/// What asks for a proof, and how often it was given.
+#[derive(Debug)]
+pub(super) struct Challenge {
+    realm: String,
+    nonce: String,
+    opaque: Option<String>,
+    counts: bool,
+    pub(super) is_stale: bool,
+    count: u32,
+}
+
+impl Challenge {
+    /// Reads a challenge; `None` if it wants anything but MD5.
+    pub(super) fn read(value: &str) -> Option<Self> {
+        let mut words = words(value)?;
+        let is_known =
+            words.get("algorithm").is_none_or(|algorithm| algorithm.eq_ignore_ascii_case("MD5"));
+        let is_stale = words.get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+        let counts =
+            words.get("qop").is_some_and(|qop| qop.split(',').any(|it| it.trim() == "auth"));
+        let (realm, nonce) = (words.remove("realm")?, words.remove("nonce")?);
+        let opaque = words.remove("opaque");
+        is_known.then_some(Self { realm, nonce, opaque, counts, is_stale, count: 0 })
+    }
+}
+
+/// Who can prove who he is.
+#[derive(Debug)]
+pub(super) struct Prover {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+impl Prover {
+    /// The next proof that `challenge` asks for.
+    pub(super) fn prove(&self, challenge: &mut Challenge, method: &str, uri: &str) -> String {
+        challenge.count += 1;
+        let Challenge { realm, nonce, opaque, counts, count, .. } = challenge;
+        let Self { user, password } = self;
+        let (who, what) = (hash(&[user, realm, password]), hash(&[method, uri]));
+        let (count, own) = (format!("{count:08x}"), hash(&[nonce, user]));
+        let (response, counted) = match counts {
+            true => (
+                hash(&[&who, nonce, &count, &own, "auth", &what]),
+                format!(", qop=auth, nc={count}, cnonce=\"{own}\""),
+            ),
+            false => (hash(&[&who, nonce, &what]), String::new()),
+        };
+        let opaque = opaque.as_ref().map_or_else(String::new, |it| format!(", opaque=\"{it}\""));
+        format!(
+            "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             response=\"{response}\", algorithm=MD5{counted}{opaque}"
+        )
+    }
+}
+
 fn hash(words: &[&str]) -> String {
     let digest = Md5::digest(words.join(":"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -125,5 +181,26 @@ mod tests {
         let nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
         let response = hash(&[&who, nonce, "00000001", "0a4f113b", "auth", &what]);
         assert_eq!(response, words["response"]);
+    }
+
+    #[test]
+    fn what_is_proven_is_believed_by_who_asked_and_by_nobody_else() {
+        let proof = |user: &str, password: &str| Proof {
+            status: 401,
+            user: user.to_owned(),
+            password: password.to_owned(),
+            requests_per_nonce: 9,
+        };
+        let guard = Guard::new(proof("a", "b"));
+        let Verdict::Challenged(_, _, value) = guard.challenge(false) else { panic!() };
+        let mut challenge = Challenge::read(&value).unwrap();
+        let prover = Prover { user: "a".to_owned(), password: "b".to_owned() };
+        for count in ["00000001", "00000002"] {
+            let words = words(&prover.prove(&mut challenge, "REGISTER", "sip:x")).unwrap();
+            assert_eq!(words["nc"], count);
+            assert!(guard.is_right("REGISTER", &words) && !guard.is_right("INVITE", &words));
+            assert!(!Guard::new(proof("a", "c")).is_right("REGISTER", &words));
+        }
+        assert!(Challenge::read("Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256").is_none());
     }
 }

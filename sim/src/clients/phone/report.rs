@@ -26,10 +26,14 @@ pub struct PhoneReport {
     pub ended: Option<(Duration, CallEnd)>,
     /// Registrations that were granted, in order.
     pub bindings: Vec<Binding>,
+    /// What came of its own registrations, in order.
+    pub registrations: Vec<Registration>,
     /// Every RTP packet of audio that was sent.
     pub spoken: Vec<Spoken>,
     /// Every RTP packet of a digit that was sent, or lost on its way by the plan.
     pub dialled: Vec<Pressed>,
+    /// Every digit that it dialled by INFO.
+    pub keyed: Vec<Keyed>,
     /// When its audio went on from other ports, whether it had said so or not.
     pub moved: Vec<Duration>,
     /// Every RTP packet that came.
@@ -53,6 +57,29 @@ pub struct Binding {
     pub granted_s: u32,
     /// Where calls for it go.
     pub contact: String,
+}
+
+/// What came of a request to be registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Who is to be registered.
+    pub user: String,
+    /// When the first request of it was sent, which may have had no proof.
+    pub asked_at: Duration,
+    /// When it was answered, or given up.
+    pub at: Duration,
+    /// For how many seconds; 0 takes it back.
+    pub asked_s: u32,
+    /// Where he can be called, the phone itself first.
+    pub contacts: Vec<String>,
+    /// How it was answered; `None` if it was not.
+    pub status: Option<u16>,
+    /// How often a nonce was too old.
+    pub stale: u32,
+    /// For how many seconds the phone itself is registered, as the answer has it.
+    pub granted_s: Option<u32>,
+    /// All contacts of its user that the answer has, and for how many seconds each.
+    pub listed: Vec<(String, u32)>,
 }
 
 /// Why a call is over.
@@ -150,6 +177,17 @@ pub struct Pressed {
     pub is_lost: bool,
 }
 
+/// A digit that was dialled by INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// When it was first sent.
+    pub at: Duration,
+    /// Which key.
+    pub digit: char,
+    /// How it was answered; `None` if it was not.
+    pub status: Option<u16>,
+}
+
 /// An RTP packet that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
@@ -229,6 +267,25 @@ impl PhoneReport {
             },
             (None, Some(_)) => "left in mid-call".to_owned(),
             (None, None) => "left before an answer".to_owned(),
+        }
+    }
+
+    /// How often it was registered, and how it fared at last, in words; `None` if it did not ask for that.
+    pub fn registered(&self) -> Option<String> {
+        let last = self.registrations.last()?.words();
+        let granted = self.registrations.iter().filter(|it| it.granted_s.is_some()).count();
+        Some(format!("registered {granted} times, at last: {last}"))
+    }
+}
+
+impl Registration {
+    /// What came of it, in words.
+    pub fn words(&self) -> String {
+        match (self.status, self.granted_s) {
+            (None, _) => "is not registered: no answer".to_owned(),
+            (Some(200), Some(granted_s)) => format!("is registered for {granted_s} s"),
+            (Some(200), None) => "is not registered any more".to_owned(),
+            (Some(status), _) => format!("is not registered: {status}"),
         }
     }
 }

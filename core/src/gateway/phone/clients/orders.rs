@@ -180,6 +180,7 @@ impl<E: Env> Phones<E> {
         let target = Target {
             uri: to.uri,
             hop,
+            behind: None,
             from: own.address.clone(),
             credentials: own.credentials.clone().filter(|_| is_own),
             contact_user: Some(own.contact_user.clone()),

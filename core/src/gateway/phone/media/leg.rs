@@ -18,7 +18,7 @@ use crate::{
         session::{Remote, Session},
     },
     sdp::{Direction, MediaAgreement},
-    sip::dialog::is_hidden,
+    sip::behind_nat::is_hidden,
 };
 
 /// A media line at work.
