@@ -28,11 +28,12 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
+    call::EVENTS,
     called::{Answer, Called, Proof, Registrar, Reply},
     plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
     report::{
         Binding, CallEnd, Heard, PhoneReport, Pressed, ReceptionReport, Saying, SenderReport,
-        Signal, Spoken, Torn,
+        Signal, Spoken, Tone, Torn,
     },
 };
 use self::{

@@ -19,6 +19,9 @@ pub struct PhonePlan {
     /// It does not call, but is called; without, it calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Called>,
+    /// Who is called and takes registrations calls the first who registers, so long after that; what is said of callers is for it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_back_ms: Option<u64>,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
@@ -59,6 +62,7 @@ impl Default for PhonePlan {
             start_ms: 0,
             dial: String::new(),
             called: None,
+            calls_back_ms: None,
             codecs: vec![Codec::Pcmu],
             voice: None,
             direction: Direction::SendRecv,
@@ -91,6 +95,14 @@ impl Codec {
         match self {
             Self::Pcmu => 0,
             Self::Pcma => 8,
+        }
+    }
+
+    /// What clients of the application `sip` call it.
+    pub(in crate::clients) fn rtmp_name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "pcmu",
+            Self::Pcma => "pcma",
         }
     }
 
