@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 101] = [
+pub const CATALOGUE: [Scenario; 111] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -130,6 +130,16 @@ pub const CATALOGUE: [Scenario; 101] = [
     sip::AUTHENTICATION,
     sip::REGISTER,
     sip::THOUSAND_CALLS,
+    sip::CLIENT_CALLS,
+    sip::CLIENT_CALLED,
+    sip::CLIENT_REFUSES,
+    sip::CLIENT_GIVES_UP,
+    sip::CLIENT_HOLDS,
+    sip::CLIENT_REGISTRATION,
+    sip::CLIENT_REPLACED,
+    sip::CLIENT_CUT,
+    sip::CLIENT_OUTLIVES,
+    sip::CLIENT_SHUTDOWN,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,

@@ -139,6 +139,12 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
             self.try_change(|plan| plan.phones[index].plan.cancel = None);
             self.try_change(|plan| plan.phones[index].plan.voice = None);
         }
+        for index in 0..self.best.sip_clients.len() {
+            self.try_change(|plan| plan.sip_clients[index].plan.reactions.clear());
+            self.try_change(|plan| plan.sip_clients[index].plan.password = None);
+            self.try_change(|plan| plan.sip_clients[index].plan.voice = None);
+            self.try_change(|plan| plan.sip_clients[index].plan.listens = None);
+        }
         self.try_change(|plan| plan.terms.twin_within_ms = None);
         for index in 0..self.best.publishers.len() {
             while self.try_change(|plan| match &mut plan.publishers[index].plan.source {

@@ -3,6 +3,7 @@
 mod accounts;
 mod basic;
 mod callees;
+pub(crate) mod clients;
 mod crowd;
 mod digits;
 mod ends;
@@ -18,6 +19,10 @@ pub use accounts::REGISTER;
 pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
 pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
 pub(crate) use callees::{call_out, callee};
+pub use clients::{
+    CLIENT_CALLED, CLIENT_CALLS, CLIENT_CUT, CLIENT_GIVES_UP, CLIENT_HOLDS, CLIENT_OUTLIVES,
+    CLIENT_REFUSES, CLIENT_REGISTRATION, CLIENT_REPLACED, CLIENT_SHUTDOWN,
+};
 pub use crowd::THOUSAND_CALLS;
 pub use digits::DIGITS_LOST;
 pub use ends::{CANCEL, VANISHED_PHONE};

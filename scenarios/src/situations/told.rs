@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 28] = [
+pub(super) const MOMENTS: [Situation; 29] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -51,6 +51,7 @@ pub(super) const MOMENTS: [Situation; 28] = [
     told("another source takes the place of a phone's", CALLED),
     told("a phone is followed to another address", CALLED),
     told("a packet comes when a later one was played", CALLED),
+    told("a call comes for a user agent that is gone", CALLED),
 ];
 
 /// Each fault point of the gateway; met when it fires.

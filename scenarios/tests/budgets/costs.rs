@@ -10,9 +10,11 @@ use rehearsal_sim::{
     clients::{
         flv_viewer,
         media::MediaPlan,
+        phone::{self, Called, PhonePlan, Registrar},
         publisher::{self, Leave, Notes, PublishPlan, Source},
         raw::{self, RawPlan},
         rtmp_player::{self, PlayPlan},
+        sip_client::{self, SipClientPlan},
     },
     heap::{self, Scope, Usage},
 };
@@ -79,6 +81,8 @@ pub struct Subscribers {
 struct Stage {
     gateway: SimEnv,
     clients: SimEnv,
+    /// Sockets that it listens at.
+    listeners: u64,
     rtmp: SocketAddr,
     http: SocketAddr,
     origin: Instant,
@@ -96,8 +100,8 @@ impl Stage {
     /// The gateway's heap at `ms`, when as many connections as `connections` are there.
     async fn usage(&self, ms: u64, connections: u64) -> Usage {
         self.at(ms).await;
-        let listeners = 2;
-        assert_eq!(self.gateway.socket_count() as u64, connections + listeners, "at {ms} ms");
+        let sockets = connections + self.listeners;
+        assert_eq!(self.gateway.socket_count() as u64, sockets, "at {ms} ms");
         heap::usage(Scope::Gateway)
     }
 
@@ -182,6 +186,41 @@ impl Stage {
             }
         })
     }
+
+    /// Clients of the application `sip`, each as somebody else, who stay and say nothing; registered if they have a password.
+    fn sip_clients(
+        &self,
+        from_ms: u64,
+        numbers: Range<u64>,
+        password: Option<&str>,
+    ) -> Vec<SimTask> {
+        self.crowd(from_ms, numbers, |number, start_ms| {
+            let plan = SipClientPlan {
+                start_ms,
+                address: format!("{number:04}@clients"),
+                password: password.map(str::to_owned),
+                leave_ms: END_MS,
+                ..SipClientPlan::default()
+            };
+            let (env, rtmp, origin) = (self.clients.clone(), self.rtmp, self.origin);
+            async move {
+                sip_client::run(env, rtmp, plan, origin, quiet()).await;
+            }
+        })
+    }
+
+    /// An exchange that registers everybody.
+    fn exchange(&self) -> SimTask {
+        let registrar = Registrar { expires_s: 180, min_expires_s: 0, refuses_ms: None };
+        let (replies, away_ms) = (Vec::new(), Vec::new());
+        let called = Called { replies, proof: None, registrar: Some(registrar), away_ms };
+        let plan = PhonePlan { called: Some(called), leave_ms: END_MS, ..PhonePlan::default() };
+        let gateway = SocketAddr::new(self.rtmp.ip(), Config::default().sip.listen.port());
+        let registering = phone::run(self.clients.clone(), gateway, plan, self.origin, quiet());
+        self.clients.spawn(async {
+            registering.await;
+        })
+    }
 }
 
 fn quiet() -> Notes {
@@ -195,6 +234,12 @@ fn name(number: u64) -> String {
 
 /// What `measure` sees of a gateway that has just begun to serve.
 fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
+    // What phones cost is another matter.
+    staged_with(|config| config.sip.enabled = false, measure)
+}
+
+/// The same with another configuration.
+fn staged_with<T>(change: impl FnOnce(&mut Config), measure: impl AsyncFnOnce(&Stage) -> T) -> T {
     assert!(heap::is_counting(), "this test installs the allocator");
     let mut world = World::new(1);
     let gateway = world.add_host("gateway", LinkConfig::datacentre());
@@ -205,8 +250,9 @@ fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
         let before = heap::usage(Scope::Gateway);
         let env = gateway.clone();
         let mut config = Config::default();
-        // What phones cost is another matter.
-        config.sip.enabled = false;
+        change(&mut config);
+        // SIP has one for each transport.
+        let listeners = if config.sip.enabled { 4 } else { 2 };
         let serves = config.clone();
         let serving = gateway.spawn(async move {
             let told = CancellationToken::new();
@@ -218,6 +264,7 @@ fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
             rtmp: at(config.rtmp.listen),
             http: at(config.http.listen),
             origin: Instant::now(),
+            listeners,
             before,
             _serving: serving,
             gateway,
@@ -240,6 +287,24 @@ pub fn started() -> Cost {
 /// A connection that has had its answer to connect, and asks for nothing.
 pub fn idle_rtmp() -> Cost {
     staged(async |stage| stage.cost_of_senders(stage.rtmp, |_| opening_until("", "", 1)).await)
+}
+
+/// A client of the application `sip` that has no call.
+pub fn sip_client(is_registered: bool) -> Cost {
+    let clients_max = (FIRST + MEASURED) as usize;
+    staged_with(
+        |config| config.sip.max_clients = clients_max,
+        async |stage| {
+            let _exchange = stage.exchange();
+            let password = is_registered.then_some("sesame");
+            let _first = stage.sip_clients(100, 0..FIRST, password);
+            // Nothing more is expected by then of what was said to register.
+            let before = stage.usage(15_000, FIRST).await;
+            let _others = stage.sip_clients(15_000, FIRST..FIRST + MEASURED, password);
+            let after = stage.usage(30_000, FIRST + MEASURED).await;
+            Cost::of_each(before, after, MEASURED)
+        },
+    )
 }
 
 /// A connection that is kept after the answer to a request.

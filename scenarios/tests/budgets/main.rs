@@ -38,6 +38,8 @@ fn budgets() -> Vec<Budget> {
     });
     add("a gateway that has just started", costs::started());
     add("an idle RTMP connection, after connect", costs::idle_rtmp());
+    add("a user agent over RTMP without a call", costs::sip_client(false));
+    add("a user agent over RTMP that is registered", costs::sip_client(true));
     add("an idle HTTP connection, after an answer", costs::idle_http());
     add("a player over RTMP that keeps up", subscribers[0].cost);
     add("a viewer over HTTP-FLV that keeps up", subscribers[1].cost);

@@ -2,6 +2,8 @@
 //! changes that cross, O19 media, O20 digits.
 
 mod agreement;
+mod clients;
+mod commands;
 mod digits;
 mod glare;
 mod loss;
@@ -16,16 +18,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::{
     Direction, LinkConfig,
-    clients::phone::{Deed, PhoneReport, Saying, Signal, Way},
+    clients::{
+        phone::{Deed, PhoneReport, Saying, Signal, Way},
+        sip_client::{Command, Talk},
+    },
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, digits::judge as digits, glare::judge as glare,
-    loss::judge as loss, media::judge as media, registrations::judge as registrations,
-    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
+    agreement::judge as agreement, clients::judge as clients, commands::judge as commands,
+    digits::judge as digits, glare::judge as glare, loss::judge as loss, media::judge as media,
+    registrations::judge as registrations, signalling::judge as signalling,
+    timers::judge as timers, voices::judge as voices,
 };
 use crate::{
-    plan::{Phone, Plan},
+    plan::{Phone, Plan, SipClient},
     run::Evidence,
 };
 
@@ -55,6 +61,11 @@ fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<
 }
 
 impl Case<'_> {
+    /// The client of the application `sip` that calls it, or that it calls.
+    fn client(&self) -> Option<&SipClient> {
+        self.plan.sip_clients.iter().find(|client| calls(client, self.phone))
+    }
+
     /// Whether packets of its line all arrive, once each and in order.
     fn is_faithful(&self) -> bool {
         let links = [self.phone.link, self.plan.gateway_link];
@@ -140,6 +151,30 @@ impl Case<'_> {
         let sent = self.report.signals.iter().filter(|it| it.way == Way::Sent);
         sent.filter_map(|it| Some((it.arrived_at?, it)))
     }
+}
+
+/// Whether `client` and `phone` call one another by their plans.
+fn calls(client: &SipClient, phone: &Phone) -> bool {
+    let mut orders = client.plan.orders.iter();
+    let invites =
+        orders.any(|it| matches!(&it.command, Command::Invite(to) if host_of(to) == phone.host));
+    let (_, domain) = client.plan.user_and_domain();
+    invites || phone.plan.calls_back_ms.is_some() && domain == phone.host
+}
+
+/// Whether `talk` of `client` is, or was to be, with `phone`.
+fn is_with(client: &SipClient, talk: &Talk, phone: &Phone) -> bool {
+    let (_, domain) = client.plan.user_and_domain();
+    match talk.is_incoming {
+        true => phone.plan.calls_back_ms.is_some() && domain == phone.host,
+        false => host_of(&talk.peer) == phone.host,
+    }
+}
+
+/// The host of an address.
+fn host_of(address: &str) -> &str {
+    let behind_user = address.rsplit_once('@').map_or(address, |(_, host)| host);
+    behind_user.split([':', ';', '>']).next().unwrap_or_default()
 }
 
 /// Whether all packets arrive, once each and in order.
