@@ -10,11 +10,9 @@ use rehearsal_sim::{
     clients::{
         flv_viewer,
         media::MediaPlan,
-        phone::{self, Called, PhonePlan, Registrar},
         publisher::{self, Leave, Notes, PublishPlan, Source},
         raw::{self, RawPlan},
         rtmp_player::{self, PlayPlan},
-        sip_client::{self, SipClientPlan},
     },
     heap::{self, Scope, Usage},
 };
@@ -22,16 +20,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Who is there before anything is measured.
-const FIRST: u64 = 100;
+pub(super) const FIRST: u64 = 100;
 /// Who comes then, and is measured.
-const MEASURED: u64 = 1_000;
+pub(super) const MEASURED: u64 = 1_000;
 /// The same of publishers: their frames are many.
-const FIRST_PUBLISHERS: u64 = 10;
-const MEASURED_PUBLISHERS: u64 = 100;
+pub(super) const FIRST_PUBLISHERS: u64 = 10;
+pub(super) const MEASURED_PUBLISHERS: u64 = 100;
 /// From one's start to the next one's.
 const APART_MS: u64 = 2;
 /// When everybody is gone who has not gone before.
-const END_MS: u64 = 100_000;
+pub(super) const END_MS: u64 = 100_000;
 /// How long allocations are counted, in seconds.
 const COUNTED_S: u64 = 10;
 /// Frames of [`MediaPlan::default`] in a second: pictures, and audio frames of 1,024 samples at 48 kHz.
@@ -48,7 +46,7 @@ pub struct Cost {
 
 impl Cost {
     /// What each of `count` added.
-    fn of_each(before: Usage, after: Usage, count: u64) -> Self {
+    pub(super) fn of_each(before: Usage, after: Usage, count: u64) -> Self {
         let each = |added: i64| added as f64 / count as f64;
         Self {
             bytes: each(after.live_bytes - before.live_bytes),
@@ -78,14 +76,16 @@ pub struct Subscribers {
 }
 
 /// A gateway that serves, and a host of clients.
-struct Stage {
+pub(super) struct Stage {
     gateway: SimEnv,
-    clients: SimEnv,
+    pub(super) clients: SimEnv,
+    /// Hosts of phones that can be called.
+    pub(super) phones: Vec<SimEnv>,
     /// Sockets that it listens at.
     listeners: u64,
-    rtmp: SocketAddr,
+    pub(super) rtmp: SocketAddr,
     http: SocketAddr,
-    origin: Instant,
+    pub(super) origin: Instant,
     /// The gateway's heap before it was there.
     before: Usage,
     _serving: SimTask,
@@ -97,16 +97,16 @@ impl Stage {
         sleep_until(self.origin + Duration::from_millis(ms)).await;
     }
 
-    /// The gateway's heap at `ms`, when as many connections as `connections` are there.
-    async fn usage(&self, ms: u64, connections: u64) -> Usage {
+    /// The gateway's heap at `ms`, when it has as many sockets as `sockets` besides those that listen.
+    pub(super) async fn usage(&self, ms: u64, sockets: u64) -> Usage {
         self.at(ms).await;
-        let sockets = connections + self.listeners;
+        let sockets = sockets + self.listeners;
         assert_eq!(self.gateway.socket_count() as u64, sockets, "at {ms} ms");
         heap::usage(Scope::Gateway)
     }
 
     /// Has `count` clients begin what `client` makes of their number and their start, from `from_ms` on.
-    fn crowd<F: Future<Output = ()> + Send + 'static>(
+    pub(super) fn crowd<F: Future<Output = ()> + Send + 'static>(
         &self,
         from_ms: u64,
         numbers: Range<u64>,
@@ -186,44 +186,9 @@ impl Stage {
             }
         })
     }
-
-    /// Clients of the application `sip`, each as somebody else, who stay and say nothing; registered if they have a password.
-    fn sip_clients(
-        &self,
-        from_ms: u64,
-        numbers: Range<u64>,
-        password: Option<&str>,
-    ) -> Vec<SimTask> {
-        self.crowd(from_ms, numbers, |number, start_ms| {
-            let plan = SipClientPlan {
-                start_ms,
-                address: format!("{number:04}@clients"),
-                password: password.map(str::to_owned),
-                leave_ms: END_MS,
-                ..SipClientPlan::default()
-            };
-            let (env, rtmp, origin) = (self.clients.clone(), self.rtmp, self.origin);
-            async move {
-                sip_client::run(env, rtmp, plan, origin, quiet()).await;
-            }
-        })
-    }
-
-    /// An exchange that registers everybody.
-    fn exchange(&self) -> SimTask {
-        let registrar = Registrar { expires_s: 180, min_expires_s: 0, refuses_ms: None };
-        let (replies, away_ms) = (Vec::new(), Vec::new());
-        let called = Called { replies, proof: None, registrar: Some(registrar), away_ms };
-        let plan = PhonePlan { called: Some(called), leave_ms: END_MS, ..PhonePlan::default() };
-        let gateway = SocketAddr::new(self.rtmp.ip(), Config::default().sip.listen.port());
-        let registering = phone::run(self.clients.clone(), gateway, plan, self.origin, quiet());
-        self.clients.spawn(async {
-            registering.await;
-        })
-    }
 }
 
-fn quiet() -> Notes {
+pub(super) fn quiet() -> Notes {
     Arc::new(|_| {})
 }
 
@@ -232,20 +197,35 @@ fn name(number: u64) -> String {
     format!("live/{number:04}")
 }
 
+/// Host of a phone; all are of one length.
+pub(super) fn phone_name(number: u64) -> String {
+    format!("phone-{number:04}")
+}
+
 /// What `measure` sees of a gateway that has just begun to serve.
 fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
     // What phones cost is another matter.
-    staged_with(|config| config.sip.enabled = false, measure)
+    staged_with(0, |config| config.sip.enabled = false, measure)
 }
 
-/// The same with another configuration.
-fn staged_with<T>(change: impl FnOnce(&mut Config), measure: impl AsyncFnOnce(&Stage) -> T) -> T {
+/// The same with so many hosts of phones, and another configuration.
+pub(super) fn staged_with<T>(
+    phones: u64,
+    change: impl FnOnce(&mut Config),
+    measure: impl AsyncFnOnce(&Stage) -> T,
+) -> T {
     assert!(heap::is_counting(), "this test installs the allocator");
     let mut world = World::new(1);
     let gateway = world.add_host("gateway", LinkConfig::datacentre());
     gateway.set_heap_scope(Scope::Gateway);
     let clients = world.add_host("clients", LinkConfig::datacentre());
     clients.set_heap_scope(Scope::Client);
+    let mut phone = |number| {
+        let host = world.add_host(&phone_name(number), LinkConfig::datacentre());
+        host.set_heap_scope(Scope::Client);
+        host
+    };
+    let phones = (0..phones).map(&mut phone).collect();
     let run = world.run(Duration::from_secs(120), async {
         let before = heap::usage(Scope::Gateway);
         let env = gateway.clone();
@@ -264,6 +244,7 @@ fn staged_with<T>(change: impl FnOnce(&mut Config), measure: impl AsyncFnOnce(&S
             rtmp: at(config.rtmp.listen),
             http: at(config.http.listen),
             origin: Instant::now(),
+            phones,
             listeners,
             before,
             _serving: serving,
@@ -287,24 +268,6 @@ pub fn started() -> Cost {
 /// A connection that has had its answer to connect, and asks for nothing.
 pub fn idle_rtmp() -> Cost {
     staged(async |stage| stage.cost_of_senders(stage.rtmp, |_| opening_until("", "", 1)).await)
-}
-
-/// A client of the application `sip` that has no call.
-pub fn sip_client(is_registered: bool) -> Cost {
-    let clients_max = (FIRST + MEASURED) as usize;
-    staged_with(
-        |config| config.sip.max_clients = clients_max,
-        async |stage| {
-            let _exchange = stage.exchange();
-            let password = is_registered.then_some("sesame");
-            let _first = stage.sip_clients(100, 0..FIRST, password);
-            // Nothing more is expected by then of what was said to register.
-            let before = stage.usage(15_000, FIRST).await;
-            let _others = stage.sip_clients(15_000, FIRST..FIRST + MEASURED, password);
-            let after = stage.usage(30_000, FIRST + MEASURED).await;
-            Cost::of_each(before, after, MEASURED)
-        },
-    )
 }
 
 /// A connection that is kept after the answer to a request.

@@ -3,7 +3,7 @@
 use rehearsal_sim::{
     LinkConfig,
     clients::{
-        phone::{Answer, Called, Dialled, PhonePlan, Reply, Voice},
+        phone::{Answer, CallEnd, Called, Dialled, PhonePlan, Reply, Voice},
         sip_client::{Callback, Command, Order, SipClientPlan, TalkEnd},
     },
 };
@@ -67,6 +67,11 @@ pub(super) const PLANTED_CLIENTS: &[Planted] = &[
     }),
     (O17, "a client is told what does not follow", &CLIENTS, |seen| {
         seen.sip_clients[0].surprises.push("at 1s came Byed".to_owned());
+    }),
+    (O17, "a client is not told that nobody calls any more", &CLIENTS, |seen| {
+        seen.phones[0].answered_at = None;
+        seen.phones[0].ended = Some((2_000 * MS, CallEnd::Cancelled));
+        seen.sip_clients[0].talks[0].up_at = None;
     }),
     (O17, "a call is up for the phone alone", &CLIENTS, |seen| {
         seen.sip_clients[0].talks[0].up_at = None;

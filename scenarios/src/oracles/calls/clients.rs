@@ -75,6 +75,16 @@ fn within(evidence: &Evidence, case: Case<'_>, sides: &[Side<'_>]) -> Duration {
 fn both(case: Case<'_>, sides: &[Side<'_>], within: Duration) -> Vec<String> {
     let mut found = Vec::new();
     let talks = sides.iter().flat_map(|side| &side.talks);
+    if let Some((over, _)) = case.report.ended {
+        for talk in talks.clone().filter(|talk| talk.up_at.is_none()) {
+            if talk.ended.is_none_or(|(at, _)| at > over + within) {
+                found.push(format!(
+                    "it gave up at {over:?}, which its client knew at {:?}",
+                    talk.ended
+                ));
+            }
+        }
+    }
     let up: Vec<&&Talk> = talks.filter(|talk| talk.up_at.is_some()).collect();
     let left_at = case.report.left_at;
     let over = case.report.ended.map(|(at, _)| at);
