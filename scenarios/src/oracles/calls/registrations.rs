@@ -36,9 +36,11 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
             let is_its =
                 |(asked, raw): &&(Duration, String)| *asked > at && raw.contains(&binding.contact);
             let next = asked.iter().find(is_its).map(|(at, _)| *at);
-            let is_over = |next| {
-                let is_it = |it: &Binding| it.at == next && it.contact == binding.contact;
-                case.report.bindings.iter().any(|it| is_it(it) && it.granted_s == 0)
+            // It may have to be proven who takes it back.
+            let is_over = |next: Duration| {
+                let since = |it: &Binding| (next..late).contains(&it.at);
+                let mut all = case.report.bindings.iter();
+                all.any(|it| since(it) && it.contact == binding.contact && it.granted_s == 0)
             };
             let in_time = next.is_some_and(|next| {
                 (at + granted / 2..late).contains(&next) || next < late && is_over(next)
