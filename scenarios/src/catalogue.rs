@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 110] = [
+pub const CATALOGUE: [Scenario; 120] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -139,6 +139,16 @@ pub const CATALOGUE: [Scenario; 110] = [
     sip::REGISTRAR_PROOFS,
     sip::REGISTER_FLOOD,
     sip::THOUSAND_CALLS,
+    sip::CLIENT_CALLS,
+    sip::CLIENT_CALLED,
+    sip::CLIENT_REFUSES,
+    sip::CLIENT_GIVES_UP,
+    sip::CLIENT_HOLDS,
+    sip::CLIENT_REGISTRATION,
+    sip::CLIENT_REPLACED,
+    sip::CLIENT_CUT,
+    sip::CLIENT_OUTLIVES,
+    sip::CLIENT_SHUTDOWN,
     swarm::LIVE,
     swarm::FAULTS,
     swarm::LIMITS,

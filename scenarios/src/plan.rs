@@ -10,6 +10,7 @@ use rehearsal_sim::{
         publisher::PublishPlan,
         raw::RawPlan,
         rtmp_player::PlayPlan,
+        sip_client::SipClientPlan,
         stranger::StrangerPlan,
     },
 };
@@ -102,6 +103,17 @@ pub struct Phone {
     pub plan: PhonePlan,
 }
 
+/// A client of the application `sip` on a host of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipClient {
+    /// Name of its host.
+    pub host: String,
+    /// Its access link.
+    pub link: LinkConfig,
+    /// What it does.
+    pub plan: SipClientPlan,
+}
+
 /// Somebody who sends datagrams, on a host of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stranger {
@@ -157,6 +169,9 @@ pub struct Plan {
     /// Who calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phones: Vec<Phone>,
+    /// Who calls and is called by commands over RTMP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sip_clients: Vec<SipClient>,
     /// Who sends datagrams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<Stranger>,
@@ -203,6 +218,7 @@ impl Plan {
             raw_clients: Vec::new(),
             crowds: Vec::new(),
             phones: Vec::new(),
+            sip_clients: Vec::new(),
             strangers: Vec::new(),
             faults: Vec::new(),
             fault_points: BTreeMap::new(),
@@ -237,6 +253,14 @@ impl Plan {
         let calm_ms = CALLED_CALM_MS + u64::from(registered_s) * 1_000;
         self.terms.calm_ms = self.terms.calm_ms.max(calm_ms);
         self.phones.push(Phone { host: host.to_owned(), link, plan });
+    }
+
+    /// Adds a client of the application `sip` on a host called `host`; the gateway takes calls, and such clients of any domain.
+    pub fn sip_client(&mut self, host: &str, link: LinkConfig, plan: SipClientPlan) {
+        self.config.sip.enabled = true;
+        self.config.sip.client_domains = vec!["*".to_owned()];
+        self.terms.calm_ms = self.terms.calm_ms.max(CALLED_CALM_MS);
+        self.sip_clients.push(SipClient { host: host.to_owned(), link, plan });
     }
 
     /// Adds somebody who sends datagrams from a host called `host`, and is not to be heard.
@@ -317,6 +341,7 @@ impl Plan {
         twin.players.retain(|player| !self.is_faulty(&player.host));
         twin.raw_clients.retain(|raw| !self.is_faulty(&raw.host));
         twin.phones.retain(|phone| !self.is_faulty(&phone.host));
+        twin.sip_clients.retain(|client| !self.is_faulty(&client.host));
         twin.strangers.retain(|stranger| !self.is_faulty(&stranger.host));
         twin.faults.retain(|fault| !self.is_faulty(&fault.host));
         twin
@@ -329,9 +354,10 @@ impl Plan {
         let raw_clients = self.raw_clients.iter().map(|raw| raw.host.clone());
         let crowds = self.crowds.iter().map(|crowd| crowd.host.clone());
         let phones = self.phones.iter().map(|phone| phone.host.clone());
+        let sip_clients = self.sip_clients.iter().map(|client| client.host.clone());
         let strangers = self.strangers.iter().map(|stranger| stranger.host.clone());
         let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
-        let clients = clients.chain(phones).chain(strangers);
+        let clients = clients.chain(phones).chain(sip_clients).chain(strangers);
         std::iter::once("gateway".to_owned()).chain(clients).collect()
     }
 
@@ -344,9 +370,10 @@ impl Plan {
         let raw_clients = self.raw_clients.iter().map(|raw| (&raw.host[..], raw.link));
         let crowds = self.crowds.iter().map(|crowd| (&crowd.host[..], crowd.link));
         let phones = self.phones.iter().map(|phone| (&phone.host[..], phone.link));
+        let sip_clients = self.sip_clients.iter().map(|it| (&it.host[..], it.link));
         let strangers = self.strangers.iter().map(|it| (&it.host[..], it.link));
         let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
-        let clients = clients.chain(phones).chain(strangers);
+        let clients = clients.chain(phones).chain(sip_clients).chain(strangers);
         let mut all = gateway.chain(clients);
         all.find(|(name, _)| *name == host).map(|(_, link)| link)
     }
@@ -358,10 +385,11 @@ impl Plan {
         let raw_clients = self.raw_clients.iter_mut().map(|raw| &mut raw.link);
         let crowds = self.crowds.iter_mut().map(|crowd| &mut crowd.link);
         let phones = self.phones.iter_mut().map(|phone| &mut phone.link);
+        let sip_clients = self.sip_clients.iter_mut().map(|client| &mut client.link);
         let strangers = self.strangers.iter_mut().map(|stranger| &mut stranger.link);
         let gateway = std::iter::once(&mut self.gateway_link);
         let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
-        gateway.chain(clients).chain(phones).chain(strangers)
+        gateway.chain(clients).chain(phones).chain(sip_clients).chain(strangers)
     }
 
     /// When each client comes and goes and each fault strikes, in milliseconds.
@@ -391,8 +419,15 @@ impl Plan {
             let registers =
                 registers.flat_map(|it| it.leaves_ms.iter_mut().chain(&mut it.retry_ms));
             let own = [&mut plan.leave_ms, &mut plan.start_ms];
-            let within = changes.chain(acts).chain(digits).chain(registers);
+            let calls_back = &mut plan.calls_back_ms;
+            let within = changes.chain(acts).chain(digits).chain(registers).chain(calls_back);
             within.chain(&mut plan.talk_ms).chain(own)
+        });
+        let sip_clients = self.sip_clients.iter_mut().flat_map(|client| {
+            let plan = &mut client.plan;
+            let orders = plan.orders.iter_mut().map(|order| &mut order.at_ms);
+            let reactions = plan.reactions.iter_mut().map(|reaction| &mut reaction.after_ms);
+            orders.chain(reactions).chain([&mut plan.leave_ms, &mut plan.start_ms])
         });
         let strangers = self
             .strangers
@@ -400,7 +435,7 @@ impl Plan {
             .flat_map(|stranger| [&mut stranger.plan.leave_ms, &mut stranger.plan.start_ms]);
         let faults = self.faults.iter_mut().map(|fault| &mut fault.at_ms);
         let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
-        clients.chain(phones).chain(strangers).chain(faults)
+        clients.chain(phones).chain(sip_clients).chain(strangers).chain(faults)
     }
 
     /// When the last client has gone by its plan, in milliseconds.
@@ -414,8 +449,10 @@ impl Plan {
         let faults = self.faults.iter().map(|fault| fault.at_ms);
         let crowds = self.crowds.iter().map(|crowd| crowd.plan.leave_ms);
         let phones = self.phones.iter().map(|phone| phone.plan.leave_ms);
+        let sip_clients = self.sip_clients.iter().map(|client| client.plan.leave_ms);
         let strangers = self.strangers.iter().map(|stranger| stranger.plan.leave_ms);
         let clients = players.chain(publishers).chain(raw_clients).chain(crowds);
-        clients.chain(phones).chain(strangers).chain(faults).max().unwrap_or(0)
+        let clients = clients.chain(phones).chain(sip_clients).chain(strangers);
+        clients.chain(faults).max().unwrap_or(0)
     }
 }

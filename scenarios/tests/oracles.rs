@@ -2,6 +2,8 @@
 
 #[path = "shared/planted_calls.rs"]
 mod planted_calls;
+#[path = "shared/planted_clients.rs"]
+mod planted_clients;
 
 use std::{
     collections::BTreeSet,
@@ -30,6 +32,7 @@ use rehearsal_sim::{
 };
 
 use planted_calls::PLANTED_CALLS;
+use planted_clients::PLANTED_CLIENTS;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -485,7 +488,7 @@ fn trips(planted: &Planted) -> Vec<Violation> {
 #[test]
 fn every_planted_fault_trips_its_oracle() {
     assert!(heap::is_counting(), "this test installs the allocator");
-    for planted in PLANTED.iter().chain(PLANTED_CALLS) {
+    for planted in PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS) {
         let (oracle, what, ..) = planted;
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
@@ -521,6 +524,7 @@ fn every_oracle_has_a_planted_fault() {
     let planted: BTreeSet<&str> = PLANTED
         .iter()
         .chain(PLANTED_CALLS)
+        .chain(PLANTED_CLIENTS)
         .map(|(oracle, ..)| *oracle)
         .chain(["O24 no panic", "O26 determinism"])
         .collect();

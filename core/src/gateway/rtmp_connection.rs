@@ -273,7 +273,12 @@ impl<E: Env> Connection<E> {
                 }
                 self.session.notify_end("The server is shutting down.");
             }
-            End::Dismissed(dismissed) => self.session.notify_end(&dismissed.to_string()),
+            End::Dismissed(dismissed) => {
+                if let Some(mut sip) = sip {
+                    sip.part(&mut self.session);
+                }
+                self.session.notify_end(&dismissed.to_string());
+            }
             _ => drop(sip),
         }
         let farewell = match end {

@@ -36,7 +36,7 @@ use std::{
 use thiserror::Error;
 
 use self::arguments::{Refused, action, attachment};
-use super::phone::desk::{Action, Agreed, CallNotice, ClientRef, Desk, Overrun, Seat};
+use super::phone::desk::{After, Agreed, CallNotice, ClientRef, Desk, Overrun, Seat};
 use crate::{
     amf::Value,
     config,
@@ -115,22 +115,11 @@ impl SipClient {
             session.accept_command(transaction);
             return;
         };
-        let is_invite = name == "invite";
         let ordered = action.and_then(|action| {
-            let told = match action {
-                Action::Invite { .. } if self.told == Told::Nothing => Told::Calling,
-                Action::Bye | Action::Reject { .. } => Told::Nothing,
-                _ => self.told,
-            };
-            self.seat.order(transaction, action).map_err(|busy| busy.to_string())?;
-            self.told = told;
-            Ok(())
+            self.seat.order(transaction, action).map_err(|busy| busy.to_string())
         });
         if let Err(reason) = ordered {
-            if is_invite {
-                session.call_client("rejected", vec![reason.as_str().into()]);
-            }
-            session.refuse_command(transaction, &reason);
+            refuse(session, transaction, &reason, name == "invite");
         }
     }
 
@@ -157,9 +146,16 @@ impl SipClient {
                 return Ok(false);
             }
             CallNotice::Replaced => return Err(Dismissed::Replaced),
-            CallNotice::Done { transaction } => session.accept_command(transaction),
-            CallNotice::NotDone { transaction, reason } => {
-                session.refuse_command(transaction, &reason);
+            CallNotice::Done { transaction, after } => {
+                self.told = match after {
+                    After::Calling => Told::Calling,
+                    After::Over => Told::Nothing,
+                    After::Same => self.told,
+                };
+                session.accept_command(transaction);
+            }
+            CallNotice::NotDone { transaction, reason, is_invite } => {
+                refuse(session, transaction, &reason, is_invite);
             }
             CallNotice::Invited { from, to } => {
                 self.told = Told::Invited;
@@ -177,9 +173,7 @@ impl SipClient {
                 call("accepted", agreed.map_or(Vec::new(), both));
             }
             CallNotice::Rejected(status) => {
-                if self.told == Told::Calling {
-                    self.told = Told::Nothing;
-                }
+                self.told = Told::Nothing;
                 call("rejected", vec![status.into()]);
             }
             CallNotice::Byed => {
@@ -194,7 +188,7 @@ impl SipClient {
         Ok(true)
     }
 
-    /// Tells the client that its call is over, because everything here is.
+    /// Tells the client that its call is over, because its connection is.
     pub(super) fn part(&mut self, session: &mut ServerSession) {
         match std::mem::replace(&mut self.told, Told::Nothing) {
             Told::Nothing => {}
@@ -205,4 +199,13 @@ impl SipClient {
             Told::Up => session.call_client("byed", vec![]),
         }
     }
+}
+
+/// Answers a command that is not carried out. Of a call that cannot be made the client is told in its own way, too; one that it has
+/// already goes on.
+fn refuse(session: &mut ServerSession, transaction: f64, reason: &str, is_invite: bool) {
+    if is_invite {
+        session.call_client("rejected", vec![reason.into()]);
+    }
+    session.refuse_command(transaction, reason);
 }

@@ -15,6 +15,10 @@ pub enum Element {
     RawClient(usize),
     /// What befalls a message of a phone, by the phone's index and its own.
     MessageFault(usize, usize),
+    /// Something that a client of the application `sip` wants, by the client's index and its own.
+    Order(usize, usize),
+    /// A client of the application `sip`.
+    SipClient(usize),
     /// A phone.
     Phone(usize),
     /// A crowd.
@@ -35,6 +39,11 @@ pub fn all(plan: &Plan) -> Vec<Element> {
         let faults = 0..phone.plan.message_faults.len();
         all.extend(faults.map(|fault| Element::MessageFault(index, fault)));
     }
+    for (client, index) in plan.sip_clients.iter().zip(0..) {
+        let orders = 0..client.plan.orders.len();
+        all.extend(orders.map(|order| Element::Order(index, order)));
+    }
+    all.extend((0..plan.sip_clients.len()).map(Element::SipClient));
     all.extend((0..plan.phones.len()).map(Element::Phone));
     all.extend((0..plan.crowds.len()).map(Element::Crowd));
     all.extend((0..plan.players.len()).map(Element::Player));
@@ -55,6 +64,11 @@ pub fn only(plan: &Plan, kept: &[Element]) -> Plan {
         let faults = &phone.plan.message_faults;
         phone.plan.message_faults = of(faults, |fault| has(Element::MessageFault(index, fault)));
     }
+    for (client, index) in less.sip_clients.iter_mut().zip(0..) {
+        let orders = &client.plan.orders;
+        client.plan.orders = of(orders, |order| has(Element::Order(index, order)));
+    }
+    less.sip_clients = of(&less.sip_clients, |index| has(Element::SipClient(index)));
     less.phones = of(&less.phones, |index| has(Element::Phone(index)));
     less.crowds = of(&plan.crowds, |index| has(Element::Crowd(index)));
     less.players = of(&plan.players, |index| has(Element::Player(index)));

@@ -140,12 +140,19 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
             self.try_change(|plan| plan.phones[index].plan.cancel = None);
             self.try_change(|plan| plan.phones[index].plan.voice = None);
             self.try_change(|plan| plan.phones[index].plan.says_ip = None);
+            self.try_change(|plan| plan.phones[index].plan.hears_at = None);
             self.try_change(|plan| plan.phones[index].plan.registers = None);
             self.try_change(|plan| {
                 if let Some(registers) = &mut plan.phones[index].plan.registers {
                     registers.others.clear();
                 }
             });
+        }
+        for index in 0..self.best.sip_clients.len() {
+            self.try_change(|plan| plan.sip_clients[index].plan.reactions.clear());
+            self.try_change(|plan| plan.sip_clients[index].plan.password = None);
+            self.try_change(|plan| plan.sip_clients[index].plan.voice = None);
+            self.try_change(|plan| plan.sip_clients[index].plan.listens = None);
         }
         self.try_change(|plan| plan.terms.twin_within_ms = None);
         for index in 0..self.best.publishers.len() {

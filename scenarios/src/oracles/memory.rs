@@ -34,6 +34,9 @@ const PHONE_BYTES: u64 = 56 << 10;
 const REQUEST_BYTES: u64 = 8 << 10;
 /// What a call is asked for with.
 const CALL: &[u8] = b"INVITE";
+/// What a client of the application `sip` needs besides its connection and its call, which is its phone's: who it is, its
+/// registration, and what it has still to be told.
+const SIP_CLIENT_BYTES: u64 = 16 << 10;
 /// Packets, or messages, of audio of telephony.
 const PACKETS_PER_SECOND: u64 = 50;
 /// Bytes of audio in each, with the one byte before it.
@@ -59,8 +62,10 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     let of_crowds: usize = plan.crowds.iter().map(|crowd| crowd.count).sum();
     let crowds = of_crowds as u64 * CROWD_MEMBER_BYTES;
     let bytes_of = |phone: &Phone| match &phone.plan.called {
-        // It is registered with, and calls nobody.
-        Some(called) if called.registrar.is_some() => REQUEST_BYTES,
+        // It is registered with, and may call nobody.
+        Some(called) if called.registrar.is_some() => {
+            REQUEST_BYTES + phone.plan.calls_back_ms.map_or(0, |_| PHONE_BYTES)
+        }
         _ => PHONE_BYTES,
     };
     let phones: u64 = plan.phones.iter().map(bytes_of).sum();
@@ -86,6 +91,11 @@ fn rings_bytes(plan: &Plan) -> u64 {
         let most = rings.entry(&publisher.plan.stream).or_default();
         *most = held_bytes(plan, &publisher.plan).max(*most);
     }
+    for client in &plan.sip_clients {
+        let Some(voice) = &client.plan.voice else { continue };
+        let most = rings.entry(&voice.stream).or_default();
+        *most = audio_bytes(plan, client.plan.leave_ms - client.plan.start_ms).max(*most);
+    }
     for phone in &plan.phones {
         let Some(voice) = &phone.plan.voice else { continue };
         let most = rings.entry(&voice.stream).or_default();
@@ -99,7 +109,12 @@ fn said_bytes(plan: &Plan, phone: &PhonePlan) -> u64 {
     let lasts_ms = phone.leave_ms - phone.start_ms;
     let gives_up_ms = phone.cancel.map(|cancel| cancel.after_ms);
     let talks_ms = gives_up_ms.or(phone.talk_ms).unwrap_or(lasts_ms);
-    let held_ms = plan.config.live.keep_ms.min(talks_ms) + plan.terms.slack_ms;
+    audio_bytes(plan, talks_ms)
+}
+
+/// What is held of audio of telephony that lasts so long.
+fn audio_bytes(plan: &Plan, lasts_ms: u64) -> u64 {
+    let held_ms = plan.config.live.keep_ms.min(lasts_ms) + plan.terms.slack_ms;
     (held_ms / 1_000 + 1) * PACKETS_PER_SECOND * (PACKET_BYTES + FRAME_BYTES)
 }
 
@@ -120,7 +135,12 @@ fn connections_bytes(plan: &Plan, batch: u64) -> u64 {
     let raw_clients = plan.raw_clients.iter();
     let raw_clients =
         raw_clients.map(|raw| (raw.plan.start_ms, raw.plan.leave_ms, raw_bytes(plan, raw, batch)));
-    let connections: Vec<(u64, u64, u64)> = publishers.chain(players).chain(raw_clients).collect();
+    let sip_clients = plan.sip_clients.iter().map(|client| {
+        let bytes = CONNECTION_BYTES + SIP_CLIENT_BYTES;
+        (client.plan.start_ms, client.plan.leave_ms, bytes)
+    });
+    let connections = publishers.chain(players).chain(raw_clients).chain(sip_clients);
+    let connections: Vec<(u64, u64, u64)> = connections.collect();
     let linger_ms = linger_ms(plan);
     let at = |ms: u64| {
         let is_there = |(from, to, _): &&(u64, u64, u64)| *from <= ms && ms <= to + linger_ms;

@@ -16,10 +16,10 @@
 //! | O14 time hygiene | polls at rest and while connections idle; a run with wall-clock steps against its twin without |
 //! | O15 SIP safety | what the gateway says to a phone against what was said before: answers, numbers, copies, ends |
 //! | O16 SIP timers | when it says again what may have been lost; when it registers again; for how long it knows who has registered with it |
-//! | O17 call agreement | how calls end, and that nobody hears them afterwards |
+//! | O17 call agreement | how calls end, and that nobody hears them afterwards; what a phone knows of its call against what its client over RTMP is told, and that against what it was told before |
 //! | O18 glare convergence | changes of a call that cross: how often they are refused, and that a refused one changes nothing |
 //! | O19 RTP truth | numbers, times, contents and delay of what phones hear and say; what is told of it by RTCP, against what links dropped |
-//! | O20 DTMF exactly once | digits that phones dial against those that are told to players |
+//! | O20 DTMF exactly once | digits that phones dial against those that are told to players and clients, and those of clients against what phones hear |
 //! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
 //! | O24 no panic | nothing panics ([`panicked`]) |
 //! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 29] = [
+const JUDGES: [Judge; 31] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -89,6 +89,7 @@ const JUDGES: [Judge; 29] = [
     ("O8 bounded liveness", liveness::judge),
     ("O8 bounded liveness", publishing::ends),
     ("O8 baseline", baseline::judge),
+    ("O8 bounded liveness", calls::commands),
     ("O9 resource conservation", conservation::judge),
     ("O10 timestamps", integrity::timestamps),
     ("O10 timestamps", timeline::judge),
@@ -102,6 +103,7 @@ const JUDGES: [Judge; 29] = [
     ("O16 SIP timers", calls::registrations),
     ("O16 SIP timers", calls::bindings),
     ("O17 call agreement", calls::agreement),
+    ("O17 call agreement", calls::clients),
     ("O18 glare convergence", calls::glare),
     ("O19 RTP truth", calls::loss),
     ("O19 RTP truth", calls::media),

@@ -37,7 +37,8 @@ fn is_calm(plan: &Plan, host: &str) -> bool {
     let players = plan.players.iter().map(|player| (&player.host, player.link));
     let raw_clients = plan.raw_clients.iter().map(|raw| (&raw.host, raw.link));
     let crowds = plan.crowds.iter().map(|crowd| (&crowd.host, crowd.link));
-    let of_host = publishers.chain(players).chain(raw_clients).chain(crowds);
+    let sip_clients = plan.sip_clients.iter().map(|client| (&client.host, client.link));
+    let of_host = publishers.chain(players).chain(raw_clients).chain(crowds).chain(sip_clients);
     let mut links = of_host.filter(|(name, _)| *name == host).map(|(_, link)| link);
     let is_steady = |link: LinkConfig| {
         [link.up, link.down].iter().all(|way| {

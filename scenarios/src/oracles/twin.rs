@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::{phone::PhoneReport, rtmp_player::PlayReport};
+use rehearsal_sim::clients::{
+    phone::PhoneReport, rtmp_player::PlayReport, sip_client::SipClientReport,
+};
 
 use crate::{fault::Lever, run::Evidence};
 
@@ -53,7 +55,33 @@ fn differences(evidence: &Evidence, twin: &Evidence, within: Duration) -> Vec<St
         let differs = hears_otherwise(report, alone, within);
         violations.extend(differs.map(|what| format!("{}: {what}", phone.host)));
     }
+    let sip_clients = plan.sip_clients.iter().zip(&evidence.sip_clients);
+    let healthy = sip_clients.filter(|(client, _)| !plan.is_faulty(&client.host));
+    for ((client, report), alone) in healthy.zip(&twin.sip_clients) {
+        let differs = is_told_otherwise(report, alone, within);
+        violations.extend(differs.map(|what| format!("{}: {what}", client.host)));
+    }
     violations
+}
+
+/// The first difference of what a client of the application `sip` was told.
+fn is_told_otherwise(
+    report: &SipClientReport,
+    alone: &SipClientReport,
+    within: Duration,
+) -> Option<String> {
+    for ((at, told), (due, expected)) in report.callbacks.iter().zip(&alone.callbacks) {
+        if told != expected || at.abs_diff(*due) > within {
+            return Some(format!("{told:?} came at {at:?}, alone {expected:?} at {due:?}"));
+        }
+    }
+    let (count, expected) = (report.callbacks.len(), alone.callbacks.len());
+    let (end, alone) = (&report.end, &alone.end);
+    (count != expected || end != alone).then(|| {
+        format!(
+            "was told {count} things, alone {expected}; it ended with {end}, alone with {alone}"
+        )
+    })
 }
 
 /// The first difference of what a phone heard.

@@ -24,6 +24,7 @@ pub(super) fn section(plan: &Plan) -> Markup {
         + plan.raw_clients.len()
         + plan.crowds.len()
         + plan.phones.len()
+        + plan.sip_clients.len()
         + plan.strangers.len();
     html! {
         details.plan {
@@ -31,6 +32,7 @@ pub(super) fn section(plan: &Plan) -> Markup {
                 "Plan: " (plan.publishers.len()) " publishers, " (plan.players.len()) " players, "
                 (plan.raw_clients.len()) " raw clients, " (plan.crowds.len()) " crowds, "
                 @if !plan.phones.is_empty() { (plan.phones.len()) " phones, " }
+                @if !plan.sip_clients.is_empty() { (plan.sip_clients.len()) " user agents, " }
                 @if !plan.strangers.is_empty() { (plan.strangers.len()) " strangers, " }
                 (plan.faults.len()) " faults, " (plan.fault_points.len()) " fault points"
             }
@@ -56,6 +58,9 @@ pub(super) fn section(plan: &Plan) -> Markup {
                         }
                         @for it in &plan.phones {
                             (client(&it.host, format!("calls {}", it.plan.dial), it.plan.start_ms, it.plan.leave_ms))
+                        }
+                        @for it in &plan.sip_clients {
+                            (client(&it.host, format!("calls as {}", it.plan.address), it.plan.start_ms, it.plan.leave_ms))
                         }
                         @for it in &plan.strangers {
                             (client(&it.host, format!("sends {} datagrams to {:?}", it.plan.datagrams.len(), it.plan.target),

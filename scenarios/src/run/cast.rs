@@ -18,6 +18,7 @@ use rehearsal_sim::clients::{
     publisher::{self, Notes, PublishReport},
     raw::{self, RawReport},
     rtmp_player::{self, PlayReport},
+    sip_client::{self, SipClientReport},
     stranger::{self, StrangerReport},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -37,6 +38,7 @@ pub(super) enum Role {
     /// One of a crowd, by the crowd's index and its own.
     OfCrowd(usize, usize),
     Phone(usize),
+    SipClient(usize),
     Stranger(usize),
 }
 
@@ -48,6 +50,7 @@ pub(super) struct Clients {
     raw_clients: Arc<Slots<Result<RawReport, String>>>,
     crowds: Vec<Arc<Slots<CrowdReport>>>,
     phones: Arc<Slots<PhoneReport>>,
+    sip_clients: Arc<Slots<SipClientReport>>,
     strangers: Arc<Slots<StrangerReport>>,
 }
 
@@ -61,13 +64,15 @@ impl Clients {
             raw_clients: Slots::new(plan.raw_clients.len()),
             crowds: plan.crowds.iter().map(|crowd| Slots::new(crowd.count)).collect(),
             phones: Slots::new(plan.phones.len()),
+            sip_clients: Slots::new(plan.sip_clients.len()),
             strangers: Slots::new(plan.strangers.len()),
         }
     }
 
     /// Everybody, each with the name of its host, in the order in which they are started.
     pub(super) fn all(&self) -> Vec<(&str, Role)> {
-        let Plan { publishers, players, raw_clients, crowds, phones, strangers, .. } = &self.plan;
+        let Plan { publishers, players, raw_clients, crowds, .. } = &self.plan;
+        let Plan { phones, sip_clients, strangers, .. } = &self.plan;
         let mut all: Vec<(&str, Role)> = Vec::new();
         all.extend(
             publishers.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Publisher(index))),
@@ -82,6 +87,9 @@ impl Clients {
             );
         }
         all.extend(phones.iter().zip(0..).map(|(p, index)| (&p.host[..], Role::Phone(index))));
+        all.extend(
+            sip_clients.iter().zip(0..).map(|(c, index)| (&c.host[..], Role::SipClient(index))),
+        );
         all.extend(
             strangers.iter().zip(0..).map(|(s, index)| (&s.host[..], Role::Stranger(index))),
         );
@@ -146,6 +154,12 @@ impl Clients {
                 let calling = phone::run(env, gateway.sip, plan, origin, notes);
                 Box::pin(async move { reports.fill(index, calling.await) })
             }
+            Role::SipClient(index) => {
+                let reports = Arc::clone(&self.sip_clients);
+                let plan = self.plan.sip_clients[index].plan.clone();
+                let talking = sip_client::run(env, gateway.rtmp, plan, origin, notes);
+                Box::pin(async move { reports.fill(index, talking.await) })
+            }
             Role::Stranger(index) => {
                 let reports = Arc::clone(&self.strangers);
                 let plan = self.plan.strangers[index].plan.clone();
@@ -163,8 +177,9 @@ impl Clients {
         for crowd in &self.crowds {
             crowds.push(crowd.all().await);
         }
-        let (phones, strangers) = (self.phones.all().await, self.strangers.all().await);
-        Reports { publishers, players, raw_clients, crowds, phones, strangers }
+        let (phones, sip_clients) = (self.phones.all().await, self.sip_clients.all().await);
+        let strangers = self.strangers.all().await;
+        Reports { publishers, players, raw_clients, crowds, phones, sip_clients, strangers }
     }
 
     /// What the clients of the host called `name` would have reported, who are gone with it.
@@ -198,6 +213,9 @@ impl Clients {
                 Role::Phone(index) => {
                     self.phones.fill_if_empty(index, || PhoneReport::crashed(at));
                 }
+                Role::SipClient(index) => {
+                    self.sip_clients.fill_if_empty(index, || SipClientReport::crashed(at));
+                }
             }
         }
     }
@@ -210,13 +228,15 @@ pub(super) struct Reports {
     pub(super) raw_clients: Vec<Result<RawReport, String>>,
     pub(super) crowds: Vec<Vec<CrowdReport>>,
     pub(super) phones: Vec<PhoneReport>,
+    pub(super) sip_clients: Vec<SipClientReport>,
     pub(super) strangers: Vec<StrangerReport>,
 }
 
 impl Reports {
     /// What clients of `plan` say, and nothing else yet.
     pub(super) fn of(self, plan: Plan) -> Evidence {
-        let Self { publishers, players, raw_clients, crowds, phones, strangers } = self;
+        let Self { publishers, players, raw_clients, crowds, phones, sip_clients, strangers } =
+            self;
         Evidence {
             plan,
             publishers,
@@ -224,6 +244,7 @@ impl Reports {
             raw_clients,
             crowds,
             phones,
+            sip_clients,
             strangers,
             twin: None,
             streams_at_rest: 0,

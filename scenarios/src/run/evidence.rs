@@ -11,7 +11,7 @@ use rehearsal_sim::{
     Wait,
     clients::{
         crowd::CrowdReport, phone::PhoneReport, publisher::PublishReport, raw::RawReport,
-        rtmp_player::PlayReport, stranger::StrangerReport,
+        rtmp_player::PlayReport, sip_client::SipClientReport, stranger::StrangerReport,
     },
 };
 
@@ -33,6 +33,8 @@ pub struct Evidence {
     pub crowds: Vec<Vec<CrowdReport>>,
     /// What phones say, in the order of the plan.
     pub phones: Vec<PhoneReport>,
+    /// What clients of the application `sip` say, in the order of the plan.
+    pub sip_clients: Vec<SipClientReport>,
     /// What strangers say, in the order of the plan.
     pub strangers: Vec<StrangerReport>,
     /// The same run without the clients on faulty hosts, if the plan asks for it.

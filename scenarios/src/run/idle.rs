@@ -28,8 +28,9 @@ pub fn idle_hour(plan: &Plan) -> Option<IdleHour> {
     let raw_clients = plan.raw_clients.iter().map(|raw| (raw.plan.start_ms, raw.plan.leave_ms));
     let crowds = plan.crowds.iter().map(|crowd| (crowd.plan.start_ms, crowd.plan.leave_ms));
     let phones = plan.phones.iter().map(|phone| (phone.plan.start_ms, phone.plan.leave_ms));
+    let sip_clients = plan.sip_clients.iter().map(|it| (it.plan.start_ms, it.plan.leave_ms));
     let strangers = plan.strangers.iter().map(|it| (it.plan.start_ms, it.plan.leave_ms));
-    let others = raw_clients.chain(crowds).chain(phones).chain(strangers);
+    let others = raw_clients.chain(crowds).chain(phones).chain(sip_clients).chain(strangers);
     let busy: Vec<(u64, u64)> = publishes.chain(others).collect();
     let players = || plan.players.iter().map(|player| (player.plan.start_ms, player.plan.leave_ms));
     let mut times: Vec<u64> =

@@ -359,12 +359,17 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let end = report.end();
         format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {end}{registered}")
     });
+    let sip_clients = plan.sip_clients.iter().zip(&evidence.sip_clients).map(|(client, report)| {
+        let (host, said, heard) = (&client.host, report.sent.len(), report.received.len());
+        let (talks, end) = (report.talks.len(), &report.end);
+        format!("{host:<14} said {said:>4} and heard {heard:>4} messages, had {talks} calls, {end}")
+    });
     let strangers = plan.strangers.iter().zip(&evidence.strangers).map(|(stranger, report)| {
         let (host, sent) = (&stranger.host, stranger.plan.datagrams.len());
         format!("{host:<14} sent {sent:>4} datagrams and received {:>4}", report.received.len())
     });
     let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
-    clients.chain(phones).chain(strangers).collect()
+    clients.chain(phones).chain(sip_clients).chain(strangers).collect()
 }
 
 impl Outcome {

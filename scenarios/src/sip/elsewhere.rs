@@ -50,7 +50,7 @@ pub const ELSEWHERE: Scenario = Scenario {
             let phone = PhonePlan {
                 voice: None,
                 direction: Direction::RecvOnly,
-                says_ip: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, place))),
+                hears_at: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, place))),
                 ..listen(start_ms, TALK_MS)
             };
             plan.phone(&format!("says-{host}"), LinkConfig::lan(), phone);

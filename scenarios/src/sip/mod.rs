@@ -5,6 +5,7 @@ mod answered;
 mod basic;
 mod behind_nat;
 mod callees;
+pub(crate) mod clients;
 mod crowd;
 mod digits;
 mod elsewhere;
@@ -25,6 +26,10 @@ pub use basic::{BASIC_CALL, BOTH_HANG_UP, HOLD, PLAY};
 pub use behind_nat::PRIVATE_ADDRESSES;
 pub use callees::{AUTHENTICATION, CALLEE_BUSY, FORK, LATE_ANSWER, OUTGOING, RING_AND_CANCEL};
 pub(crate) use callees::{call_out, callee};
+pub use clients::{
+    CLIENT_CALLED, CLIENT_CALLS, CLIENT_CUT, CLIENT_GIVES_UP, CLIENT_HOLDS, CLIENT_OUTLIVES,
+    CLIENT_REFUSES, CLIENT_REGISTRATION, CLIENT_REPLACED, CLIENT_SHUTDOWN,
+};
 pub use crowd::THOUSAND_CALLS;
 pub use digits::DIGITS_LOST;
 pub use elsewhere::ELSEWHERE;

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rehearsal_sim::clients::{publisher::PublishReport, verify::Kind};
+use rehearsal_sim::clients::{
+    publisher::PublishReport,
+    sip_client::{Callback, TalkEnd},
+    verify::Kind,
+};
 
 use super::{Situation, Witness};
 use crate::{
@@ -16,7 +20,7 @@ const EXTENDED_MS: u32 = 0x00FF_FFFF;
 const NEGATIVE_MS: u32 = 1 << 31;
 
 /// All of them.
-pub(super) const SITUATIONS: [Situation; 29] = [
+pub(super) const SITUATIONS: [Situation; 31] = [
     Situation {
         name: "a stream is published again while a player stays",
         families: &["live", "churn", "leak"],
@@ -226,6 +230,25 @@ pub(super) const SITUATIONS: [Situation; 29] = [
             };
             run.publishers.iter().filter(|publisher| !publisher.sent.is_empty()).any(|publisher| {
                 has(&[Kind::Audio], publisher) != has(&[Kind::Keyframe, Kind::Inter], publisher)
+            })
+        }),
+    },
+    Situation {
+        name: "a user agent loses its registration, and has it again",
+        families: &["sip"],
+        witness: Witness::Evidence(|run| {
+            let mut told = run.sip_clients.iter().flat_map(|client| &client.callbacks);
+            told.any(|(_, callback)| *callback == Callback::Registered)
+        }),
+    },
+    Situation {
+        name: "the connection of a user agent is over in mid-call",
+        families: &["sip", "swarm"],
+        witness: Witness::Evidence(|run| {
+            let mut talks = run.sip_clients.iter().flat_map(|client| &client.talks);
+            talks.any(|talk| {
+                let end = talk.ended.map(|(_, end)| end);
+                talk.up_at.is_some() && end == Some(TalkEnd::Disconnected)
             })
         }),
     },

@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 31] = [
+pub(super) const MOMENTS: [Situation; 32] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -54,6 +54,7 @@ pub(super) const MOMENTS: [Situation; 31] = [
     told("media waits for somebody to be heard where it is to go", &["sip"]),
     told("the stream of somebody who answers is taken", &["sip"]),
     told("a packet comes when a later one was played", CALLED),
+    told("a call comes for a user agent that is gone", CALLED),
 ];
 
 /// Each fault point of the gateway; met when it fires.

@@ -21,7 +21,7 @@ use rehearsal_sim::{
     },
 };
 
-use super::moments::delay_ms;
+use super::{moments::delay_ms, user_agents};
 use crate::{
     catalogue::Scenario,
     fault::Lever,
@@ -48,7 +48,7 @@ const LEAVE_MS: u64 = BUSY_MS + TALK_MS_MAX + 10_000;
 /// Calls of every kind.
 pub const CALLS: Scenario = Scenario {
     name: "swarm/calls",
-    about: "a seed draws phones that call and are called, what they do in their calls, and what befalls them",
+    about: "a seed draws phones and user agents over RTMP that call and are called, what they do in their calls, and what befalls them",
     parity: false,
     heavy: false,
     plan: draw,
@@ -149,7 +149,8 @@ fn draw(seed: u64) -> Plan {
     strike(&mut plan, &features, &mut of("strikes"));
     plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
     // A phone that has nothing to say may be gone for as long as a session lasts.
-    plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms;
+    plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
+    user_agents::draw(&mut plan, seed);
     plan
 }
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `swarm/live` | publishers who compete or follow each other, players and viewers, raw clients; ends, stalls, tracks, delays |
 //! | `swarm/faults` | the same, lossy links, faults of some hosts, one fault of the gateway; sometimes the twin run |
-//! | `swarm/calls` | phones that call and are called, and what befalls them (`calls.rs`) |
+//! | `swarm/calls` | phones and user agents over RTMP that call and are called, and what befalls them (`calls.rs`, `user_agents.rs`) |
 //! | `swarm/limits` | the same without faults of hosts; small deadlines and small limits of every kind |
 
 mod calls;
@@ -23,6 +23,7 @@ mod points;
 mod raw;
 mod settings;
 mod terms;
+mod user_agents;
 
 use rehearsal_sim::Rng;
 

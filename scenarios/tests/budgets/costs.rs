@@ -20,16 +20,16 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Who is there before anything is measured.
-const FIRST: u64 = 100;
+pub(super) const FIRST: u64 = 100;
 /// Who comes then, and is measured.
-const MEASURED: u64 = 1_000;
+pub(super) const MEASURED: u64 = 1_000;
 /// The same of publishers: their frames are many.
-const FIRST_PUBLISHERS: u64 = 10;
-const MEASURED_PUBLISHERS: u64 = 100;
+pub(super) const FIRST_PUBLISHERS: u64 = 10;
+pub(super) const MEASURED_PUBLISHERS: u64 = 100;
 /// From one's start to the next one's.
 const APART_MS: u64 = 2;
 /// When everybody is gone who has not gone before.
-const END_MS: u64 = 100_000;
+pub(super) const END_MS: u64 = 100_000;
 /// How long allocations are counted, in seconds.
 const COUNTED_S: u64 = 10;
 /// Frames of [`MediaPlan::default`] in a second: pictures, and audio frames of 1,024 samples at 48 kHz.
@@ -46,7 +46,7 @@ pub struct Cost {
 
 impl Cost {
     /// What each of `count` added.
-    fn of_each(before: Usage, after: Usage, count: u64) -> Self {
+    pub(super) fn of_each(before: Usage, after: Usage, count: u64) -> Self {
         let each = |added: i64| added as f64 / count as f64;
         Self {
             bytes: each(after.live_bytes - before.live_bytes),
@@ -76,12 +76,16 @@ pub struct Subscribers {
 }
 
 /// A gateway that serves, and a host of clients.
-struct Stage {
+pub(super) struct Stage {
     gateway: SimEnv,
-    clients: SimEnv,
-    rtmp: SocketAddr,
+    pub(super) clients: SimEnv,
+    /// Hosts of phones that can be called.
+    pub(super) phones: Vec<SimEnv>,
+    /// Sockets that it listens at.
+    listeners: u64,
+    pub(super) rtmp: SocketAddr,
     http: SocketAddr,
-    origin: Instant,
+    pub(super) origin: Instant,
     /// The gateway's heap before it was there.
     before: Usage,
     _serving: SimTask,
@@ -93,16 +97,16 @@ impl Stage {
         sleep_until(self.origin + Duration::from_millis(ms)).await;
     }
 
-    /// The gateway's heap at `ms`, when as many connections as `connections` are there.
-    async fn usage(&self, ms: u64, connections: u64) -> Usage {
+    /// The gateway's heap at `ms`, when it has as many sockets as `sockets` besides those that listen.
+    pub(super) async fn usage(&self, ms: u64, sockets: u64) -> Usage {
         self.at(ms).await;
-        let listeners = 2;
-        assert_eq!(self.gateway.socket_count() as u64, connections + listeners, "at {ms} ms");
+        let sockets = sockets + self.listeners;
+        assert_eq!(self.gateway.socket_count() as u64, sockets, "at {ms} ms");
         heap::usage(Scope::Gateway)
     }
 
     /// Has `count` clients begin what `client` makes of their number and their start, from `from_ms` on.
-    fn crowd<F: Future<Output = ()> + Send + 'static>(
+    pub(super) fn crowd<F: Future<Output = ()> + Send + 'static>(
         &self,
         from_ms: u64,
         numbers: Range<u64>,
@@ -184,7 +188,7 @@ impl Stage {
     }
 }
 
-fn quiet() -> Notes {
+pub(super) fn quiet() -> Notes {
     Arc::new(|_| {})
 }
 
@@ -193,20 +197,42 @@ fn name(number: u64) -> String {
     format!("live/{number:04}")
 }
 
+/// Host of a phone; all are of one length.
+pub(super) fn phone_name(number: u64) -> String {
+    format!("phone-{number:04}")
+}
+
 /// What `measure` sees of a gateway that has just begun to serve.
 fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
+    // What phones cost is another matter.
+    staged_with(0, |config| config.sip.enabled = false, measure)
+}
+
+/// The same with so many hosts of phones, and another configuration.
+pub(super) fn staged_with<T>(
+    phones: u64,
+    change: impl FnOnce(&mut Config),
+    measure: impl AsyncFnOnce(&Stage) -> T,
+) -> T {
     assert!(heap::is_counting(), "this test installs the allocator");
     let mut world = World::new(1);
     let gateway = world.add_host("gateway", LinkConfig::datacentre());
     gateway.set_heap_scope(Scope::Gateway);
     let clients = world.add_host("clients", LinkConfig::datacentre());
     clients.set_heap_scope(Scope::Client);
+    let mut phone = |number| {
+        let host = world.add_host(&phone_name(number), LinkConfig::datacentre());
+        host.set_heap_scope(Scope::Client);
+        host
+    };
+    let phones = (0..phones).map(&mut phone).collect();
     let run = world.run(Duration::from_secs(120), async {
         let before = heap::usage(Scope::Gateway);
         let env = gateway.clone();
         let mut config = Config::default();
-        // What phones cost is another matter.
-        config.sip.enabled = false;
+        change(&mut config);
+        // SIP has one for each transport.
+        let listeners = if config.sip.enabled { 4 } else { 2 };
         let serves = config.clone();
         let serving = gateway.spawn(async move {
             let told = CancellationToken::new();
@@ -218,6 +244,8 @@ fn staged<T>(measure: impl AsyncFnOnce(&Stage) -> T) -> T {
             rtmp: at(config.rtmp.listen),
             http: at(config.http.listen),
             origin: Instant::now(),
+            phones,
+            listeners,
             before,
             _serving: serving,
             gateway,

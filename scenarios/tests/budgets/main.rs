@@ -4,6 +4,7 @@
 
 mod costs;
 mod golden;
+mod user_agents;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,9 @@ fn budgets() -> Vec<Budget> {
     });
     add("a gateway that has just started", costs::started());
     add("an idle RTMP connection, after connect", costs::idle_rtmp());
+    add("a user agent over RTMP without a call", user_agents::without_call(false));
+    add("a user agent over RTMP that is registered", user_agents::without_call(true));
+    add("a user agent over RTMP in a call without media", user_agents::in_call());
     add("an idle HTTP connection, after an answer", costs::idle_http());
     add("a player over RTMP that keeps up", subscribers[0].cost);
     add("a viewer over HTTP-FLV that keeps up", subscribers[1].cost);

@@ -1,4 +1,4 @@
-//! A client session on a socket.
+//! A client's side of a connection on a socket.
 
 use std::{
     future::poll_fn,
@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use rehearsal_core::{
@@ -15,7 +16,7 @@ use rehearsal_core::{
         chunk::ChunkLimits,
         client::{ClientConfig, ClientError, ClientEvent, ClientSession, Intent},
         command::Encoding,
-        handshake::ClientForm,
+        handshake::{ClientForm, Entropy},
     },
 };
 use thiserror::Error;
@@ -26,7 +27,7 @@ use tokio::{
 
 const READ_BYTES: usize = 16 << 10;
 /// What a client puts up with: more than any server sends.
-const LIMITS: ChunkLimits =
+pub(super) const LIMITS: ChunkLimits =
     ChunkLimits { message_bytes: 16 << 20, chunk_bytes: 16 << 20, chunk_streams: 64 };
 
 /// Why a client's connection is over.
@@ -40,21 +41,62 @@ pub(super) enum SocketEnd {
     Protocol(#[from] ClientError),
 }
 
+/// A client's side of a connection, without I/O.
+pub(super) trait ClientSide {
+    /// What the server does or says.
+    type Event;
+
+    /// Consumes from the front of `input` until there is an event or the input is used up.
+    fn handle_input(
+        &mut self,
+        now: Duration,
+        input: &mut &[u8],
+        entropy: Entropy<'_>,
+    ) -> Result<Option<Self::Event>, ClientError>;
+
+    /// Takes the bytes to send.
+    fn poll_output(&mut self) -> Vec<u8>;
+
+    /// Bytes since the handshake that the server has acknowledged, modulo 2^32.
+    fn peer_received_bytes(&self) -> u32;
+}
+
+impl ClientSide for ClientSession {
+    type Event = ClientEvent;
+
+    fn handle_input(
+        &mut self,
+        now: Duration,
+        input: &mut &[u8],
+        entropy: Entropy<'_>,
+    ) -> Result<Option<ClientEvent>, ClientError> {
+        self.handle_input(now, input, entropy)
+    }
+
+    fn poll_output(&mut self) -> Vec<u8> {
+        self.poll_output()
+    }
+
+    fn peer_received_bytes(&self) -> u32 {
+        self.peer_received_bytes()
+    }
+}
+
 /// Hands `input` to the session until something happens.
-fn take_event<E: Env>(
-    session: &mut ClientSession,
+fn take_event<E: Env, S: ClientSide>(
+    session: &mut S,
     env: &E,
     opened_at: Instant,
     input: &mut &[u8],
-) -> Result<Option<ClientEvent>, ClientError> {
+) -> Result<Option<S::Event>, ClientError> {
     session.handle_input(opened_at.elapsed(), input, &mut |buf: &mut [u8]| env.fill_random(buf))
 }
 
 /// One connection of an RTMP client.
-pub(super) struct RtmpSocket<E: Env> {
+pub(super) struct RtmpSocket<E: Env, S = ClientSession> {
     env: E,
     stream: E::TcpStream,
-    session: ClientSession,
+    session: S,
     opened_at: Instant,
     /// Bytes read and how many of them are used.
     input: (Vec<u8>, usize),
@@ -74,7 +116,6 @@ impl<E: Env> RtmpSocket<E> {
         form: ClientForm,
         chunk_bytes: u32,
     ) -> Result<Self, SocketEnd> {
-        let stream = env.connect_tcp(gateway).await?;
         let (app, name) = name.rsplit_once('/').unwrap_or(("", name));
         let config = ClientConfig {
             form,
@@ -85,9 +126,20 @@ impl<E: Env> RtmpSocket<E> {
             name: name.to_owned(),
             intent,
         };
+        Self::open(env, gateway, |now, entropy| ClientSession::new(config, now, entropy)).await
+    }
+}
+
+impl<E: Env, S: ClientSide> RtmpSocket<E, S> {
+    /// Connects, and starts what `begin` makes of when that was.
+    pub(super) async fn open(
+        env: &E,
+        gateway: SocketAddr,
+        begin: impl FnOnce(Duration, Entropy<'_>) -> S,
+    ) -> Result<Self, SocketEnd> {
+        let stream = env.connect_tcp(gateway).await?;
         let now = Instant::now();
-        let session =
-            ClientSession::new(config, now.elapsed(), &mut |buf: &mut [u8]| env.fill_random(buf));
+        let session = begin(now.elapsed(), &mut |buf: &mut [u8]| env.fill_random(buf));
         let (input, output) = ((Vec::new(), 0), (Vec::new(), 0));
         Ok(Self {
             env: env.clone(),
@@ -100,7 +152,7 @@ impl<E: Env> RtmpSocket<E> {
         })
     }
 
-    pub(super) fn session(&mut self) -> &mut ClientSession {
+    pub(super) fn session(&mut self) -> &mut S {
         &mut self.session
     }
 
@@ -115,11 +167,11 @@ impl<E: Env> RtmpSocket<E> {
     }
 
     /// Sends what is to be sent and waits for what the server does. Cancel safe.
-    pub(super) async fn event(&mut self) -> Result<ClientEvent, SocketEnd> {
+    pub(super) async fn event(&mut self) -> Result<S::Event, SocketEnd> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ClientEvent, SocketEnd>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<S::Event, SocketEnd>> {
         loop {
             let _ = self.poll_send(cx)?;
             let (bytes, used) = &mut self.input;

@@ -101,9 +101,9 @@ pub(crate) enum CallNotice {
     /// Another has attached with its address, and it is forgotten.
     Replaced,
     /// What it wanted is done, or on its way.
-    Done { transaction: f64 },
-    /// What it wanted cannot be; why.
-    NotDone { transaction: f64, reason: String },
+    Done { transaction: f64, after: After },
+    /// What it wanted cannot be; why. Of a call that cannot be made it is told in another way, too.
+    NotDone { transaction: f64, reason: String, is_invite: bool },
     /// Somebody calls.
     Invited { from: String, to: String },
     /// Who called does not wait any longer.
@@ -124,6 +124,17 @@ pub(crate) enum CallNotice {
     RegistrationLost(String),
     /// It is refreshed again.
     Registered,
+}
+
+/// What becomes of a client's call by something that it wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It is being made.
+    Calling,
+    /// It is over.
+    Over,
+    /// It is as it was.
+    Same,
 }
 
 /// What was agreed on, in the words of clients.
@@ -367,8 +378,9 @@ mod tests {
             assert_eq!(seat.order(number as f64, Action::Bye), Ok(()));
         }
         assert_eq!(seat.order(99.0, Action::Bye), Err(Busy));
-        desk.tell(seat.client(), CallNotice::Done { transaction: 0.0 });
-        assert_eq!(next(&seat), Poll::Ready(Ok(CallNotice::Done { transaction: 0.0 })));
+        let done = || CallNotice::Done { transaction: 0.0, after: After::Over };
+        desk.tell(seat.client(), done());
+        assert_eq!(next(&seat), Poll::Ready(Ok(done())));
         assert_eq!(seat.order(99.0, Action::Bye), Ok(()));
         assert_eq!(next(&seat), Poll::Pending);
     }

@@ -6,7 +6,13 @@ use bytes::Bytes;
 use tracing::{debug, info, warn};
 
 use super::{
-    Owner, Phones, locating::Wanted, media::Change, notices::Notice, outgoing, refusal::Refusal,
+    Owner, Phones,
+    clients::{Called, UNAVAILABLE},
+    locating::Wanted,
+    media::Change,
+    notices::Notice,
+    outgoing,
+    refusal::Refusal,
     route::Destination,
 };
 use crate::{
@@ -79,8 +85,17 @@ impl<E: Env> Phones<E> {
                 self.agent.reject(now, call, 503)
             }
             AgentEvent::Incoming { call, to, from, sdp, source } => {
-                if let Some(client) = self.clients.called(&to) {
-                    return self.invite_client(now, client, call, *from, sdp, source);
+                match self.clients.called(&to) {
+                    Called::Client(client) => {
+                        return self.invite_client(now, client, call, *from, sdp, source);
+                    }
+                    Called::Gone => {
+                        sometimes!("a call comes for a user agent that is gone");
+                        debug!(peer = %source, from = %from.uri, %to, "a user agent is called that is gone");
+                        count(&self.shared.counters.calls_refused, 1);
+                        return self.agent.reject(now, call, UNAVAILABLE);
+                    }
+                    Called::Nobody => {}
                 }
                 match self.take_call(call, &to, sdp, source).await {
                     Ok(answer) => {

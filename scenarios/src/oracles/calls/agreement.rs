@@ -8,7 +8,7 @@ use super::{Case, of_each};
 use crate::run::Evidence;
 
 /// Packets that were on their way, and those that the gateway holds to put them in order.
-const ON_THEIR_WAY: Duration = Duration::from_millis(500);
+pub(super) const ON_THEIR_WAY: Duration = Duration::from_millis(500);
 
 /// What the phone and those who play its stream know of the end.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
@@ -49,7 +49,8 @@ fn unexpected(case: Case<'_>) -> Option<String> {
     let is_wrong = match end {
         CallEnd::Forgotten | CallEnd::HungUpRefused(_) => true,
         CallEnd::NoAnswer | CallEnd::HungUpUnanswered => true,
-        CallEnd::ByGateway => !is_long,
+        // Because its client has, and that is judged there.
+        CallEnd::ByGateway => !is_long && case.client().is_none(),
         CallEnd::Rejected(_) | CallEnd::Cancelled | CallEnd::HungUp | CallEnd::Crashed => false,
     };
     (is_plain && is_wrong).then(|| format!("at {at:?} the call ended with: {}", case.report.end()))

@@ -3,13 +3,27 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rehearsal_sim::clients::phone::Deed;
+use rehearsal_sim::clients::{
+    phone::Deed,
+    sip_client::{Callback, Command},
+};
 
-use super::{Case, MOVES, sources::on_the_way};
+use super::{Case, MOVES, calls, of_each, sources::on_the_way};
 use crate::{plan::Player, run::Evidence};
 
-/// Every stream whose phones dial, for each player of it who is there all the time.
+/// A digit of a client is over so long after it was dialled, if none is before it.
+const DIALLED: Duration = Duration::from_millis(1_000);
+
+/// What phones and clients dial.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
+    let mut found = told_to_players(evidence);
+    found.extend(told_to_clients(evidence));
+    found.extend(dialled_by_clients(evidence));
+    found
+}
+
+/// Every stream whose phones dial, for each player of it who is there all the time.
+fn told_to_players(evidence: &Evidence) -> Vec<String> {
     let plan = &evidence.plan;
     let phones = plan.phones.iter().zip(&evidence.phones);
     let mut cases: Vec<_> = phones.map(|(phone, report)| Case { plan, phone, report }).collect();
@@ -30,6 +44,67 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         (told != due).then(|| format!("{} was told of {told}, dialled was {due}", player.host))
     });
     wrong.collect()
+}
+
+/// Every phone that dials, for the client that talks to it.
+fn told_to_clients(evidence: &Evidence) -> Vec<String> {
+    of_each(evidence, |case| {
+        let dials = !case.phone.plan.digits.is_empty();
+        let Some(voice) = case.phone.plan.voice.as_ref().filter(|_| dials) else {
+            return Vec::new();
+        };
+        let Some(due) = due(evidence, case).filter(|_| is_judged(case)) else { return Vec::new() };
+        let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+        let its = clients.filter(|(client, _)| {
+            client.plan.listens.as_ref() == Some(&voice.stream)
+                && !evidence.plan.is_faulty(&client.host)
+        });
+        let over = case.report.ended.map_or(case.report.left_at, |(at, _)| at);
+        let its = its.filter(|(_, report)| over < report.ended_at);
+        let wrong = its.filter_map(|(client, report)| {
+            let told = report.callbacks.iter().filter_map(|(_, told)| match told {
+                Callback::Dtmf(digit) => Some(*digit),
+                _ => None,
+            });
+            let told: String = told.collect();
+            (told != due).then(|| format!("{} was told of {told}, dialled was {due}", client.host))
+        });
+        wrong.collect()
+    })
+}
+
+/// Each digit that a client dials, and may, is heard once by the phone that it talks to, in order.
+fn dialled_by_clients(evidence: &Evidence) -> Vec<String> {
+    let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+    let mut found = Vec::new();
+    for (client, report) in clients {
+        let phones = evidence.plan.phones.iter().zip(&evidence.phones);
+        let mut its = phones.filter(|(phone, _)| calls(client, phone));
+        let (Some((phone, heard)), None) = (its.next(), its.next()) else { continue };
+        let case = Case { plan: &evidence.plan, phone, report: heard };
+        if !case.is_faithful() || !case.is_undisturbed() || evidence.plan.is_faulty(&client.host) {
+            continue;
+        }
+        let dialled = report.ordered.iter().filter_map(|it| match (&it.command, &it.answered) {
+            (Command::SendDtmf(digit), Some((at, Ok(())))) => Some((*at, *digit)),
+            _ => None,
+        });
+        let dialled: Vec<(Duration, char)> = dialled.collect();
+        // What is dialled just before the end may not get away.
+        let over = heard.ended.map_or(heard.left_at, |(at, _)| at);
+        let in_time = dialled.iter().filter(|(at, _)| *at + DIALLED < over);
+        let due: String = in_time.map(|(_, digit)| digit).collect();
+        let all: String = dialled.iter().map(|(_, digit)| digit).collect();
+        let mut keys: Vec<_> =
+            heard.tones.iter().map(|it| (it.ssrc, it.timestamp, it.digit)).collect();
+        keys.dedup();
+        let told: String = keys.into_iter().map(|(.., digit)| digit).collect();
+        let is_let_go = told != due || heard.tones.last().is_none_or(|tone| tone.is_end);
+        if !told.starts_with(&due) || !all.starts_with(&told) || !is_let_go {
+            found.push(format!("{} heard {told}, {} has dialled {due}", phone.host, client.host));
+        }
+    }
+    found
 }
 
 /// Whether what the phone says arrives in order, at somebody who is there and listens: not before it knows that the phone has

@@ -3,9 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rehearsal_sim::clients::{phone::Heard, publisher::Source, stamp::stream_hash};
+use rehearsal_sim::clients::{
+    phone::{EVENTS, Heard},
+    publisher::Source,
+    stamp::stream_hash,
+};
 
-use super::{Case, of_each};
+use super::{Case, commands::round_trip, of_each};
 use crate::run::Evidence;
 
 /// Bytes, and samples, of a packet of 20 ms.
@@ -45,12 +49,14 @@ fn numbering(case: Case<'_>) -> Vec<String> {
             found.push(format!("at {at:?} the source changes"));
             continue;
         }
+        // A digit has the time at which its key was pressed, as long as that is down.
+        let is_digit = [one, next].iter().any(|it| it.payload_type == EVENTS);
         let steps = u32::from(next.sequence.wrapping_sub(one.sequence));
         let passed = next.timestamp.wrapping_sub(one.timestamp);
         let may_miss = !case.is_faithful() || !case.is_undisturbed();
         if steps != 1 && !(may_miss && (2..1 << 15).contains(&steps)) {
             found.push(format!("at {at:?} number {} comes behind {}", next.sequence, one.sequence));
-        } else if steps == 1 && !next.marker && passed != PACKET {
+        } else if steps == 1 && !next.marker && !is_digit && passed != PACKET {
             found.push(format!("at {at:?} time goes on by {passed}, not by {PACKET}"));
         } else if (passed as i32) < 0 {
             found.push(format!("at {at:?} time goes back"));
@@ -62,7 +68,7 @@ fn numbering(case: Case<'_>) -> Vec<String> {
 /// What is in the packets was sealed by who publishes the stream that was dialled, in order, and once.
 fn contents(case: Case<'_>) -> Vec<String> {
     let Some(stream) = case.plays() else {
-        let heard = case.report.heard.first();
+        let heard = case.report.heard.iter().find(|it| it.payload_type != EVENTS);
         return heard
             .map(|it| format!("it hears no stream, and audio came at {:?}", it.at))
             .into_iter()
@@ -71,7 +77,7 @@ fn contents(case: Case<'_>) -> Vec<String> {
     let codec = case.report.codec.map(|codec| codec.payload_type());
     let (mut found, mut last) = (Vec::new(), None);
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
-    for heard in &case.report.heard {
+    for heard in case.report.heard.iter().filter(|it| it.payload_type != EVENTS) {
         let at = heard.at;
         // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
         let is_agreed = codec.is_none_or(|codec| codec == heard.payload_type);
@@ -117,11 +123,22 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
             matches!(&publisher.plan.source, Source::Generated(it) if it.telephone.is_some());
         publisher.plan.stream == stream && is_clean && is_even
     });
-    for (_, report) in its {
+    let its = its.map(|(_, report)| (report.epoch, &report.sent, Duration::ZERO));
+    let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+    let voices = clients.filter_map(|(client, report)| {
+        // What is sent by who crashes is not known.
+        let is_clean = client.link.up.loss_ppm == 0
+            && client.link.up.burst_loss.is_none()
+            && !evidence.plan.is_faulty(&client.host);
+        let voice =
+            client.plan.voice.as_ref().filter(|voice| voice.stream == stream && is_clean)?;
+        Some((voice.epoch, &report.sent, round_trip(evidence, client)))
+    });
+    for (epoch, sent, way) in its.chain(voices) {
         let sent: BTreeMap<u32, Duration> =
-            report.sent.iter().filter_map(|sent| Some((sent.stamp?.index, sent.at))).collect();
+            sent.iter().filter_map(|sent| Some((sent.stamp?.index, sent.at))).collect();
         let of_epoch =
-            |heard: &&Heard| matches!(heard.stamp, Ok(Some(stamp)) if stamp.epoch == report.epoch);
+            |heard: &&Heard| matches!(heard.stamp, Ok(Some(stamp)) if stamp.epoch == epoch);
         let heard: Vec<&Heard> = case.report.heard.iter().filter(of_epoch).collect();
         for it in &heard {
             let Ok(Some(stamp)) = it.stamp else { continue };
@@ -132,7 +149,7 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
                 ));
                 continue;
             };
-            let within = DELAY_MAX + case.round_trip();
+            let within = DELAY_MAX + case.round_trip() + way;
             if it.at < *sent || it.at > *sent + within {
                 found.push(format!(
                     "packet {} was sent at {sent:?} and came at {:?}",
@@ -149,7 +166,13 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
         for two in heard.windows(2) {
             let (from, to) = (two[0].at, two[1].at);
             let is_changed = changes.clone().any(|(at, _)| (from..=to).contains(at));
-            if to - from > GAP_MAX + case.round_trip() && listens(from) && !is_changed {
+            // A digit is heard in the place of what is said meanwhile.
+            let is_dialled = case.report.tones.iter().any(|it| (from..=to).contains(&it.at));
+            if to - from > GAP_MAX + case.round_trip() + way
+                && listens(from)
+                && !is_changed
+                && !is_dialled
+            {
                 found.push(format!("between {from:?} and {to:?} nothing was heard"));
             }
         }
@@ -168,7 +191,8 @@ fn sender_reports(case: Case<'_>) -> Vec<String> {
         if !(least..=most).contains(&report.packets) {
             return Some(format!("at {at:?} it had sent {}, {least} came", report.packets));
         }
-        if report.bytes != report.packets * PACKET {
+        let has_digits = heard.iter().any(|it| it.payload_type == EVENTS);
+        if report.bytes != report.packets * PACKET && !has_digits {
             return Some(format!("at {at:?} it had sent {} bytes", report.bytes));
         }
         let is_of = heard.iter().all(|it| it.ssrc == report.ssrc);

@@ -3,6 +3,8 @@
 
 mod agreement;
 mod bindings;
+mod clients;
+mod commands;
 mod digits;
 mod glare;
 mod loss;
@@ -18,17 +20,20 @@ use std::{collections::BTreeMap, time::Duration};
 use rehearsal_core::config::{Call, Route};
 use rehearsal_sim::{
     Direction, LinkConfig,
-    clients::phone::{Deed, PhoneReport, Saying, Signal, Way},
+    clients::{
+        phone::{Deed, PhoneReport, Saying, Signal, Way},
+        sip_client::{Command, Talk},
+    },
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, bindings::judge as bindings, digits::judge as digits,
-    glare::judge as glare, loss::judge as loss, media::judge as media,
-    registrations::judge as registrations, signalling::judge as signalling,
-    timers::judge as timers, voices::judge as voices,
+    agreement::judge as agreement, bindings::judge as bindings, clients::judge as clients,
+    commands::judge as commands, digits::judge as digits, glare::judge as glare,
+    loss::judge as loss, media::judge as media, registrations::judge as registrations,
+    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
 };
 use crate::{
-    plan::{Phone, Plan},
+    plan::{Phone, Plan, SipClient},
     run::Evidence,
 };
 
@@ -60,11 +65,17 @@ fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<
 impl Case<'_> {
     /// The stream that the phone hears, by the configuration of the gateway.
     fn plays(&self) -> Option<String> {
+        if let Some(client) = self.client() {
+            return client.plan.voice.as_ref().map(|voice| voice.stream.clone());
+        }
         self.connected(|route| &route.play, |call| &call.play)
     }
 
-    /// The stream that the phone is heard on.
+    /// The stream of everybody's that the phone is heard on.
     fn publishes(&self) -> Option<String> {
+        if self.client().is_some() {
+            return None;
+        }
         self.connected(|route| &route.publish, |call| &call.publish)
     }
 
@@ -86,6 +97,11 @@ impl Case<'_> {
         let mut routes = sip.routes.iter();
         let (route, rest) = routes.find_map(|route| Some((route, route.matches(dial)?)))?;
         Some(of_route(route).as_ref()?.replace('*', rest))
+    }
+
+    /// The client of the application `sip` that calls it, or that it calls.
+    fn client(&self) -> Option<&SipClient> {
+        self.plan.sip_clients.iter().find(|client| calls(client, self.phone))
     }
 
     /// Whether packets of its line all arrive, once each and in order.
@@ -173,6 +189,30 @@ impl Case<'_> {
         let sent = self.report.signals.iter().filter(|it| it.way == Way::Sent);
         sent.filter_map(|it| Some((it.arrived_at?, it)))
     }
+}
+
+/// Whether `client` and `phone` call one another by their plans.
+fn calls(client: &SipClient, phone: &Phone) -> bool {
+    let mut orders = client.plan.orders.iter();
+    let invites =
+        orders.any(|it| matches!(&it.command, Command::Invite(to) if host_of(to) == phone.host));
+    let (_, domain) = client.plan.user_and_domain();
+    invites || phone.plan.calls_back_ms.is_some() && domain == phone.host
+}
+
+/// Whether `talk` of `client` is, or was to be, with `phone`.
+fn is_with(client: &SipClient, talk: &Talk, phone: &Phone) -> bool {
+    let (_, domain) = client.plan.user_and_domain();
+    match talk.is_incoming {
+        true => phone.plan.calls_back_ms.is_some() && domain == phone.host,
+        false => host_of(&talk.peer) == phone.host,
+    }
+}
+
+/// The host of an address.
+fn host_of(address: &str) -> &str {
+    let behind_user = address.rsplit_once('@').map_or(address, |(_, host)| host);
+    behind_user.split([':', ';', '>']).next().unwrap_or_default()
 }
 
 /// Whether all packets arrive, once each and in order.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::{Saying, Way};
+use rehearsal_sim::clients::phone::{Binding, Saying, Way};
 
 use super::of_each;
 use crate::run::Evidence;
@@ -22,7 +22,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         let troubles: Vec<(Duration, Duration)> = troubles.collect();
         let received = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let asked = received.filter(|it| it.what == Saying::Request && it.method == "REGISTER");
-        let asked: Vec<Duration> = asked.map(|it| it.at).collect();
+        let asked: Vec<(Duration, String)> =
+            asked.map(|it| (it.at, String::from_utf8_lossy(&it.raw).into_owned())).collect();
         let bindings = case.report.bindings.iter().filter(|binding| binding.granted_s > 0);
         let wrong = bindings.filter_map(|binding| {
             let (at, granted) = (binding.at, Duration::from_secs(binding.granted_s.into()));
@@ -31,8 +32,19 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
             if is_troubled || late >= case.report.left_at {
                 return None;
             }
-            let next = asked.iter().find(|asked| **asked > at).copied();
-            let in_time = next.is_some_and(|next| (at + granted / 2..late).contains(&next));
+            // Others may register here, too.
+            let is_its =
+                |(asked, raw): &&(Duration, String)| *asked > at && raw.contains(&binding.contact);
+            let next = asked.iter().find(is_its).map(|(at, _)| *at);
+            // It may have to be proven who takes it back.
+            let is_over = |next: Duration| {
+                let since = |it: &Binding| (next..late).contains(&it.at);
+                let mut all = case.report.bindings.iter();
+                all.any(|it| since(it) && it.contact == binding.contact && it.granted_s == 0)
+            };
+            let in_time = next.is_some_and(|next| {
+                (at + granted / 2..late).contains(&next) || next < late && is_over(next)
+            });
             (!in_time).then(|| {
                 format!("registered at {at:?} for {granted:?}, it was so again at {next:?}")
             })

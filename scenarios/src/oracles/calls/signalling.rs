@@ -113,7 +113,10 @@ fn unanswered(case: Case<'_>) -> Option<String> {
     let mut requests = case.sent().filter(|(_, it)| it.what == Saying::Request && !is_ack(it));
     let (at, request) = requests.find(|(at, it)| {
         let is_first = seen.insert((&it.branch, &it.method));
-        let is_due = *at + within < case.report.left_at;
+        // Whoever a client is asks that before it answers a call.
+        let is_asked =
+            case.phone.plan.calls_back_ms.is_some() && it.method == "INVITE" && it.to_tag.is_none();
+        let is_due = *at + within < case.report.left_at && !is_asked;
         let mut responses = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let is_answered = responses.any(|other| {
             is_final(other)

@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
     phone::{CallEnd, Spoken},
-    rtmp_player::PlayReport,
-    verify::Logged,
+    verify::{Breach, Logged, Promise},
 };
 
-use super::{Case, MOVES, of_each};
-use crate::{plan::Player, run::Evidence};
+use super::{Case, MOVES, commands::round_trip, is_with, of_each};
+use crate::run::Evidence;
 
 /// Packets are held to be put in order, and given out at their time.
 const HELD: Duration = Duration::from_millis(100);
@@ -28,42 +27,86 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         }
         let players = evidence.plan.players.iter().zip(&evidence.players);
         let its = players.filter(|(player, _)| player.plan.stream == voice.stream);
-        its.flat_map(|(player, report)| of_player(case, voice.epoch, player, report)).collect()
+        let heard = its.map(|(player, report)| {
+            let (from, to) = (player.plan.start_ms, player.plan.leave_ms);
+            let (from, to) = (Duration::from_millis(from), Duration::from_millis(to));
+            let (way, received) = (Duration::ZERO, &report.received[..]);
+            Listener { host: &player.host, from, to, way, received }
+        });
+        let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+        let its = clients.filter(|(it, _)| it.plan.listens.as_ref() == Some(&voice.stream));
+        let by_clients = its.filter_map(|(client, report)| {
+            let mut talks = report.talks.iter().filter(|talk| talk.up_at.is_some());
+            talks.find(|talk| is_with(client, talk, case.phone))?;
+            let (host, received) = (&client.host, &report.received);
+            let (from, _) = report.connected.as_ref()?;
+            let to = report.ended_at.min(Duration::from_millis(client.plan.leave_ms));
+            let way = round_trip(evidence, client);
+            Some(Listener { host, from: *from, to, way, received })
+        });
+        heard.chain(by_clients).flat_map(|it| of_listener(case, voice.epoch, it)).collect()
     }));
+    found.extend(breaches(evidence));
     found
 }
 
 /// Who plays a phone's stream hears phones of that stream only, and each as long as nobody else has come.
 fn strangers(evidence: &Evidence) -> Vec<String> {
     let mut found = Vec::new();
-    for (player, report) in evidence.plan.players.iter().zip(&evidence.players) {
-        if !evidence.plan.is_of_phone(&report.stream) {
+    let players = evidence.plan.players.iter().zip(&evidence.players);
+    let players = players.map(|(it, report)| (&it.host, &report.stream, &report.received));
+    let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+    let clients = clients
+        .filter_map(|(it, report)| Some((&it.host, it.plan.listens.as_ref()?, &report.received)));
+    for (host, stream, received) in players.chain(clients) {
+        if !evidence.plan.is_of_phone(stream) {
             continue;
         }
         let voices = evidence.plan.phones.iter().filter_map(|phone| phone.plan.voice.as_ref());
-        let own: Vec<u32> =
-            voices.filter(|it| it.stream == report.stream).map(|it| it.epoch).collect();
-        let published = evidence.publishers.iter().filter(|it| it.stream == report.stream);
+        let own: Vec<u32> = voices.filter(|it| it.stream == *stream).map(|it| it.epoch).collect();
+        let published = evidence.publishers.iter().filter(|it| it.stream == *stream);
         let own: Vec<u32> = own.into_iter().chain(published.map(|it| it.epoch)).collect();
         let is_strange = |seen: &&Logged| seen.stamp.is_none_or(|it| !own.contains(&it.epoch));
-        let media = report.received.iter().filter(|seen| seen.stamp.is_some());
+        let media = received.iter().filter(|seen| seen.stamp.is_some());
         if let Some(seen) = media.clone().find(is_strange) {
-            found.push(format!("{}: what came at {:?} is of nobody", player.host, seen.at));
+            found.push(format!("{host}: what came at {:?} is of nobody", seen.at));
         }
     }
     found
 }
 
-fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -> Vec<String> {
+/// What clients of the application `sip` say of what they hear.
+fn breaches(evidence: &Evidence) -> Vec<String> {
+    let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
+    let found = clients.flat_map(|(client, report)| {
+        let stream = client.plan.listens.as_deref().unwrap_or_default();
+        let begins_anew = evidence.plan.begins_anew(stream);
+        let held = |it: &&Breach| it.promise != Promise::Timestamps || !begins_anew;
+        let breaches = report.violations.iter().filter(held);
+        breaches.map(|it| format!("{}: {}", client.host, it.what)).collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+/// Somebody who hears phones, and from when to when he was there.
+struct Listener<'a> {
+    host: &'a str,
+    from: Duration,
+    to: Duration,
+    /// What its line may take, there and back.
+    way: Duration,
+    received: &'a [Logged],
+}
+
+fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    let host = &player.host;
-    let its: BTreeMap<u32, &Logged> = report
-        .received
+    let Listener { host, from, to, received, .. } = listener;
+    let its: BTreeMap<u32, &Logged> = received
         .iter()
         .filter_map(|seen| Some((seen.stamp.filter(|stamp| stamp.epoch == epoch)?.index, seen)))
         .collect();
     let spoken = &case.report.spoken;
-    let way = case.round_trip();
+    let way = case.round_trip() + listener.way;
     let most = HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way;
     let is_whole = case.is_faithful() && case.is_undisturbed();
     for (index, seen) in &its {
@@ -79,8 +122,7 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
             ));
         }
     }
-    let from = Duration::from_millis(player.plan.start_ms) + BEFORE;
-    let to = Duration::from_millis(player.plan.leave_ms);
+    let from = from + BEFORE;
     let was_there = !case.plan.is_faulty(host) && !case.plan.may_skip(host);
     let due = spoken.iter().filter(|said| from <= said.at && said.at + most < to);
     if is_whole && was_there {
@@ -95,7 +137,8 @@ fn of_player(case: Case<'_>, epoch: u32, player: &Player, report: &PlayReport) -
     let hears_all =
         hears_all && case.phone.plan.acts.is_empty() && case.phone.plan.digits.is_empty();
     if was_there && hears_all && case.is_in_order() {
-        found.extend(losses(case, host, &its));
+        // What was on its way when it went is not lost.
+        found.extend(losses(case, host, &its, to.saturating_sub(way)));
     }
     found
 }
@@ -116,13 +159,20 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
 }
 
-/// As many are said to be lost as are missing, of those up to the greatest number that came.
-fn losses(case: Case<'_>, host: &str, its: &BTreeMap<u32, &Logged>) -> Vec<String> {
+/// As many are said to be lost, by those reports that come before `until`, as are missing, of those up to the greatest number
+/// that came.
+fn losses(
+    case: Case<'_>,
+    host: &str,
+    its: &BTreeMap<u32, &Logged>,
+    until: Duration,
+) -> Vec<String> {
     let (Some(first), Some(base)) = (case.report.spoken.first(), its.keys().next()) else {
         return Vec::new();
     };
     let is_even = case.phone.link.up.jitter_ns == 0;
-    let wrong = case.report.reports.iter().filter_map(|report| {
+    let reports = case.report.reports.iter().filter(|report| report.at < until);
+    let wrong = reports.filter_map(|report| {
         let highest = u32::from((report.highest as u16).wrapping_sub(first.sequence));
         let missing: Vec<&Spoken> = case
             .report

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Packets of RFC 4733 that one digit takes, one every 20 ms: three while the key is down, and its end three times.
 pub const DIGIT_PACKETS: u32 = 6;
 
+/// The keys, in the order of their numbers in RFC 4733, section 3.2.
+pub(super) const KEYS: &str = "0123456789*#ABCD";
+
 /// Something that a phone's audio does in mid-call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {
@@ -40,7 +43,7 @@ pub struct Dialled {
 impl Dialled {
     /// Its number in RFC 4733, section 3.2.
     pub(super) fn code(self) -> u8 {
-        let code = "0123456789*#ABCD".find(self.digit);
+        let code = KEYS.find(self.digit);
         code.map_or(u8::MAX, |code| code as u8)
     }
 

@@ -27,7 +27,7 @@ pub(super) const SDP: &str = "application/sdp";
 /// What says that a key was pressed.
 const DTMF_RELAY: &str = "application/dtmf-relay";
 /// The number of what is dialled, as phones offer it.
-const EVENTS: u8 = 101;
+pub const EVENTS: u8 = 101;
 
 /// From one look for the ACK to the next.
 const UNTIL_ACKNOWLEDGED: Duration = Duration::from_millis(100);
@@ -107,7 +107,9 @@ pub(super) struct Call {
 impl Call {
     /// A call that begins at `now`, or is waited for.
     pub(super) fn begin(plan: PhonePlan, names: Names, place: Place, now: Duration) -> Self {
-        let cancels_at = plan.cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
+        // Who calls back has not begun to.
+        let cancel = plan.cancel.filter(|_| plan.calls_back_ms.is_none());
+        let cancels_at = cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
         let (direction, rtp) = (plan.direction, place.rtp);
         let dialled = Uri::Sip(SipUri::new(Some(&plan.dial), place.gateway));
         let mut call = Self {
@@ -184,7 +186,11 @@ impl Call {
 
     /// Whether nothing more is to be done, not even for copies.
     pub(super) fn is_forgotten(&self) -> bool {
-        self.told.ended.is_some() && self.asking.is_empty() && self.answered.is_empty()
+        let is_registrar = self.waiting.as_ref().is_some_and(Waiting::is_registrar);
+        !is_registrar
+            && self.told.ended.is_some()
+            && self.asking.is_empty()
+            && self.answered.is_empty()
     }
 
     /// When there is something to do.
@@ -327,6 +333,14 @@ impl Call {
 
     fn target(&self) -> Uri {
         self.target.clone().unwrap_or_else(|| self.peer_uri.clone())
+    }
+
+    /// Calls who is registered at `contact`.
+    pub(super) fn call_back(&mut self, contact: Uri, now: Duration) {
+        self.peer_uri = contact;
+        let cancel = self.plan.cancel;
+        self.cancels_at = cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
+        self.invite(self.direction, now);
     }
 
     /// Calls, or changes the call.

@@ -8,6 +8,7 @@ use rehearsal_core::sip::{
     headers::HeaderName,
     message::{Fields, Request, Response},
     method::Method,
+    uri::Uri,
 };
 
 use super::{
@@ -29,6 +30,8 @@ pub(super) struct Waiting {
     /// Calls there were.
     calls: usize,
     ringing: Option<Ringing>,
+    /// Whom to call back, and when.
+    calls_back: Option<(Duration, Uri)>,
     /// Registrations that were granted.
     pub(super) bindings: Vec<Binding>,
 }
@@ -56,7 +59,7 @@ pub(super) enum Outside {
 impl Waiting {
     pub(super) fn new(called: Called) -> Self {
         let guard = called.proof.clone().map(Guard::new);
-        Self { called, guard, calls: 0, ringing: None, bindings: Vec::new() }
+        Self { called, guard, calls: 0, ringing: None, calls_back: None, bindings: Vec::new() }
     }
 
     /// Whether nobody is there at `now`.
@@ -65,9 +68,17 @@ impl Waiting {
         self.called.away_ms.iter().any(|(from, to)| (*from..*to).contains(&ms))
     }
 
+    /// Whether others register here.
+    pub(super) fn is_registrar(&self) -> bool {
+        self.called.registrar.is_some()
+    }
+
     pub(super) fn next(&self) -> Option<Duration> {
-        let ringing = self.ringing.as_ref()?;
-        [ringing.rings_at, ringing.answers_at].into_iter().flatten().min()
+        let ringing = self.ringing.as_ref();
+        let ringing =
+            ringing.and_then(|it| [it.rings_at, it.answers_at].into_iter().flatten().min());
+        let calls_back = self.calls_back.as_ref().map(|(at, _)| *at);
+        [ringing, calls_back].into_iter().flatten().min()
     }
 }
 
@@ -148,6 +159,9 @@ impl Call {
     pub(super) fn on_waited(&mut self, now: Duration) {
         let tag = self.names.tag.clone();
         let Some(waiting) = &mut self.waiting else { return };
+        if let Some((_, contact)) = waiting.calls_back.take_if(|(at, _)| *at <= now) {
+            return self.call_back(contact, now);
+        }
         let Some(ringing) = &mut waiting.ringing else { return };
         if ringing.rings_at.take_if(|at| *at <= now).is_some() {
             let said = ringing.invite.response(180, Some(&tag)).to_bytes();
@@ -269,6 +283,11 @@ impl Call {
         let granted = asked.min(registrar.expires_s);
         let binding = Binding { at: now, granted_s: granted, contact: contact.uri.to_string() };
         if let Some(waiting) = &mut self.waiting {
+            if let Some(after_ms) = self.plan.calls_back_ms.filter(|_| waiting.bindings.is_empty())
+            {
+                let at = now + Duration::from_millis(after_ms);
+                waiting.calls_back = Some((at, contact.uri.clone()));
+            }
             waiting.bindings.push(binding);
         }
         let response = request.response(200, Some(&tag));

@@ -30,12 +30,13 @@ use tokio::time::{Instant, sleep_until};
 
 pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
+    call::EVENTS,
     called::{Answer, Called, Proof, Registrar, Reply},
     plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
     registers::Registers,
     report::{
         Binding, CallEnd, Heard, Keyed, PhoneReport, Pressed, ReceptionReport, Registration,
-        Saying, SenderReport, Signal, Spoken, Torn,
+        Saying, SenderReport, Signal, Spoken, Tone, Torn,
     },
 };
 use self::{
@@ -94,8 +95,12 @@ async fn talk<E: Env>(
     let leave = origin + Duration::from_millis(plan.leave_ms);
     let ip = if gateway.ip().is_loopback() { Some(gateway.ip()) } else { env.own_ip() };
     let ip = plan.says_ip.or(ip).unwrap_or(line.sip.local_addr().ip());
-    let at = |socket: &E::UdpSocket| SocketAddr::new(ip, socket.local_addr().port());
-    let place = Place { sip: at(&line.sip), rtp: at(line.rtp()), gateway };
+    let rtp_ip = plan.hears_at.unwrap_or(ip);
+    let place = Place {
+        sip: SocketAddr::new(ip, line.sip.local_addr().port()),
+        rtp: SocketAddr::new(rtp_ip, line.rtp().local_addr().port()),
+        gateway,
+    };
     let mut post = Post::new(plan.message_faults.clone());
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
     let mut digits = plan.digits.clone();

@@ -23,6 +23,9 @@ pub struct PhonePlan {
     /// It registers, so that it can be called by a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registers: Option<Registers>,
+    /// Who is called and takes registrations calls the first who registers, so long after that; what is said of callers is for it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_back_ms: Option<u64>,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
@@ -33,6 +36,9 @@ pub struct PhonePlan {
     /// The address that it takes for its own and gives to the gateway, as behind a NAT; without, that of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub says_ip: Option<IpAddr>,
+    /// Where it wants what it is to hear, if that is another's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hears_at: Option<IpAddr>,
     /// Where it begins to count; without, anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numbering: Option<Numbering>,
@@ -67,10 +73,12 @@ impl Default for PhonePlan {
             dial: String::new(),
             called: None,
             registers: None,
+            calls_back_ms: None,
             codecs: vec![Codec::Pcmu],
             voice: None,
             direction: Direction::SendRecv,
             says_ip: None,
+            hears_at: None,
             numbering: None,
             talk_ms: None,
             cancel: None,
@@ -100,6 +108,14 @@ impl Codec {
         match self {
             Self::Pcmu => 0,
             Self::Pcma => 8,
+        }
+    }
+
+    /// What clients of the application `sip` call it.
+    pub(in crate::clients) fn rtmp_name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "pcmu",
+            Self::Pcma => "pcma",
         }
     }
 

@@ -38,6 +38,8 @@ pub struct PhoneReport {
     pub moved: Vec<Duration>,
     /// Every RTP packet that came.
     pub heard: Vec<Heard>,
+    /// Every RTP packet of a digit that came.
+    pub tones: Vec<Tone>,
     /// What the gateway told of the phone's audio by RTCP.
     pub reports: Vec<ReceptionReport>,
     /// What the gateway told of its own audio by RTCP.
@@ -207,6 +209,21 @@ pub struct Heard {
     pub bytes: usize,
     /// What the audio says of itself, if that is what was sealed; an error if it is not.
     pub stamp: Result<Option<Stamp>, Torn>,
+}
+
+/// An RTP packet of a digit that came; it is among what was heard, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tone {
+    /// When.
+    pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
+    /// When the key was pressed, in samples.
+    pub timestamp: u32,
+    /// Which key.
+    pub digit: char,
+    /// The key is let go.
+    pub is_end: bool,
 }
 
 /// Audio whose content is not what was sealed.

@@ -2,8 +2,8 @@
 
 use super::{
     super::stamp::{STAMP_BYTES, Stamp},
-    acts::DIGIT_PACKETS,
-    report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Torn},
+    acts::{DIGIT_PACKETS, KEYS},
+    report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Tone, Torn},
 };
 
 /// Bytes of audio in a packet of 20 ms at 8,000 samples a second.
@@ -69,6 +69,14 @@ pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
         bytes: audio.len(),
         stamp: Stamp::open(audio).transpose().map_err(|_| Torn),
     })
+}
+
+/// Reads what `heard`, the packet of a digit, says; `None` if it is none.
+pub(super) fn tone(heard: &Heard, packet: &[u8]) -> Option<Tone> {
+    let [code, flags, ..] = *packet.get(12..16)? else { return None };
+    let Heard { at, ssrc, timestamp, .. } = *heard;
+    let digit = KEYS.chars().nth(code.into())?;
+    Some(Tone { at, ssrc, timestamp, digit, is_end: flags & 0x80 != 0 })
 }
 
 /// Reads a compound packet that came at `at` into what it tells; `None` when it is none.

@@ -230,6 +230,12 @@ impl Speech {
             report.unreadable += 1;
             return;
         };
+        if self.agreed.is_some_and(|agreed| agreed.events == Some(heard.payload_type)) {
+            match rtp::tone(&heard, packet) {
+                Some(tone) => report.tones.push(tone),
+                None => report.unreadable += 1,
+            }
+        }
         let number = u32::from(heard.sequence);
         let (ssrc, _, highest, came) =
             self.balance.get_or_insert((heard.ssrc, heard.sequence, number, 0));

@@ -39,8 +39,12 @@ use crate::{
 
 /// For how long a client is registered at a time.
 const EXPIRES: Duration = Duration::from_secs(180);
-/// Status of a call that a client does not take.
+/// Status of a call that a client does not take: nor does it anywhere else.
 const DECLINE: u16 = 603;
+/// Status of a call to a client that is gone, who may be reached elsewhere.
+pub(super) const UNAVAILABLE: u16 = 480;
+/// What the user part of a client's Contact begins with, so that it is no number that may be routed.
+const CONTACT_MARK: char = '~';
 
 /// All clients, and what leads to each.
 #[derive(Debug, Default)]
@@ -53,6 +57,17 @@ pub(super) struct Clients {
     calls: BTreeMap<CallRef, ClientRef>,
     /// What was sent for them of late.
     rate: Rate,
+}
+
+/// Who is called by an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Called {
+    /// This client.
+    Client(ClientRef),
+    /// A client that is not attached any more, of which a registrar may not know yet.
+    Gone,
+    /// None.
+    Nobody,
 }
 
 /// A user agent.
@@ -142,9 +157,14 @@ impl Client {
 }
 
 impl Clients {
-    /// Who is called by `to`, if a client is.
-    pub(super) fn called(&self, to: &Uri) -> Option<ClientRef> {
-        self.contacts.get(&super::outgoing::user_of(to)?).copied()
+    /// Which client is called by `to`.
+    pub(super) fn called(&self, to: &Uri) -> Called {
+        match super::outgoing::user_of(to) {
+            Some(user) if user.starts_with(CONTACT_MARK) => {
+                self.contacts.get(&user).map_or(Called::Gone, |client| Called::Client(*client))
+            }
+            _ => Called::Nobody,
+        }
     }
 
     /// When something is to be done.
@@ -195,7 +215,7 @@ impl<E: Env> Phones<E> {
         }
         let mut random = [0; 8];
         self.shared.env.fill_random(&mut random);
-        let contact_user = format!("{:016x}", u64::from_be_bytes(random));
+        let contact_user = format!("{CONTACT_MARK}{:016x}", u64::from_be_bytes(random));
         let Attachment { address, credentials, codecs, ip } = attachment;
         let is_anonymous = credentials.is_none();
         if !is_anonymous && !self.take_rate(ip) {
@@ -329,7 +349,7 @@ impl<E: Env> Phones<E> {
 
     /// Forgets a client, with its call and its registration.
     fn detach(&mut self, now: Duration, client: ClientRef) {
-        self.end_talk(now, client);
+        self.end_talk(now, client, UNAVAILABLE);
         let Some(removed) = self.clients.remove(client) else { return };
         if let Some(account) = removed.account() {
             self.agent.unregister(now, account);
@@ -345,15 +365,15 @@ impl<E: Env> Phones<E> {
         }
     }
 
-    /// Ends a client's call, however far it has come, without telling it.
-    fn end_talk(&mut self, now: Duration, client: ClientRef) {
+    /// Ends a client's call, however far it has come, without telling it; one that it has not answered with `status`.
+    fn end_talk(&mut self, now: Duration, client: ClientRef, status: u16) {
         let Some(own) = self.clients.clients.get_mut(&client) else { return };
         match std::mem::take(&mut own.talk) {
             Talk::None | Talk::Seeking { .. } => {}
             Talk::Invited { call, .. } => {
                 self.clients.forget_call(call);
                 count(&self.shared.counters.calls_refused, 1);
-                self.agent.reject(now, call, DECLINE);
+                self.agent.reject(now, call, status);
             }
             Talk::Calling { call, .. } | Talk::Accepting { call, .. } | Talk::Up { call, .. } => {
                 own.leaving = Some(call);

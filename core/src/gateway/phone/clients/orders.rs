@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{
     super::{
         Owner, Phones,
-        desk::{Action, CallNotice, ClientRef, Order},
+        desk::{Action, After, CallNotice, ClientRef, Order},
         locating::{Unlocatable, Wanted},
         media::Change,
         refusal::words,
     },
-    Talk, destination,
+    DECLINE, Talk, destination,
 };
 use crate::{
     env::Env,
@@ -71,14 +71,16 @@ impl<E: Env> Phones<E> {
             own.waiting.push_back((transaction, action));
             return;
         }
-        let is_invite = matches!(action, Action::Invite { .. });
+        let after = match action {
+            Action::Invite { .. } => After::Calling,
+            Action::Reject { .. } | Action::Bye => After::Over,
+            Action::Accept { .. } | Action::SendDtmf(_) | Action::Hold(_) => After::Same,
+        };
         let answer = match self.act(now, client, action).await {
-            Ok(()) => CallNotice::Done { transaction },
+            Ok(()) => CallNotice::Done { transaction, after },
             Err(reason) => {
-                if is_invite {
-                    self.desk.tell(client, CallNotice::Rejected(reason.clone()));
-                }
-                CallNotice::NotDone { transaction, reason }
+                let is_invite = after == After::Calling;
+                CallNotice::NotDone { transaction, reason, is_invite }
             }
         };
         self.desk.tell(client, answer);
@@ -104,7 +106,7 @@ impl<E: Env> Phones<E> {
                 Ok(())
             }
             (Action::Bye, talk) if !matches!(talk, Talk::None) => {
-                self.end_talk(now, client);
+                self.end_talk(now, client, DECLINE);
                 Ok(())
             }
             (Action::SendDtmf(digit), Talk::Up { call, .. }) => self.send_digit(*call, digit),
