@@ -62,6 +62,7 @@ fn serve_all(config: &mut Config, clients: u64) {
     sip.max_clients = clients as usize;
     sip.max_clients_per_address = sip.max_clients;
     sip.max_client_calls_per_minute = sip.max_clients;
+    sip.max_calls = sip.max_clients;
 }
 
 impl Stage {
