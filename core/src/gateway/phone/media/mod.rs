@@ -11,6 +11,7 @@
 
 mod audio;
 mod changes;
+mod datagrams;
 mod digits;
 mod elsewhere;
 mod leg;
@@ -18,7 +19,6 @@ mod line;
 mod video;
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -32,12 +32,14 @@ use tracing::{debug, info};
 
 use self::{
     audio::Audio,
+    datagrams::{Datagrams, Received},
     digits::{Digits, Way},
     leg::Leg,
     video::Video,
 };
 pub(super) use self::{
     changes::{Changes, Telling, changes},
+    datagrams::PACKET_BYTES_MAX,
     line::Line,
 };
 use super::{
@@ -58,8 +60,6 @@ use crate::{
     sip::agent::CallRef,
 };
 
-/// Longest packet that fits the links there are.
-pub(super) const PACKET_BYTES_MAX: usize = 2_048;
 /// How much earlier or later than it is due something may be done, so that less is done one by one.
 const MARGIN: Duration = Duration::from_millis(5);
 /// How far a phone's clock may be from ours before the stream's time is set anew.
@@ -117,26 +117,6 @@ pub(super) struct Media<E: Env> {
     unagreed: u64,
 }
 
-/// What comes to a media task.
-enum Received<S> {
-    Change(Change<S>),
-    /// The call is over.
-    End,
-    Rtp(MediaKind, usize, SocketAddr),
-    Rtcp(MediaKind, usize, SocketAddr),
-    /// A socket reports an error that an earlier datagram caused.
-    Error,
-}
-
-/// What has come last to each socket.
-#[derive(Default)]
-struct Datagrams {
-    audio_rtp: Vec<u8>,
-    audio_rtcp: Vec<u8>,
-    video_rtp: Vec<u8>,
-    video_rtcp: Vec<u8>,
-}
-
 impl<E: Env> Media<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
@@ -172,13 +152,8 @@ impl<E: Env> Media<E> {
 
     /// Carries media until the call is over.
     pub(super) async fn run(mut self) {
-        let buffer = || vec![0; PACKET_BYTES_MAX];
-        let mut datagrams =
-            Datagrams { audio_rtp: buffer(), audio_rtcp: buffer(), ..Datagrams::default() };
+        let mut datagrams = Datagrams::new();
         loop {
-            if self.video_sockets.is_some() && datagrams.video_rtp.is_empty() {
-                (datagrams.video_rtp, datagrams.video_rtcp) = (buffer(), buffer());
-            }
             let instant = Instant::now();
             let now = instant - self.started_at;
             self.play_out((now, instant), now + MARGIN);
@@ -190,7 +165,11 @@ impl<E: Env> Media<E> {
             let changed = changed.filter(|_| self.awaits_frames());
             let received = tokio::select! {
                 biased;
-                received = self.receive(&mut datagrams) => received,
+                received = datagrams.receive(
+                    &mut self.changes,
+                    &self.audio_sockets,
+                    self.video_sockets.as_deref(),
+                ) => received,
                 () = wait(changed) => continue,
                 // Made anew each time: one that is put off still wakes its thread when it was due before.
                 () = sleep_until(due) => continue,
@@ -200,44 +179,15 @@ impl<E: Env> Media<E> {
                 Received::Change(change) => self.handle_change(now, change),
                 Received::End => break,
                 Received::Rtp(kind, length, source) => {
-                    let datagram = match kind {
-                        MediaKind::Audio => &datagrams.audio_rtp[..length],
-                        MediaKind::Video => &datagrams.video_rtp[..length],
-                    };
-                    self.handle_rtp(now, kind, source, datagram);
+                    self.handle_rtp(now, kind, source, datagrams.rtp(kind, length));
                 }
                 Received::Rtcp(kind, length, source) => {
-                    let datagram = match kind {
-                        MediaKind::Audio => &datagrams.audio_rtcp[..length],
-                        MediaKind::Video => &datagrams.video_rtcp[..length],
-                    };
-                    self.handle_rtcp(now, kind, source, datagram);
+                    self.handle_rtcp(now, kind, source, datagrams.rtcp(kind, length));
                 }
                 Received::Error => {}
             }
         }
         self.finish().await;
-    }
-
-    /// Waits for something to come. Cancel safe.
-    async fn receive(&mut self, datagrams: &mut Datagrams) -> Received<E::UdpSocket> {
-        let (audio, video) = (&self.audio_sockets, self.video_sockets.as_ref());
-        tokio::select! {
-            biased;
-            change = self.changes.next() => change.map_or(Received::End, Received::Change),
-            received = audio.rtp.recv_from(&mut datagrams.audio_rtp) => {
-                of(received, |length, source| Received::Rtp(MediaKind::Audio, length, source))
-            }
-            received = audio.rtcp.recv_from(&mut datagrams.audio_rtcp) => {
-                of(received, |length, source| Received::Rtcp(MediaKind::Audio, length, source))
-            }
-            received = from(video.map(|video| &video.rtp), &mut datagrams.video_rtp) => {
-                of(received, |length, source| Received::Rtp(MediaKind::Video, length, source))
-            }
-            received = from(video.map(|video| &video.rtcp), &mut datagrams.video_rtcp) => {
-                of(received, |length, source| Received::Rtcp(MediaKind::Video, length, source))
-            }
-        }
     }
 
     /// When the task is to wake at the latest.
@@ -528,24 +478,6 @@ fn tell<E: Env>(
         kernel_dropped,
         "media of a call"
     );
-}
-
-fn of<S>(
-    received: io::Result<(usize, SocketAddr)>,
-    wrap: impl FnOnce(usize, SocketAddr) -> Received<S>,
-) -> Received<S> {
-    received.map_or(Received::Error, |(length, source)| wrap(length, source))
-}
-
-/// Waits for a datagram, if there is a socket.
-async fn from(
-    socket: Option<&impl UdpSocket>,
-    datagram: &mut [u8],
-) -> io::Result<(usize, SocketAddr)> {
-    match socket {
-        Some(socket) => socket.recv_from(datagram).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits for the stream to change, if there is one.
