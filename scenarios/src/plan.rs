@@ -298,6 +298,12 @@ impl Plan {
         self.is_faulty(host) || self.terms.may_skip.iter().any(|slow| slow == host)
     }
 
+    /// Whether a fault befalls `host` that it may notice: what its wall clock shows is nothing to media and timers.
+    pub fn is_befallen(&self, host: &str) -> bool {
+        let mut its = self.faults.iter().filter(|fault| fault.host == host);
+        its.any(|fault| !matches!(fault.lever, Lever::StepWallClock(_)))
+    }
+
     /// What links and faults may cost on top of every deadline.
     pub fn slack(&self) -> Duration {
         Duration::from_millis(self.terms.slack_ms)

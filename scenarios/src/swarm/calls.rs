@@ -74,6 +74,7 @@ struct Features {
     nats: bool,
     hosts: bool,
     gateway: bool,
+    wall_clock: bool,
 }
 
 impl Features {
@@ -98,6 +99,7 @@ impl Features {
             digits: has(40),
             passwords: has(50),
             nats: has(30),
+            wall_clock: has(20),
         }
     }
 }
@@ -378,5 +380,10 @@ fn strike(plan: &mut Plan, features: &Features, rng: &mut Rng) {
         };
         plan.fault(at_ms, "gateway", lever);
         plan.fault(back_ms, "gateway", Lever::Restart);
+    }
+    let (at_ms, step_ms) = (500 + rng.below(BUSY_MS), rng.range(1_000..=3_600_000) as i64);
+    if features.wall_clock {
+        plan.fault(at_ms, "gateway", Lever::StepWallClock(step_ms));
+        plan.fault(at_ms + for_ms, "gateway", Lever::StepWallClock(-2 * step_ms));
     }
 }

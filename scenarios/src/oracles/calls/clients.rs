@@ -45,7 +45,7 @@ fn sides<'a>(evidence: &'a Evidence, case: Case<'a>) -> Vec<Side<'a>> {
 
 fn of_phone(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
     let sides = sides(evidence, case);
-    let is_gateway_befallen = evidence.plan.faults.iter().any(|fault| fault.host == "gateway");
+    let is_gateway_befallen = evidence.plan.is_befallen("gateway");
     if sides.is_empty() || is_gateway_befallen {
         return Vec::new();
     }

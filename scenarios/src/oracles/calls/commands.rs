@@ -48,8 +48,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
 /// Whether it and the gateway are there all the time.
 pub(super) fn is_undisturbed(evidence: &Evidence, client: &SipClient) -> bool {
     let plan = &evidence.plan;
-    let mut faults = plan.faults.iter();
-    let is_befallen = faults.any(|fault| fault.host == client.host || fault.host == "gateway");
+    let is_befallen = plan.is_befallen(&client.host) || plan.is_befallen("gateway");
     !plan.is_faulty(&client.host) && !is_befallen
 }
 

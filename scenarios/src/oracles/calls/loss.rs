@@ -44,7 +44,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
 
 /// Whether what the links dropped is all that can be missing.
 fn is_known(evidence: &Evidence, case: Case<'_>) -> bool {
-    let is_befallen = case.plan.faults.iter().any(|fault| fault.host == case.phone.host);
+    let is_befallen = case.plan.is_befallen(&case.phone.host);
     let is_unheard = case.plan.config.rtp.follow == Follow::Nobody
         && case.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
     let is_noted = evidence.host.as_ref().is_some_and(|host| host.lost.is_some());

@@ -108,7 +108,7 @@ impl Case<'_> {
     fn is_faithful(&self) -> bool {
         let links = [self.phone.link, self.plan.gateway_link];
         let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
-        let is_befallen = self.plan.faults.iter().any(|fault| fault.host == self.phone.host);
+        let is_befallen = self.plan.is_befallen(&self.phone.host);
         // Until the gateway follows it, a phone that does not say where it is is not heard, and does not hear.
         let is_lost = self.phone.plan.acts.iter().any(|act| act.deed == Deed::Rebind);
         directions.all(|direction| is_faithful(&direction)) && !is_befallen && !is_lost
@@ -124,7 +124,7 @@ impl Case<'_> {
     /// Whether it and the gateway are there all the time.
     fn is_undisturbed(&self) -> bool {
         let (from, to) = (self.phone.plan.start_ms, self.phone.plan.leave_ms);
-        let is_gateway_befallen = self.plan.faults.iter().any(|fault| fault.host == "gateway");
+        let is_gateway_befallen = self.plan.is_befallen("gateway");
         !self.plan.is_faulty(&self.phone.host)
             && !self.plan.meets_outage(from, to)
             && !is_gateway_befallen

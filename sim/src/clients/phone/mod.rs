@@ -165,8 +165,10 @@ async fn talk<E: Env>(
                             }
                         }
                     }
-                    Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
+                    // A NAT may have given one port the number that another has here.
                     Came::Rtcp(_) | Came::FormerRtcp(_) => speech.is_told(bytes, now, report),
+                    _ if rtp::is_report(bytes) => speech.is_told(bytes, now, report),
+                    Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
                 }
             }
             Ok(Event::Time) => {

@@ -44,6 +44,11 @@ fn head(ssrc: u32, sequence: u16, timestamp: u32, payload_type: u8, marker: bool
     packet
 }
 
+/// Whether what came is RTCP, at whatever port (RFC 5761, section 4).
+pub(super) fn is_report(packet: &[u8]) -> bool {
+    packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
+}
+
 /// Reads an RTP packet that came at `at`.
 pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
     let head: &[u8; 12] = packet.first_chunk()?;
