@@ -237,6 +237,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_contact_says_of_requests_to_it_is_not_in_their_uri() {
+        let invite = invite("<sip:a@192.0.2.7;x=1;method=INVITE?Subject=more>", &[]);
+        let mut dialog = Dialog::of_server(&invite, hop("192.0.2.7:5070"), "near", 9).unwrap();
+        assert_eq!(dialog.request(Method::Bye).to_string(), "BYE sip:a@192.0.2.7;x=1 SIP/2.0");
+    }
+
+    #[test]
     fn the_way_leads_to_the_contact_or_to_where_its_messages_come_from() {
         let cases = [
             ("<sip:a@192.0.2.9:5070>", "192.0.2.9:5070"),

@@ -48,8 +48,13 @@ pub struct Response {
 }
 
 impl Request {
-    /// A request without headers and body.
-    pub fn new(method: Method, uri: Uri) -> Self {
+    /// A request without headers and body. What a URI says of requests that are made from it, its headers and its method, has no
+    /// place in a Request-URI (RFC 3261, section 19.1.1) and is left out.
+    pub fn new(method: Method, mut uri: Uri) -> Self {
+        if let Uri::Sip(uri) = &mut uri {
+            uri.headers = None;
+            uri.params.remove("method");
+        }
         Self { method, uri, headers: Headers::default(), body: Bytes::new() }
     }
 
