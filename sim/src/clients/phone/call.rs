@@ -1,12 +1,15 @@
 //! A phone's side of one call, without I/O: messages and time in; messages, and what was agreed on, out.
 
+mod answers;
+mod requests;
+
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use rehearsal_core::sip::{
     fields::{CSeq, NameAddr},
     headers::HeaderName,
-    message::{Fields, Message, Request, Response},
+    message::{Message, Request},
     method::Method,
     uri::{SipUri, Uri},
 };
@@ -14,7 +17,7 @@ use rehearsal_core::sip::{
 use super::{
     answering::Answered,
     asking::Asking,
-    callee::{Outside, Waiting},
+    callee::Waiting,
     plan::{Change, Direction, PhonePlan},
     post::read,
     report::{CallEnd, Keyed},
@@ -407,115 +410,6 @@ impl Call {
         self.send_request(request, now);
     }
 
-    fn on_response(&mut self, response: &Response, now: Duration) {
-        let (Some(via), Some(cseq)) = (response.top_via(), response.cseq()) else { return };
-        let branch = via.params.get("branch").unwrap_or_default();
-        let is_it =
-            |asking: &&mut Asking| asking.branch == branch && asking.request.method == cseq.method;
-        let Some(asking) = self.asking.iter_mut().find(is_it) else { return };
-        if !response.is_final() {
-            asking.is_worked_on();
-            if asking.is_invite() && asking.is_open() && self.told.answered_at.is_none() {
-                if response.status > 100 {
-                    self.told.rang_at.get_or_insert(now);
-                }
-                // Time to give up has passed, and waited for this.
-                if self.plan.cancel.is_some() && self.cancels_at.is_none() {
-                    self.cancel(now);
-                }
-            }
-            return;
-        }
-        if !asking.is_open() {
-            self.out.extend(asking.ack.clone());
-            return;
-        }
-        asking.is_answered(response.status, now);
-        match asking.request.method {
-            Method::Invite => self.on_invite_answered(&branch, response, now),
-            Method::Bye => {
-                let end = match response.status {
-                    200..=299 => CallEnd::HungUp,
-                    status => CallEnd::HungUpRefused(status),
-                };
-                self.end(end, now);
-                self.forget(&branch, &Method::Bye);
-            }
-            Method::Info => {
-                // One is answered before the next goes out.
-                if let Some(keyed) = self.told.keyed.last_mut() {
-                    keyed.status = Some(response.status);
-                }
-                self.forget(&branch, &Method::Info);
-            }
-            _ => self.forget(&branch, &cseq.method),
-        }
-    }
-
-    /// Copies of an answer to all but INVITE are of no interest.
-    fn forget(&mut self, branch: &str, method: &Method) {
-        self.asking.retain(|asking| asking.branch != branch || asking.request.method != *method);
-    }
-
-    fn on_invite_answered(&mut self, branch: &str, response: &Response, now: Duration) {
-        let is_first = self.told.answered_at.is_none();
-        let is_accepted = response.status < 300;
-        if is_accepted {
-            (self.direction, self.rtp) = (self.asked, self.asked_rtp);
-            if let Some(contact) = response.contact() {
-                self.target = Some(contact.uri);
-            }
-            if is_first {
-                self.their_tag = response.to().and_then(|to| to.tag());
-            }
-        }
-        self.acknowledge(branch, response, is_accepted);
-        match (is_accepted, is_first) {
-            (true, true) => self.on_answered(response, now),
-            (true, false) => self.take_description(&response.body),
-            (false, true) if response.status == 487 && self.has_cancelled => {
-                self.end(CallEnd::Cancelled, now);
-            }
-            (false, true) => self.end(CallEnd::Rejected(response.status), now),
-            (false, false) => self.on_change_refused(response.status, now),
-        }
-    }
-
-    /// The ACK behind the final answer to the INVITE of `branch`, and behind every copy of that (RFC 3261, sections 13.2.2.4
-    /// and 17.1.1.3).
-    fn acknowledge(&mut self, branch: &str, response: &Response, is_accepted: bool) {
-        let new_branch = self.branch();
-        let is_it = |asking: &&Asking| asking.branch == branch && asking.is_invite();
-        let Some(invite) = self.asking.iter().find(is_it) else { return };
-        let number = invite.request.cseq().map_or(0, |cseq| cseq.number);
-        let (uri, branch_of_ack) = match is_accepted {
-            true => (self.target(), new_branch),
-            false => (invite.request.uri.clone(), branch.to_owned()),
-        };
-        let mut request = self.ask(Request::new(Method::Ack, uri), number, branch_of_ack);
-        // The whole To of the answer, with its tag.
-        if let Some(to) = response.headers.get(&HeaderName::TO) {
-            request.headers.set(HeaderName::TO, to);
-        }
-        let ack = request.to_bytes();
-        self.out.push_back(ack.clone());
-        let is_it = |asking: &&mut Asking| asking.branch == branch && asking.is_invite();
-        if let Some(invite) = self.asking.iter_mut().find(is_it) {
-            invite.ack = Some(ack);
-        }
-    }
-
-    fn on_answered(&mut self, response: &Response, now: Duration) {
-        self.told.answered_at = Some(now);
-        self.take_description(&response.body);
-        self.begin_to_talk(now);
-        // Whoever has given up does not want to talk any more.
-        let has_given_up = self.plan.cancel.is_some() && self.cancels_at.is_none();
-        if has_given_up || self.peer.is_none() {
-            self.hang_up(now);
-        }
-    }
-
     /// What is to be done in the call is due from now on.
     pub(super) fn begin_to_talk(&mut self, now: Duration) {
         let at = |ms: u64| now + Duration::from_millis(ms);
@@ -530,84 +424,5 @@ impl Call {
         if let Some(description) = Description::read(body) {
             self.peer = Some(description);
         }
-    }
-
-    fn on_change_refused(&mut self, status: u16, now: Duration) {
-        match status {
-            // Both wanted to change it: the one that called waits longer (RFC 3261, section 14.1).
-            491 if self.is_up() => {
-                let least_ms = if self.waiting.is_none() { 2_100 } else { 0 };
-                let again = now + Duration::from_millis(least_ms + self.names.patience_ms);
-                self.changes.push_front((again, self.asked));
-            }
-            408 | 481 => self.end(CallEnd::Forgotten, now),
-            _ => {}
-        }
-    }
-
-    fn on_request(&mut self, request: &Request, now: Duration) {
-        let Some(cseq) = request.cseq() else { return };
-        if request.method == Method::Ack {
-            let tag = request.to().and_then(|to| to.tag());
-            let acknowledged = self.answered.iter_mut();
-            acknowledged.for_each(|it| it.is_acknowledged(cseq.number, tag.as_ref()));
-            return;
-        }
-        if let Some(known) = self.answered.iter().find(|answered| answered.is_of(request)) {
-            self.out.push_back(known.answer.clone());
-            return;
-        }
-        if self.is_ringing_for(request) {
-            return;
-        }
-        let tag_of = |address: Option<NameAddr>| address.and_then(|address| address.tag());
-        let is_of_call = request.call_id() == Some(&self.call_id)
-            && tag_of(request.to()).as_ref() == Some(&self.names.tag)
-            && self.their_tag.is_some()
-            && tag_of(request.from()) == self.their_tag;
-        let is_old = self.their_number.is_some_and(|newest| cseq.number <= newest);
-        if self.waiting.is_some() && !is_of_call && !self.is_for_fork(request) {
-            match self.on_outside(request, now) {
-                Outside::Answered(response) => return self.give(request, &response, now),
-                Outside::Later => return,
-                Outside::Unknown => {}
-            }
-        }
-        let response = match &request.method {
-            Method::Bye if self.is_for_fork(request) => request.response(200, None),
-            _ if !is_of_call || self.told.ended.is_some() => request.response(481, None),
-            _ if is_old => request.response(500, None),
-            Method::Invite | Method::Update if self.has_open_invite() => {
-                request.response(491, None)
-            }
-            Method::Bye => {
-                self.end(CallEnd::ByGateway, now);
-                request.response(200, None)
-            }
-            Method::Invite | Method::Update => self.agree(request),
-            Method::Options => request.response(200, None),
-            _ => request.response(405, None),
-        };
-        if is_of_call && !is_old {
-            self.their_number = Some(cseq.number);
-        }
-        self.give(request, &response, now);
-    }
-
-    /// The gateway changes the call, or says that it is still there: as it likes.
-    fn agree(&mut self, request: &Request) -> Response {
-        if let Some(contact) = request.contact() {
-            self.target = Some(contact.uri);
-        }
-        let response = request.response(200, None).with_header(HeaderName::CONTACT, self.contact());
-        if request.body.is_empty() && request.method == Method::Update {
-            return response;
-        }
-        self.take_description(&request.body);
-        let offer = Description::read(&request.body);
-        let direction = offer.map_or(self.direction, |it| self.direction.facing(it.direction));
-        let body = self.describe(direction);
-        self.rtp = self.place.rtp;
-        response.with_body(SDP, body)
     }
 }

@@ -1,0 +1,83 @@
+//! What the gateway asks of a phone, and what that answers.
+
+use std::time::Duration;
+
+use rehearsal_core::sip::{
+    fields::NameAddr,
+    headers::HeaderName,
+    message::{Fields, Request, Response},
+    method::Method,
+};
+
+use super::{
+    super::{callee::Outside, report::CallEnd, sdp::Description},
+    Call, SDP,
+};
+
+impl Call {
+    pub(super) fn on_request(&mut self, request: &Request, now: Duration) {
+        let Some(cseq) = request.cseq() else { return };
+        if request.method == Method::Ack {
+            let tag = request.to().and_then(|to| to.tag());
+            let acknowledged = self.answered.iter_mut();
+            acknowledged.for_each(|it| it.is_acknowledged(cseq.number, tag.as_ref()));
+            return;
+        }
+        if let Some(known) = self.answered.iter().find(|answered| answered.is_of(request)) {
+            self.out.push_back(known.answer.clone());
+            return;
+        }
+        if self.is_ringing_for(request) {
+            return;
+        }
+        let tag_of = |address: Option<NameAddr>| address.and_then(|address| address.tag());
+        let is_of_call = request.call_id() == Some(&self.call_id)
+            && tag_of(request.to()).as_ref() == Some(&self.names.tag)
+            && self.their_tag.is_some()
+            && tag_of(request.from()) == self.their_tag;
+        let is_old = self.their_number.is_some_and(|newest| cseq.number <= newest);
+        if self.waiting.is_some() && !is_of_call && !self.is_for_fork(request) {
+            match self.on_outside(request, now) {
+                Outside::Answered(response) => return self.give(request, &response, now),
+                Outside::Later => return,
+                Outside::Unknown => {}
+            }
+        }
+        let response = match &request.method {
+            Method::Bye if self.is_for_fork(request) => request.response(200, None),
+            _ if !is_of_call || self.told.ended.is_some() => request.response(481, None),
+            _ if is_old => request.response(500, None),
+            Method::Invite | Method::Update if self.has_open_invite() => {
+                request.response(491, None)
+            }
+            Method::Bye => {
+                self.end(CallEnd::ByGateway, now);
+                request.response(200, None)
+            }
+            Method::Invite | Method::Update => self.agree(request),
+            Method::Options => request.response(200, None),
+            _ => request.response(405, None),
+        };
+        if is_of_call && !is_old {
+            self.their_number = Some(cseq.number);
+        }
+        self.give(request, &response, now);
+    }
+
+    /// The gateway changes the call, or says that it is still there: as it likes.
+    fn agree(&mut self, request: &Request) -> Response {
+        if let Some(contact) = request.contact() {
+            self.target = Some(contact.uri);
+        }
+        let response = request.response(200, None).with_header(HeaderName::CONTACT, self.contact());
+        if request.body.is_empty() && request.method == Method::Update {
+            return response;
+        }
+        self.take_description(&request.body);
+        let offer = Description::read(&request.body);
+        let direction = offer.map_or(self.direction, |it| self.direction.facing(it.direction));
+        let body = self.describe(direction);
+        self.rtp = self.place.rtp;
+        response.with_body(SDP, body)
+    }
+}
