@@ -1,7 +1,7 @@
 //! The way of changes from the phone gateway to the task of a call's media.
 //!
-//! A task looks whether there is one each time it wakes, fifty times a second and more. tokio's channel is made for many senders
-//! and touches six places in memory for it, which have left the cache since; this one touches a single one.
+//! A task looks whether there is one each time it wakes, fifty times a second and more. tokio's channel is made for many senders:
+//! what it has to look at is in several places in memory, which have left the cache since. Here it is in one.
 
 use std::{
     collections::VecDeque,
