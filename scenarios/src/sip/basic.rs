@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rehearsal_sim::{
     LinkConfig, Rng,
-    clients::phone::{Change, Codec, Direction, PhonePlan, Voice},
+    clients::phone::{Change, Codec, Direction, PhonePlan, Saying, Voice, Way},
 };
 
 use super::{HEARD, call, ends, hear, lasted, listen, publish_audio};
@@ -74,7 +74,7 @@ pub const PLAY: Scenario = Scenario {
 /// Two phones on one number after each other; the gateway is told to end while the second one talks.
 pub const BOTH_HANG_UP: Scenario = Scenario {
     name: "sip/both-hang-up",
-    about: "one call is ended by its phone, the next by the gateway, which is told to end",
+    about: "one call is ended by its phone, the next by the gateway, which is told to end, and one by both at once",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -86,12 +86,23 @@ pub const BOTH_HANG_UP: Scenario = Scenario {
         hear(&mut plan, 12_000);
         plan.phone("first", LinkConfig::lan(), first);
         plan.phone("second", LinkConfig::dsl(), second);
-        plan.fault(6_000 + rng.below(1_000), "gateway", Lever::ShutDown);
+        let told_ms = 6_000 + rng.below(1_000);
+        // It is answered 25 ms after it has begun, and messages are on their way for half of that.
+        let both = listen(4_500, told_ms - 4_525);
+        plan.phone("both", LinkConfig::dsl(), both);
+        plan.fault(told_ms, "gateway", Lever::ShutDown);
         plan.fault(13_000, "gateway", Lever::Restart);
         plan
     },
     check: |evidence| {
-        let [first, second] = [0, 1].map(|index| &evidence.phones[index]);
+        let [first, second, both] = [0, 1, 2].map(|index| &evidence.phones[index]);
+        let is_bye = |way| {
+            let mut signals = both.signals.iter();
+            signals.any(|it| it.way == way && it.method == "BYE" && it.what == Saying::Request)
+        };
+        let crossed = unless(is_bye(Way::Sent) && is_bye(Way::Received), || {
+            "no BYE of one end crossed that of the other".to_owned()
+        });
         let told = Duration::from_millis(evidence.plan.faults[0].at_ms);
         let soon = Duration::from_millis(100);
         let ended = second.ended.map(|(at, _)| at).unwrap_or_default();
@@ -101,6 +112,8 @@ pub const BOTH_HANG_UP: Scenario = Scenario {
         let ends = [
             ends("first", first, &["hung up"]),
             ends("second", second, &["hung up by the gateway"]),
+            ends("both", both, &["hung up", "hung up by the gateway"]),
+            crossed,
             in_time,
         ];
         ends.into_iter().flatten().collect()
