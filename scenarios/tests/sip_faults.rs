@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use rehearsal_core::config::Call;
+use rehearsal_core::{
+    config::{Call, Config},
+    sdp,
+};
 use rehearsal_scenarios::{
     catalogue::Scenario,
     plan::Plan,
@@ -12,8 +15,8 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Answer, Called, Cancel, Change, Direction, Fault, MessageFault, PhonePlan, PhoneReport,
-        Reply, Voice, Way,
+        Answer, Called, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan,
+        PhoneReport, Reply, Voice, Way,
     },
     heap::CountingAllocator,
 };
@@ -31,8 +34,8 @@ static CALLS: Scenario = Scenario {
     check: |_| Vec::new(),
 };
 
-/// Messages each way from the first on that faults befall. Of a call that nothing befalls each way has three.
-const MESSAGES: u32 = 4;
+/// Messages each way from the first on that faults befall. Of calls that nothing befalls, the one that is changed has most.
+const MESSAGES: u32 = 8;
 /// Phones in one run.
 const PHONES: usize = 100;
 
@@ -68,11 +71,24 @@ fn combinations() -> Vec<Vec<MessageFault>> {
 
 /// Every combination of faults with `call`, many at a time.
 fn all_faults(call: &PhonePlan) {
-    faults_but(call, |_| false);
+    all_faults_with(call, |_| {});
+}
+
+/// The same, with a gateway of another configuration.
+fn all_faults_with(call: &PhonePlan, configure: impl Fn(&mut Config)) {
+    carry_out(call, |_| false, configure);
 }
 
 /// Those of them that are not to be left out.
 fn faults_but(call: &PhonePlan, is_left_out: impl Fn(&MessageFault) -> bool) {
+    carry_out(call, is_left_out, |_| {});
+}
+
+fn carry_out(
+    call: &PhonePlan,
+    is_left_out: impl Fn(&MessageFault) -> bool,
+    configure: impl Fn(&mut Config),
+) {
     let mut found = String::new();
     let mut combinations = combinations();
     combinations.retain(|faults| !faults.iter().any(&is_left_out));
@@ -81,6 +97,7 @@ fn faults_but(call: &PhonePlan, is_left_out: impl Fn(&MessageFault) -> bool) {
         // The gateway forgets who is not heard long after it has forgotten who said nothing more.
         plan.config.rtp.silence_ms = 100_000;
         plan.config.sip.ring_ms = 5_000;
+        configure(&mut plan.config);
         for (message_faults, index) in faults.iter().zip(0..) {
             let dial = format!("talk-{index}");
             let voice =
@@ -140,6 +157,27 @@ fn a_call_that_its_phone_gives_up() {
     for (after_ms, hasty) in [(0, true), (20, true), (600, false)] {
         all_faults(&PhonePlan { cancel: Some(Cancel { after_ms, hasty }), ..call() });
     }
+}
+
+#[test]
+fn a_call_that_the_gateway_refuses() {
+    let call = PhonePlan { codecs: vec![Codec::Pcma], ..call() };
+    all_faults_with(&call, |config| config.sip.codecs = vec![sdp::Codec::Pcmu]);
+}
+
+#[test]
+fn a_call_that_the_gateway_ends() {
+    // For its phone is not heard.
+    let call = PhonePlan { talk_ms: None, voice: None, ..call() };
+    all_faults_with(&call, |config| config.rtp.silence_ms = 2_000);
+}
+
+#[test]
+fn a_call_that_the_gateway_refreshes() {
+    let call = PhonePlan { talk_ms: Some(15_000), ..call() };
+    all_faults_with(&call, |config| {
+        (config.sip.session_expires_ms, config.sip.session_expires_min_ms) = (20_000, 10_000);
+    });
 }
 
 /// A call of the gateway's, answered like that after a second.
