@@ -186,10 +186,16 @@ impl Registry {
         let entries = self.entries();
         match entries.get(name) {
             Some(entry) if entry.published => Err(PublishError::Taken),
-            None if entries.len() >= self.shared.limits.streams => {
-                Err(TooManyStreams(entries.len()).into())
-            }
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => Ok(self.room(&entries)?),
+        }
+    }
+
+    /// Whether there is room for another stream.
+    fn room(&self, entries: &BTreeMap<Arc<str>, Entry>) -> Result<(), TooManyStreams> {
+        match entries.len() < self.shared.limits.streams {
+            true => Ok(()),
+            false => Err(TooManyStreams(entries.len())),
         }
     }
 
@@ -237,10 +243,10 @@ impl Registry {
         let known = entries.get_key_value(name).map(|(known, _)| Arc::clone(known));
         let name = match known {
             Some(known) => known,
-            None if entries.len() >= self.shared.limits.streams => {
-                return Err(TooManyStreams(entries.len()));
+            None => {
+                self.room(entries)?;
+                name.into()
             }
-            None => name.into(),
         };
         let new = || Entry {
             stream: Arc::new(Stream::new(&self.shared.limits)),
