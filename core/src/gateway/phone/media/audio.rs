@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{DISCONTINUITY_MS_MAX, MARGIN, leg::Leg};
+use super::{DISCONTINUITY_MS_MAX, EARLY, leg::Leg};
 use crate::{
     bridge::{AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, to_flv},
     env::{Env, UdpSocket},
@@ -87,7 +87,7 @@ impl Audio {
 
     /// Sends what is due, or leaves it out if the phone is not to be sent anything.
     pub(super) async fn send(&mut self, now: Duration, socket: &impl UdpSocket, is_open: bool) {
-        while let Some(packet) = self.pacer.poll(now + MARGIN) {
+        while let Some(packet) = self.pacer.poll(now + EARLY) {
             if !is_open {
                 self.leg.withheld += 1;
             } else if self.leg.agreed.direction.send {

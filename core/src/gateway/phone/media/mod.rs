@@ -4,8 +4,8 @@
 //! stream has becomes packets, which go out at the pace of their media. Nothing is transcoded: what has another codec than was
 //! agreed on is left out and counted.
 //!
-//! A wake costs more than what it is for. So whatever would be due within [`MARGIN`] is done along with what the task woke for,
-//! and a timer waits as much longer than it has to, in case a packet comes meanwhile: a phone that sends each 20 ms costs one
+//! A wake costs more than what it is for. So whatever would be due within [`EARLY`] is done along with what the task woke for,
+//! and a timer waits [`LATE`] longer than it has to, in case a packet comes meanwhile: a phone that sends each 20 ms costs one
 //! wake each 20 ms, in which what it said before is played, and what it is to hear is sent. Times in packets and messages are
 //! those of the media, whenever they go out.
 
@@ -60,8 +60,11 @@ use crate::{
     sip::agent::CallRef,
 };
 
-/// How much earlier or later than it is due something may be done, so that less is done one by one.
-const MARGIN: Duration = Duration::from_millis(5);
+/// How much earlier than it is due something may be done, so that less is done one by one.
+const EARLY: Duration = Duration::from_millis(5);
+/// How much later. With [`EARLY`] it is 20 ms, from one packet of most phones to the next: whatever the phase of what is due, a
+/// packet comes in time to do it.
+const LATE: Duration = Duration::from_millis(15);
 /// How far a phone's clock may be from ours before the stream's time is set anew.
 const DISCONTINUITY_MS_MAX: u32 = 1_000;
 
@@ -156,7 +159,7 @@ impl<E: Env> Media<E> {
         loop {
             let instant = Instant::now();
             let now = instant - self.started_at;
-            self.play_out((now, instant), now + MARGIN);
+            self.play_out((now, instant), now + EARLY);
             // Made after what was published just now, and before frames are taken.
             let changed = self.line.subscriber.as_ref().map(Subscriber::changed);
             self.take_frames(now, instant);
@@ -195,7 +198,7 @@ impl<E: Env> Media<E> {
         let audio = self.audio.as_ref().and_then(Audio::poll_timeout);
         let (video, picture) = self.video.as_deref().map(Video::poll_timeouts).unwrap_or_default();
         let soft = [audio, video, self.silent_at].into_iter().flatten().min();
-        let due = [soft.map(|at| at + MARGIN), picture].into_iter().flatten().min();
+        let due = [soft.map(|at| at + LATE), picture].into_iter().flatten().min();
         due.map_or_else(|| instant + NOTHING_DUE, |at| self.started_at + at)
     }
 
