@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 120] = [
+pub const CATALOGUE: [Scenario; 131] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -135,10 +135,21 @@ pub const CATALOGUE: [Scenario; 120] = [
     sip::REGISTERED,
     sip::REGISTRATION_LAPSES,
     sip::REGISTERED_REBOUND,
+    sip::REGISTERED_ALL,
     sip::PRIVATE_ADDRESSES,
     sip::REGISTRAR_PROOFS,
+    sip::REGISTRAR_ALGORITHMS,
     sip::REGISTER_FLOOD,
     sip::THOUSAND_CALLS,
+    sip::SPEEX_PUBLISH,
+    sip::SPEEX_PLAY,
+    sip::SPEEX_REFUSED,
+    sip::VIDEO_PUBLISH,
+    sip::VIDEO_PLAY,
+    sip::VIDEO_LOSS,
+    sip::VIDEO_REFUSED,
+    sip::VIDEO_UNWANTED,
+    sip::VIDEO_HOLD,
     sip::CLIENT_CALLS,
     sip::CLIENT_CALLED,
     sip::CLIENT_REFUSES,

@@ -276,6 +276,14 @@ impl Plan {
         voices.into_iter().any(|voice| voice.stream == stream)
     }
 
+    /// Whether a phone that `stream` comes from shows something, too.
+    pub fn has_pictures_of_phone(&self, stream: &str) -> bool {
+        self.phones.iter().any(|phone| {
+            let shows = phone.plan.video.as_ref().is_some_and(|video| video.shows.is_some());
+            shows && phone.plan.voice.as_ref().is_some_and(|voice| voice.stream == stream)
+        })
+    }
+
     /// Whether a phone that `stream` comes from replaces its source in mid-call, or stands still for a while.
     pub fn begins_anew(&self, stream: &str) -> bool {
         let phones = self

@@ -1,6 +1,8 @@
 //! NAL units of H.264 and how RTP packs them (H.264 §7.4.1, RFC 6184 §5.2).
 
 pub(super) const IDR: u8 = 5;
+/// Supplemental enhancement information.
+pub(super) const SEI: u8 = 6;
 pub(super) const SPS: u8 = 7;
 pub(super) const PPS: u8 = 8;
 pub(super) const DELIMITER: u8 = 9;

@@ -12,10 +12,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{
     h264::{
-        DELIMITER, FU_A, FU_END, FU_START, IDR, IMPORTANCE, PPS, SPS, STAP_A, is_picture, is_plain,
-        unit_type,
+        DELIMITER, FU_A, FU_END, FU_START, IDR, IMPORTANCE, PPS, SEI, SPS, STAP_A, is_picture,
+        is_plain, unit_type,
     },
-    parameter_sets::ParameterSets,
+    parameter_sets::{ParameterSets, described_sets},
 };
 
 const KEY_AVC: u8 = 0x17;
@@ -93,6 +93,8 @@ pub struct H264Depacketizer {
     current: Option<AccessUnit>,
     /// Whether only a key frame can go on.
     awaits_keyframe: bool,
+    /// Whether a packet has come: what is lost before the first one, no number tells.
+    has_begun: bool,
     asked_at: Option<Duration>,
     dropped_payloads: u64,
     dropped_access_units: u64,
@@ -147,6 +149,7 @@ impl H264Depacketizer {
             config,
             current: None,
             awaits_keyframe: true,
+            has_begun: false,
             asked_at: None,
             dropped_payloads: 0,
             dropped_access_units: 0,
@@ -163,11 +166,24 @@ impl H264Depacketizer {
         self.dropped_access_units
     }
 
+    /// Parameter sets that the peer has described instead of sending them, or besides (RFC 6184 §8.1); those in its stream count
+    /// for more from when they come.
+    pub fn describe(&mut self, parameters: &str) {
+        for unit in described_sets(parameters) {
+            let is_set =
+                unit.first().is_some_and(|header| [SPS, PPS].contains(&unit_type(*header)));
+            if !is_set || !self.sets.put(&unit) {
+                self.dropped_payloads += 1;
+            }
+        }
+    }
+
     /// Begins anew, with another SSRC or another publish: the sequence header is told again, in front of
     /// the next key frame.
     pub fn restart(&mut self) {
         self.current = None;
         self.awaits_keyframe = true;
+        self.has_begun = false;
         self.sets.tell_again();
     }
 
@@ -188,6 +204,9 @@ impl H264Depacketizer {
             self.awaits_keyframe = true;
             unit.is_broken |= !(is_new && begins_access_unit(packet.payload));
             self.ask(now, &mut events);
+        }
+        if !mem::replace(&mut self.has_begun, true) {
+            unit.is_broken |= !may_be_first(packet.payload);
         }
         if !self.take_payload(packet.payload, &mut unit) {
             self.dropped_payloads += 1;
@@ -323,6 +342,29 @@ fn begins_access_unit(payload: &[u8]) -> bool {
     }
 }
 
+/// Whether a payload may be the first of an access unit: what stands in front of slices, or the slice of a picture's first macroblock
+/// (H.264 §7.4.1.2.3, §7.3.3).
+fn may_be_first(payload: &[u8]) -> bool {
+    let (header, rest) = match payload {
+        [header, rest @ ..] if unit_type(*header) == STAP_A => match rest {
+            [_, _, first, rest @ ..] => (*first, rest),
+            _ => return false,
+        },
+        [header, position, rest @ ..] if unit_type(*header) == FU_A => match position & FU_START {
+            0 => return false,
+            _ => (*position, rest),
+        },
+        [header, rest @ ..] => (*header, rest),
+        [] => return false,
+    };
+    // An unsigned Exp-Golomb number that begins with a one is zero.
+    let is_of_first_macroblock = || rest.first().is_some_and(|byte| byte & 0x80 != 0);
+    match unit_type(header) {
+        SEI | SPS | PPS | DELIMITER => true,
+        unit_type => !is_picture(unit_type) || is_of_first_macroblock(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,6 +482,23 @@ mod tests {
     }
 
     #[test]
+    fn sets_that_were_described_will_do_until_others_come() {
+        let mut call = Call::new();
+        call.depacketizer.describe(
+            "profile-level-id=42001e; Sprop-Parameter-Sets=Z0IAHoA=,aIA=;packetization-mode=1",
+        );
+        let events = call.packet(0, true, b"\x65\x88ey");
+        assert!(
+            matches!(&events[0], VideoEvent::SequenceHeader { body, .. } if body.ends_with(b"\x67\x42\x00\x1e\x80\x01\0\x02\x68\x80"))
+        );
+        assert_eq!(events.len(), 2);
+        call.packet(1, false, b"\x68\x81");
+        assert_eq!(call.packet(1, true, b"\x65key").len(), 2, "another one came");
+        call.depacketizer.describe("sprop-parameter-sets=ZQA=,!,,aIA");
+        assert_eq!(call.depacketizer.dropped_payloads(), 1, "a picture is no set");
+    }
+
+    #[test]
     fn after_a_loss_a_key_frame_is_asked_for_at_most_once_an_interval() {
         let mut call = Call::running();
         assert_eq!(call.packet_after_loss(9, b"\x41x"), [VideoEvent::KeyFrameNeeded]);
@@ -457,6 +516,19 @@ mod tests {
         assert_eq!(call.packet_after_loss(9, b"\x65rest"), [VideoEvent::KeyFrameNeeded]);
         let whole = b"\x78\0\x05\x67\x42\x00\x1e\x80\0\x02\x65k";
         assert_eq!(call.packet_after_loss(10, whole).len(), 1);
+    }
+
+    #[test]
+    fn a_picture_whose_first_slice_nobody_has_seen_is_not_whole() {
+        let second =
+            [&b"\x65\x48k"[..], b"\x7c\x05\x88k", b"\x7c\x85\x48k", b"\x78\0\x03\x65\x48k"];
+        for payload in second {
+            let mut call = Call::new();
+            call.depacketizer.describe("sprop-parameter-sets=Z0IAHoA=,aIA=");
+            call.packet(0, false, payload);
+            assert_eq!(call.packet(0, true, b"\x65\x48y"), [VideoEvent::KeyFrameNeeded]);
+            assert_eq!(call.packet(1, true, b"\x65\x88y").len(), 2, "the next one is");
+        }
     }
 
     #[test]

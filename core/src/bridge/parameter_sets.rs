@@ -89,6 +89,38 @@ impl ParameterSets {
     }
 }
 
+/// The NAL units of `sprop-parameter-sets` in the parameters of a format, as far as they are any.
+pub(super) fn described_sets(parameters: &str) -> Vec<Bytes> {
+    let value = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("sprop-parameter-sets").then_some(value)
+    });
+    let written = value.into_iter().flat_map(|value| value.split(',')).take(2 * SETS_MAX);
+    written.filter_map(|set| base64(set.trim())).filter(|set| !set.is_empty()).collect()
+}
+
+/// What is written in Base64 (RFC 4648 §4), with or without what fills up its end.
+fn base64(text: &str) -> Option<Bytes> {
+    let mut bytes = BytesMut::with_capacity(text.len() / 4 * 3 + 2);
+    let (mut held, mut held_bits) = (0_u32, 0);
+    for letter in text.trim_end_matches('=').bytes() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        (held, held_bits) = (held << 6 | u32::from(value), held_bits + 6);
+        if held_bits >= 8 {
+            held_bits -= 8;
+            bytes.extend_from_slice(&[(held >> held_bits) as u8]);
+        }
+    }
+    Some(bytes.freeze())
+}
+
 /// An unsigned Exp-Golomb number at the beginning (H.264 §9.1), if it is one of up to 31 bits.
 fn exp_golomb(bytes: &[u8]) -> Option<u32> {
     let mut first = [0; 4];
@@ -112,6 +144,15 @@ mod tests {
         assert_eq!(exp_golomb(&[0b0000_0000, 0b1000_0000, 0]), Some(255));
         assert_eq!(exp_golomb(&[0b0000_0001]), None, "goes beyond the end");
         assert_eq!(exp_golomb(&[]), None);
+    }
+
+    #[test]
+    fn base64_is_read_with_and_without_its_end() {
+        for (text, bytes) in [("", &b""[..]), ("Zg==", b"f"), ("Zm8", b"fo"), ("Zm9v", b"foo")] {
+            assert_eq!(base64(text).unwrap(), bytes);
+        }
+        assert_eq!(base64("+/8=").unwrap(), [0xfb, 0xff][..]);
+        assert_eq!(base64("Zm 9v"), None);
     }
 
     #[test]

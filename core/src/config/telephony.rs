@@ -260,6 +260,9 @@ pub struct Rtp {
     pub max_packets: usize,
     /// Packets of a call's video that are held; a picture may have hundreds.
     pub max_video_packets: usize,
+    /// Least time from one request for a keyframe to the next, of a phone whose pictures are incomplete. It is asked by RTCP (PLI) if it
+    /// has said that it listens to that, or else by INFO.
+    pub keyframe_request_ms: u64,
     /// Whose packets are heard besides those from the address and port that a phone has said: nobody's; those of another port, as
     /// NATs give them, or of the address that its messages come from, with same-ip; or those of anyone who is first.
     pub follow: Follow,
@@ -282,6 +285,7 @@ impl Default for Rtp {
             max_delay_ms: 400,
             max_packets: 128,
             max_video_packets: 1_024,
+            keyframe_request_ms: 5_000,
             follow: Follow::SameIp,
             unheard_ms: 10_000,
             silence_ms: 60_000,

@@ -18,7 +18,7 @@ use super::{
     jitter_buffer::{JitterBuffer, JitterConfig, Playout},
     packet::{Packet, PayloadTypes},
     receiver::{Receiver, ReceiverConfig},
-    rtcp::{self, OwnSide, Rtcp, RtcpConfig},
+    rtcp::{self, Occasion, OwnSide, Rtcp, RtcpConfig},
     sender::{Sender, StreamStart},
     source::{SourceConfig, SourceFilter},
     statistics::Statistics,
@@ -298,10 +298,10 @@ impl Session {
             return None;
         }
         self.dtmf_sender.clear();
-        Some(self.report(now, wall, true))
+        Some(self.report(now, wall, Occasion::Bye))
     }
 
-    fn report(&mut self, now: Duration, wall: Duration, is_bye: bool) -> Vec<u8> {
+    fn report(&mut self, now: Duration, wall: Duration, occasion: Occasion) -> Vec<u8> {
         let own = OwnSide {
             ssrc: self.sender.ssrc(),
             rtp_timestamp: self.sender.timestamp(self.media_time(now)),
@@ -310,7 +310,7 @@ impl Session {
             last_sent_at: self.last_sent_at,
             reception: self.receiver.poll_report(),
         };
-        self.rtcp.report(now, wall, &own, is_bye)
+        self.rtcp.report(now, wall, &own, occasion)
     }
 
     /// The media's time now.
@@ -355,7 +355,19 @@ impl Session {
 
     /// A report for [`Session::remote_rtcp`] when it is time for one. `wall` is the time since the Unix epoch.
     pub fn poll_rtcp(&mut self, now: Duration, wall: Duration) -> Option<Vec<u8>> {
-        self.is_report_due(now).then(|| self.report(now, wall, false))
+        self.is_report_due(now).then(|| self.report(now, wall, Occasion::Regular))
+    }
+
+    /// A report that tells the peer that a picture of its stream is lost (RFC 4585 §6.3.1), for [`Session::remote_rtcp`]. `None`
+    /// while nothing is received, and after [`Session::bye`]. How often is the caller's affair.
+    pub fn picture_loss(&mut self, now: Duration, wall: Duration) -> Option<Vec<u8>> {
+        let of = self.receiver.ssrc().filter(|_| !self.has_ended)?;
+        Some(self.report(now, wall, Occasion::PictureLoss(of)))
+    }
+
+    /// Whether the peer has told that it lost a picture of ours since this was asked last.
+    pub fn take_picture_loss(&mut self) -> bool {
+        self.rtcp.take_picture_loss()
     }
 
     /// When to drain and call [`Session::handle_timeout`] next, if nothing comes before.

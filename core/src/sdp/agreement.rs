@@ -61,6 +61,8 @@ pub struct MediaAgreement {
     pub ptime_ms: Option<u32>,
     /// The peer's parameters of the codec, as given.
     pub parameters: Option<String>,
+    /// Whether a lost picture is told of by RTCP, either way (RFC 4585 §6.3.1).
+    pub picture_loss: bool,
 }
 
 /// What both sides agree on.

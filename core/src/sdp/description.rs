@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use super::{Codec, Direction, MediaKind};
 
+/// What `a=rtcp-fb` says of who tells, and is told, of lost pictures.
+pub(super) const PICTURE_LOSS: &str = "nack pli";
 /// Highest payload type that RTP has room for.
 const PAYLOAD_TYPE_MAX: u8 = 127;
 
@@ -86,6 +88,8 @@ pub(super) struct RemoteFormat {
     pub codec: Codec,
     /// The value of its `a=fmtp`.
     pub parameters: Option<String>,
+    /// Whether one of its `a=rtcp-fb` says `nack pli`.
+    pub picture_loss: bool,
 }
 
 /// How H.264 is packetized (RFC 6184 §8.1): 0 where nothing is said.
@@ -236,7 +240,20 @@ fn read_format(payload_type: u8, attributes: &[Attribute]) -> Option<RemoteForma
     if codec == Codec::H264 && packetization_mode(parameters.as_deref()).is_none_or(|m| m > 1) {
         return None;
     }
-    Some(RemoteFormat { payload_type, codec, parameters })
+    let picture_loss = codec == Codec::H264 && takes_picture_loss(attributes, payload_type);
+    Some(RemoteFormat { payload_type, codec, parameters, picture_loss })
+}
+
+/// Whether it is said of a format, or of all, that a lost picture may be told of (RFC 4585 §4.2). Some say so of plain RTP/AVP, too.
+fn takes_picture_loss(attributes: &[Attribute], payload_type: u8) -> bool {
+    let named =
+        attributes.iter().filter(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-fb"));
+    let mut values = named.filter_map(|attribute| attribute.value.as_deref());
+    values.any(|value| {
+        let mut words = value.split_ascii_whitespace();
+        let is_of = words.next().is_some_and(|of| of == "*" || of.parse() == Ok(payload_type));
+        is_of && words.eq(PICTURE_LOSS.split(' '))
+    })
 }
 
 /// `49171` or `49171 IN IP4 192.0.2.1` (RFC 3605 §2.1).
@@ -338,6 +355,19 @@ mod tests {
         assert_eq!(error(three), DescriptionError::TooManyFormats { formats: 3, limit: 2 });
         assert!(matches!(error(&"a=x\r\n".repeat(20)), DescriptionError::TooLong { .. }));
         assert!(matches!(error("m=audio\r\n"), DescriptionError::Malformed(_)));
+    }
+
+    #[test]
+    fn lost_pictures_are_told_of_where_that_is_said_of_the_format_or_of_all() {
+        let is_said = |attribute: &str| {
+            let map = "a=rtpmap:99 H264/90000\r\n";
+            let line = line(&format!("m=video 1 RTP/AVP 99\r\n{map}a=rtcp-fb:{attribute}\r\n"));
+            line.formats[0].picture_loss
+        };
+        assert!(is_said("99 nack pli") && is_said("* nack pli"));
+        for other in ["98 nack pli", "* nack", "* ccm fir", "* nack pli x", "", "99"] {
+            assert!(!is_said(other), "{other}");
+        }
     }
 
     #[test]

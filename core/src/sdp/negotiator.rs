@@ -174,7 +174,7 @@ impl Negotiator {
                 Some(open) => {
                     let kind = open.formats[0].codec.kind();
                     let port = self.port(kind).expect("only what has a port is offered");
-                    let parameters = Some(self.local.h264_parameters.as_str());
+                    let parameters = (Some(self.local.h264_parameters.as_str()), true);
                     let Offered { formats, direction } = open;
                     open_line(&line.transport, port, formats, parameters, *direction, None)
                 }
@@ -383,6 +383,7 @@ impl Negotiator {
                 direction: offered.direction.and(answer.direction.mirrored()),
                 ptime_ms: answer.ptime_ms,
                 parameters: chosen.parameters.clone(),
+                picture_loss: chosen.picture_loss,
             },
             // Where nothing was to be sent, the answer cannot tell whether the peer would receive.
             peer_holds: if offered.direction.send {
@@ -430,6 +431,16 @@ impl Negotiator {
             .or_else(|| of_codec().next())
     }
 
+    /// Under what other numbers `format` has come so far: until the peer has the answer, it still does (RFC 3264 §8.3.2).
+    fn former(&self, line: &RemoteLine, format: Format) -> Vec<Format> {
+        let before = self.agreed.stream(format.codec.kind());
+        let before = before.into_iter().flat_map(|stream| &stream.agreement.receive_formats);
+        let is_meant = |it: &&Format| {
+            it.codec == format.codec && !line.payload_types.contains(&it.payload_type)
+        };
+        before.filter(is_meant).copied().collect()
+    }
+
     /// The line of the answer that accepts `chosen`, and what is agreed on with it.
     fn accept(
         &self,
@@ -447,18 +458,21 @@ impl Negotiator {
         let format = Format { payload_type: chosen.payload_type, codec: chosen.codec };
         let mut formats = vec![format];
         formats.extend(digits.map(|payload_type| Format { payload_type, codec: Codec::Dtmf }));
+        let parameters = chosen.parameters.as_deref().map(without_parameter_sets);
         let written = open_line(
             &line.transport,
             self.port(chosen.codec.kind()).expect("only what has a port is chosen"),
             &formats,
-            chosen.parameters.as_deref(),
+            (parameters.as_deref(), chosen.picture_loss),
             direction,
             line.ptime_ms,
         );
+        let mut receive_formats = vec![format];
+        receive_formats.extend(self.former(line, format));
         let agreement = MediaAgreement {
             codec: chosen.codec,
             send_payload_type: chosen.payload_type,
-            receive_formats: vec![format],
+            receive_formats,
             dtmf_send_payload_type: digits,
             dtmf_receive_payload_type: digits,
             remote_rtp,
@@ -466,7 +480,20 @@ impl Negotiator {
             direction,
             ptime_ms: line.ptime_ms,
             parameters: chosen.parameters.clone(),
+            picture_loss: chosen.picture_loss,
         };
         Ok((written, Stream { agreement, peer_holds: !line.direction.receive }))
     }
+}
+
+/// The parameters of an offer as the answer has them: the offerer's own parameter sets tell nothing of what it is to receive (RFC
+/// 6184 §8.2.2).
+fn without_parameter_sets(parameters: &str) -> String {
+    let name = |parameter: &&str| parameter.split('=').next().unwrap_or_default().trim().to_owned();
+    let kept = parameters.split(';').filter(|it| {
+        !["sprop-parameter-sets", "sprop-level-parameter-sets"]
+            .iter()
+            .any(|sets| name(it).eq_ignore_ascii_case(sets))
+    });
+    kept.map(str::trim).collect::<Vec<_>>().join(";")
 }

@@ -97,7 +97,8 @@ fn the_first_offer_has_all_codecs_in_order_with_their_usual_numbers() {
          a=rtpmap:96 speex/16000\r\na=rtpmap:98 speex/8000\r\na=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n\
          m=video 40002 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n\
-         a=fmtp:99 profile-level-id=420014;packetization-mode=1\r\na=sendrecv\r\n"
+         a=fmtp:99 profile-level-id=420014;packetization-mode=1\r\n\
+             a=rtcp-fb:99 nack pli\r\na=sendrecv\r\n"
     );
 }
 
@@ -372,4 +373,59 @@ fn a_port_for_video_is_missed_where_the_offer_has_video_that_can_be_carried() {
     callee.set_video_port(Some(40_002));
     assert!(!callee.lacks_video_port_for(LINPHONE.as_bytes()), "it is there");
     assert!(callee.handle_offer(LINPHONE.as_bytes()).unwrap().1.video.is_some());
+}
+
+#[test]
+fn the_offerers_own_parameter_sets_are_not_said_of_what_it_is_to_receive() {
+    let mut callee = negotiator(&[Codec::H264]);
+    callee.set_video_port(Some(40_002));
+    let offer = SIPP.replace("m=audio", "m=video").replace(
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:0 H264/90000\r\na=fmtp:0 profile-level-id=42e01e; sprop-parameter-sets=Z0IAHoA=,aIA=;packetization-mode=1",
+    );
+    let (answer, agreed) = callee.handle_offer(offer.as_bytes()).unwrap();
+    assert!(
+        answer.contains("a=fmtp:0 profile-level-id=42e01e;packetization-mode=1\r\n"),
+        "{answer}"
+    );
+    assert!(agreed.video.unwrap().parameters.unwrap().contains("sprop-parameter-sets="));
+}
+
+#[test]
+fn lost_pictures_are_told_of_by_rtcp_where_both_ends_say_so() {
+    let answer = |feedback: &str| {
+        let video = format!("m=video 6002 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n{feedback}");
+        let mut callee = negotiator(&[Codec::Pcmu, Codec::H264]);
+        callee.set_video_port(Some(40_002));
+        let (answer, agreed) = callee.handle_offer(format!("{SIPP}{video}").as_bytes()).unwrap();
+        (answer.contains("a=rtcp-fb:99 nack pli\r\n"), agreed.video.unwrap().picture_loss)
+    };
+    assert_eq!(answer(""), (false, false));
+    assert_eq!(answer("a=rtcp-fb:* nack pli\r\na=rtcp-fb:* ccm fir\r\n"), (true, true));
+    let mut caller = negotiator(&[Codec::H264]);
+    caller.set_video_port(Some(40_002));
+    assert!(caller.offer().contains("a=rtcp-fb:99 nack pli\r\n"));
+}
+
+#[test]
+fn what_comes_under_the_number_of_before_is_still_meant_after_the_peer_has_offered_another() {
+    let speex = |number: u8| {
+        let map = format!("a=rtpmap:{number} speex/8000");
+        SIPP.replace("RTP/AVP 0", &format!("RTP/AVP {number}"))
+            .replace("a=rtpmap:0 PCMU/8000", &map)
+    };
+    let mut caller = negotiator(&[Codec::Narrowband]);
+    caller.offer();
+    // It wants to hear it as 96, and says it as the 98 that was offered.
+    let agreed = caller.handle_answer(speex(96).as_bytes()).unwrap().audio.unwrap();
+    let numbers = |agreed: &MediaAgreement| -> Vec<u8> {
+        agreed.receive_formats.iter().map(|format| format.payload_type).collect()
+    };
+    assert_eq!((agreed.send_payload_type, numbers(&agreed)), (96, vec![98]));
+    let (_, agreed) = caller.handle_offer(speex(96).as_bytes()).unwrap();
+    let agreed = agreed.audio.unwrap();
+    assert_eq!((agreed.send_payload_type, numbers(&agreed)), (96, vec![96, 98]));
+    let other = speex(96).replace("AVP 96", "AVP 96 98") + "a=rtpmap:98 opus/48000/2\r\n";
+    let (_, agreed) = caller.handle_offer(other.as_bytes()).unwrap();
+    assert_eq!(numbers(&agreed.audio.unwrap()), [96], "it means something else now");
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session};
 
-use super::{Codec, Direction, Format};
+use super::{Codec, Direction, Format, description::PICTURE_LOSS};
 
 /// Writes descriptions of one session.
 #[derive(Debug, Clone)]
@@ -57,12 +57,13 @@ fn text(session: &Session) -> String {
     String::from_utf8(bytes).expect("a description is made of strings")
 }
 
-/// A line with media in it. `parameters` is what is said of H.264, if anything.
+/// A line with media in it. `parameters` is what is said of H.264, if anything, and `picture_loss` whether that lost pictures of it are
+/// told of.
 pub(super) fn open_line(
     transport: &str,
     port: u16,
     formats: &[Format],
-    parameters: Option<&str>,
+    (parameters, picture_loss): (Option<&str>, bool),
     direction: Direction,
     ptime_ms: Option<u32>,
 ) -> Media {
@@ -81,6 +82,10 @@ pub(super) fn open_line(
         if let Some(parameters) = parameters {
             let parameters = format!("{payload_type} {parameters}");
             line.attributes.push(Attribute::with_value("fmtp", parameters));
+        }
+        if *codec == Codec::H264 && picture_loss {
+            let feedback = format!("{payload_type} {PICTURE_LOSS}");
+            line.attributes.push(Attribute::with_value("rtcp-fb", feedback));
         }
     }
     if let Some(ptime_ms) = ptime_ms {

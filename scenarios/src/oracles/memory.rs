@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rehearsal_sim::clients::{
     media::MediaPlan,
-    phone::PhonePlan,
+    phone::{PhonePlan, Shows},
     publisher::{PublishPlan, Source},
     stranger::Target,
 };
@@ -30,6 +30,10 @@ const FIRST_RESERVE_BYTES: u64 = 64 << 10;
 /// What a phone needs: the task of its media, its ports, its dialog with what was said of late, and the packets that are held to
 /// be put in order.
 const PHONE_BYTES: u64 = 56 << 10;
+/// What the pictures of a call need, however small they are: two sockets and a session.
+const VIDEO_BYTES: u64 = 24 << 10;
+/// Pictures of either end that may be on their way through a call at once.
+const HELD_PICTURES: u64 = 12;
 /// What a request of SIP needs until copies of it are not expected any more.
 const REQUEST_BYTES: u64 = 8 << 10;
 /// What a call is asked for with.
@@ -66,11 +70,25 @@ pub fn bytes_max(plan: &Plan) -> u64 {
         Some(called) if called.registrar.is_some() => {
             REQUEST_BYTES + phone.plan.calls_back_ms.map_or(0, |_| PHONE_BYTES)
         }
-        _ => PHONE_BYTES,
+        _ => PHONE_BYTES + phone.plan.video.as_ref().map_or(0, |_| video_bytes(phone, frame_max)),
     };
     let phones: u64 = plan.phones.iter().map(bytes_of).sum();
     let strangers = strangers_bytes(plan);
     BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
+}
+
+/// What the pictures of a call need besides the ring: those that are held to be put in order, one that is put together, and those that
+/// wait to be sent.
+fn video_bytes(phone: &Phone, frame_max: u64) -> u64 {
+    let shown = phone.plan.video.as_ref().and_then(|video| video.shows.as_ref());
+    let shown = shown.map_or(0, picture_bytes);
+    VIDEO_BYTES + HELD_PICTURES * (shown + frame_max)
+}
+
+/// The most that a picture of a phone has, with what each packet of it needs.
+fn picture_bytes(shows: &Shows) -> u64 {
+    let bytes = u64::from(shows.slices) * (shows.slice_bytes.max(64) as u64) + 256;
+    bytes + (bytes / shows.payload_bytes as u64 + 6) * FRAME_BYTES
 }
 
 /// Calls and requests of strangers: each datagram may be a request, and one that has the word may be a call.
@@ -109,7 +127,15 @@ fn said_bytes(plan: &Plan, phone: &PhonePlan) -> u64 {
     let lasts_ms = phone.leave_ms - phone.start_ms;
     let gives_up_ms = phone.cancel.map(|cancel| cancel.after_ms);
     let talks_ms = gives_up_ms.or(phone.talk_ms).unwrap_or(lasts_ms);
-    audio_bytes(plan, talks_ms)
+    let shows = phone.video.as_ref().and_then(|video| video.shows.as_ref());
+    let pictures = shows.map_or(0, |shows| {
+        // Since the keyframe before the last, as that of a publisher.
+        let live = &plan.config.live;
+        let gop_ms = (u64::from(shows.gop_frames) * shows.frame_ms).min(live.gop_ms);
+        let held_ms = (live.keep_ms.max(gop_ms) + gop_ms + plan.terms.slack_ms).min(talks_ms);
+        (held_ms / shows.frame_ms + 2) * (picture_bytes(shows) + FRAME_BYTES)
+    });
+    audio_bytes(plan, talks_ms) + pictures.min(plan.config.live.ring_bytes as u64)
 }
 
 /// What is held of audio of telephony that lasts so long.

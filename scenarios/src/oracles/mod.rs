@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 31] = [
+const JUDGES: [Judge; 35] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -107,6 +107,10 @@ const JUDGES: [Judge; 31] = [
     ("O18 glare convergence", calls::glare),
     ("O19 RTP truth", calls::loss),
     ("O19 RTP truth", calls::media),
+    ("O2 decodable start", calls::pictures_resumed),
+    ("O19 RTP truth", calls::pictures_watched),
+    ("O19 RTP truth", calls::pictures_shown),
+    ("O19 RTP truth", calls::picture_requests),
     ("O19 RTP truth", calls::voices),
     ("O20 DTMF exactly once", calls::digits),
     ("O24 parser robustness", raw_clients::judge),

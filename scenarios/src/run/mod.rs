@@ -22,6 +22,7 @@ use clap::ValueEnum;
 use rehearsal_sim::{
     CaptureFile, Netstat, SimEnv,
     clients::{
+        phone::PhoneReport,
         publisher::Source,
         raw::RawReport,
         verify::{Kind, Logged},
@@ -357,7 +358,10 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
         let (host, spoken, heard) = (&phone.host, report.spoken.len(), report.heard.len());
         let registered = report.registered().map_or_else(String::new, |it| format!(", {it}"));
         let end = report.end();
-        format!("{host:<14} said {spoken:>4} and heard {heard:>4} packets, {end}{registered}")
+        let pictures = pictures(report);
+        format!(
+            "{host:<14} said {spoken:>4} and heard {heard:>4} packets{pictures}, {end}{registered}"
+        )
     });
     let sip_clients = plan.sip_clients.iter().zip(&evidence.sip_clients).map(|(client, report)| {
         let (host, said, heard) = (&client.host, report.sent.len(), report.received.len());
@@ -370,6 +374,20 @@ fn summaries(evidence: &Evidence) -> Vec<String> {
     });
     let clients = publishers.chain(players).chain(raw_clients).chain(crowds);
     clients.chain(phones).chain(sip_clients).chain(strangers).collect()
+}
+
+/// What a phone showed and saw, if it did.
+fn pictures(report: &PhoneReport) -> String {
+    let told = &report.pictures;
+    if told.agreed.is_empty() {
+        return String::new();
+    }
+    let whole = told.seen.iter().filter(|seen| seen.broken.is_none()).count();
+    format!(
+        ", showed {:>3} and saw {whole:>3} pictures, {} keyframes were asked for",
+        told.shown.len(),
+        told.asked.len()
+    )
 }
 
 impl Outcome {

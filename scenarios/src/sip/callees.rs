@@ -21,7 +21,8 @@ const ACCOUNT: &str = "sip:studio@exchange";
 const PASSWORD: &str = "sesame";
 
 /// What somebody does who takes the call.
-const TAKES: Reply = Reply { rings_ms: Some(200), after_ms: 1_500, answer: Answer::Accept };
+pub(super) const TAKES: Reply =
+    Reply { rings_ms: Some(200), after_ms: 1_500, answer: Answer::Accept };
 
 /// Somebody who is called as `dial`, and does with one call after the other what `replies` say.
 pub(crate) fn callee(dial: &str, replies: Vec<Reply>) -> PhonePlan {

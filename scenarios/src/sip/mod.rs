@@ -18,6 +18,8 @@ mod one_way;
 mod proven;
 mod refused;
 mod registered;
+mod speex;
+pub(crate) mod video;
 mod worn;
 
 pub use accounts::REGISTER;
@@ -39,10 +41,12 @@ pub use glare::GLARE;
 pub use moves::{PORT_MOVE, REBOUND, SOURCE_CHANGE};
 pub use numbers::WRAPPING;
 pub use one_way::{EARLY_MEDIA, ONE_WAY, RESTART};
-pub use proven::{REGISTER_FLOOD, REGISTRAR_PROOFS};
+pub use proven::{REGISTER_FLOOD, REGISTRAR_ALGORITHMS, REGISTRAR_PROOFS};
 pub use refused::REJECT;
 pub(crate) use registered::call_by_name;
-pub use registered::{REGISTERED, REGISTERED_REBOUND, REGISTRATION_LAPSES};
+pub use registered::{REGISTERED, REGISTERED_ALL, REGISTERED_REBOUND, REGISTRATION_LAPSES};
+pub use speex::{SPEEX_PLAY, SPEEX_PUBLISH, SPEEX_REFUSED};
+pub use video::{VIDEO_HOLD, VIDEO_LOSS, VIDEO_PLAY, VIDEO_PUBLISH, VIDEO_REFUSED, VIDEO_UNWANTED};
 pub use worn::LOSSY;
 
 use std::time::Duration;

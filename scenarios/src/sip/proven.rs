@@ -11,8 +11,8 @@ use rehearsal_sim::{
 };
 
 use super::{
-    CALLED, ends, hear,
-    registered::{BUSY, TAKES, call_by_name, of, registered, registers, was_told},
+    CALLED, ends, hear, hear_on,
+    registered::{BUSY, TAKES, call_by_name, heard_whole, of, registered, registers, was_told},
 };
 use crate::{catalogue::Scenario, live::unless, oracles::Violation, plan::Plan, run::Evidence};
 
@@ -108,6 +108,66 @@ pub const REGISTRAR_PROOFS: Scenario = Scenario {
         told.into_iter().chain(stale).chain([whole, over]).flatten().collect()
     },
 };
+
+/// Phones that know different algorithms.
+pub const REGISTRAR_ALGORITHMS: Scenario = Scenario {
+    name: "sip/registrar-algorithms",
+    about: "who knows SHA-256 proves who he is by it, where the gateway asks for it first; who knows MD5 alone does so by that; both are called then",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/sip");
+        let mut plan = Plan::empty();
+        users(&mut plan, &["strong", "weak", "wrong"]);
+        plan.config.sip.digest_sha256 = true;
+        for (host, knows_sha256, password) in
+            [("strong", true, PASSWORD), ("weak", false, PASSWORD), ("wrong", true, "other")]
+        {
+            let registers = proven(registers(host, 70_000), password);
+            let registers = Registers { knows_sha256, ..registers };
+            let start_ms = rng.below(1_000);
+            let phone = PhonePlan { start_ms, ..registered(registers, vec![TAKES]) };
+            plan.phone(host, LinkConfig::lan(), phone);
+        }
+        for host in ["strong", "weak"] {
+            call_by_name(&mut plan, host);
+            hear_on(&mut plan, &format!("call/{host}"), 20_000);
+        }
+        plan
+    },
+    check: |evidence| {
+        let (granted, gone) = ((Some(200), Some(60)), (Some(200), None));
+        let told = [
+            was_told(evidence, "strong", &[granted, granted, gone]),
+            was_told(evidence, "weak", &[granted, granted, gone]),
+            was_told(evidence, "wrong", &[(Some(401), None); 2]),
+        ];
+        let cases = [("strong", "SHA-256"), ("weak", "MD5"), ("wrong", "SHA-256")];
+        let by = cases.map(|(host, algorithm)| proven_by(evidence, host, algorithm));
+        let heard = ["strong", "weak"].map(|host| heard_whole(evidence, host));
+        told.into_iter().chain(by).chain(heard).flatten().collect()
+    },
+};
+
+/// Whoever is on `host` was asked for SHA-256 first and for MD5 then, and has proven it by `algorithm`, each time once more.
+fn proven_by(evidence: &Evidence, host: &str, algorithm: &str) -> Option<Violation> {
+    let signals = of(evidence, host).signals.iter();
+    let texts: Vec<String> =
+        signals.map(|it| String::from_utf8_lossy(&it.raw).into_owned()).collect();
+    let asks = texts.iter().filter(|text| text.starts_with("SIP/2.0 401"));
+    let in_order = |text: &String| {
+        let [strong, weak] = ["algorithm=SHA-256", "algorithm=MD5"].map(|it| text.find(it));
+        strong.is_some() && strong < weak && text.matches("qop=\"auth\"").count() == 2
+    };
+    let is_asked = asks.clone().count() > 0 && asks.clone().all(in_order);
+    let mut proofs = texts.iter().filter(|text| text.contains("\r\nAuthorization: "));
+    let is_proven = proofs.clone().count() > 0
+        && proofs
+            .all(|text| text.contains(&format!("algorithm={algorithm}, qop=auth, nc=0000000")));
+    unless(is_asked && is_proven, || {
+        format!("{host} was asked in order: {is_asked}, and proved it by {algorithm}: {is_proven}")
+    })
+}
 
 /// Contacts of one user that there is room for.
 const OF_USER_MAX: usize = 10;

@@ -39,6 +39,9 @@ pub(super) fn registers(user: &str, leaves_ms: u64) -> Registers {
         margin_s: Some(MARGIN_S),
         retry_ms: None,
         leaves_ms: Some(leaves_ms),
+        takes_all_back: false,
+        errs_ms: None,
+        knows_sha256: false,
         others: Vec::new(),
     }
 }
@@ -90,7 +93,7 @@ fn called_at(report: &PhoneReport) -> Vec<Duration> {
 }
 
 /// All that a phone on `host` said, which was that much at least, is what a player of its stream has.
-fn heard_whole(evidence: &Evidence, host: &str) -> Option<Violation> {
+pub(super) fn heard_whole(evidence: &Evidence, host: &str) -> Option<Violation> {
     let said = of(evidence, host).spoken.len();
     let players = evidence.plan.players.iter().zip(&evidence.players);
     let stream = format!("call/{host}");
@@ -98,6 +101,58 @@ fn heard_whole(evidence: &Evidence, host: &str) -> Option<Violation> {
     let has = has.next().map_or(0, |(_, report)| report.received.len());
     unless(said >= 290 && said == has, || format!("{host} said {said} packets, {has} were heard"))
 }
+
+/// Two phones of one user, of which one takes back what both have registered.
+pub const REGISTERED_ALL: Scenario = Scenario {
+    name: "sip/registered-all",
+    about: "a phone takes back by * whatever was registered as its user, which cannot be done with a time: then nobody is called",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/sip");
+        let mut plan = Plan::empty();
+        // Its registration lasts, if nobody takes it back.
+        let stays = Registers {
+            expires_s: 600,
+            margin_s: None,
+            others: vec!["sip:talk@other.invalid".to_owned()],
+            ..registers("talk", 100_000)
+        };
+        let takes = Registers {
+            takes_all_back: true,
+            errs_ms: Some(8_000 + rng.below(1_000)),
+            ..registers("talk", 30_000)
+        };
+        for (host, start_ms, registers) in [("stays", 200, stays), ("takes", 2_000, takes)] {
+            let start_ms = start_ms + rng.below(500);
+            let phone = PhonePlan { start_ms, ..registered(registers, vec![BUSY]) };
+            plan.phone(host, LinkConfig::lan(), phone);
+        }
+        // Who has registered last is called, as long as somebody has.
+        call_by_name(&mut plan, "talk").redial_ms = Some(5_000);
+        plan
+    },
+    check: |evidence| {
+        let gone = (Some(200), None);
+        let told = [
+            was_told(evidence, "stays", &[(Some(200), Some(600)), gone]),
+            was_told(evidence, "takes", &[(Some(200), Some(60)), (Some(400), None), gone]),
+        ];
+        let last = of(evidence, "takes").registrations.last();
+        let left = unless(last.is_some_and(|last| last.listed.is_empty()), || {
+            format!("takes was told {last:?} in the end")
+        });
+        let until = last.map_or(Duration::ZERO, |last| last.at);
+        let late = ["stays", "takes"].map(|host| {
+            let calls = called_at(of(evidence, host));
+            let late = calls.iter().find(|at| **at > until);
+            unless(late.is_none() && (host == "stays" || !calls.is_empty()), || {
+                format!("{host} was called at {calls:?}, all were taken back at {until:?}")
+            })
+        });
+        told.into_iter().chain(late).chain([left]).flatten().collect()
+    },
+};
 
 /// When those who stay have left.
 const LEAVES_MS: u64 = 100_000;

@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 32] = [
+pub(super) const MOMENTS: [Situation; 34] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -55,6 +55,8 @@ pub(super) const MOMENTS: [Situation; 32] = [
     told("the stream of somebody who answers is taken", &["sip"]),
     told("a packet comes when a later one was played", CALLED),
     told("a call comes for a user agent that is gone", CALLED),
+    told("a phone tells of a lost picture by RTCP", CALLED),
+    told("a phone is told by RTCP that a picture is lost", CALLED),
 ];
 
 /// Each fault point of the gateway; met when it fires.

@@ -15,7 +15,7 @@ use rehearsal_sim::{
     clients::{
         phone::{
             self, Act, Answer, Cancel, Change, Codec, Deed, Dialled, Fault, MessageFault,
-            Numbering, PhonePlan, Registers, Reply, Voice, Way,
+            Numbering, PhonePlan, Registers, Reply, Video, Voice, Way,
         },
         rtmp_player::PlayPlan,
     },
@@ -26,7 +26,10 @@ use crate::{
     catalogue::Scenario,
     fault::Lever,
     plan::{Plan, Protocol},
-    sip::{LINGER_MS, call, call_by_name, call_out, callee, calm_ms, publish_on},
+    sip::{
+        LINGER_MS, call, call_by_name, call_out, callee, calm_ms, publish_on,
+        video::{video, with_pictures},
+    },
 };
 
 /// At most so many phones call, and are called.
@@ -75,6 +78,8 @@ struct Features {
     hosts: bool,
     gateway: bool,
     wall_clock: bool,
+    speex: bool,
+    video: bool,
 }
 
 impl Features {
@@ -100,6 +105,8 @@ impl Features {
             passwords: has(50),
             nats: has(30),
             wall_clock: has(20),
+            speex: has(30),
+            video: has(40),
         }
     }
 }
@@ -112,7 +119,13 @@ fn draw(seed: u64) -> Plan {
     for index in 0..STREAMS {
         let mut rng = of(&format!("publisher-{index}"));
         let codec = if rng.below(2) == 0 { Codec::Pcmu } else { Codec::Pcma };
+        let media = &mut of(&format!("publisher-{index}/media"));
+        let codec = spoken(media, &features, codec);
         let publish = publish_on(&format!("live/{index}"), rng.below(3_000), 20_000, codec);
+        let publish = match features.video && media.below(2) == 0 {
+            true => with_pictures(media, publish),
+            false => publish,
+        };
         plan.publisher(&format!("publisher-{index}"), LinkConfig::lan(), publish);
     }
     for index in 0..PHONES {
@@ -120,6 +133,7 @@ fn draw(seed: u64) -> Plan {
         let mut rng = of(&host);
         let link = link(&mut rng, &features);
         let phone = caller(&mut rng, &features, index);
+        let phone = media(&mut of(&format!("{host}/media")), &features, phone);
         if rng.below(3) > 0 || index == 0 {
             plan.phone(&host, link, phone);
         }
@@ -129,6 +143,7 @@ fn draw(seed: u64) -> Plan {
         let mut rng = of(&host);
         let link = link(&mut rng, &features);
         let phone = called(&mut rng, &features, &host);
+        let phone = media(&mut of(&format!("{host}/media")), &features, phone);
         if rng.below(2) == 0 {
             call_out(&mut plan, link, phone);
         }
@@ -224,6 +239,37 @@ fn caller(rng: &mut Rng, features: &Features, index: u64) -> PhonePlan {
     in_call(rng, features, phone)
 }
 
+/// The codec of somebody who publishes, or `codec`.
+fn spoken(rng: &mut Rng, features: &Features, codec: Codec) -> Codec {
+    let own = [codec, Codec::Narrowband, Codec::Wideband][rng.below(3) as usize];
+    if features.speex { own } else { codec }
+}
+
+/// The same phone with Speex, and with pictures.
+fn media(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
+    use Codec::{Narrowband, Pcma, Pcmu, Wideband};
+    let lists =
+        [vec![Narrowband], vec![Wideband], vec![Narrowband, Wideband, Pcma], vec![Pcmu, Wideband]];
+    let (speaks, codecs) = (rng.below(2) == 0, lists[rng.below(4) as usize].clone());
+    let codecs = if features.speex && speaks { codecs } else { phone.codecs.clone() };
+    // Sets that are told only once may be lost, or left out while a call changes.
+    let is_befallen = features.hosts || features.gateway || features.changes;
+    let is_sure = !(features.lossy || features.uneven || is_befallen);
+    let (has_video, shown) = (rng.below(3) > 0, video(rng, !is_sure));
+    let watches = phone.dial.starts_with("play-");
+    let mut asks_ms: Vec<u64> = (0..rng.below(3)).map(|_| rng.range(500..=8_000)).collect();
+    asks_ms.sort_unstable();
+    let shows = shown.shows.clone().filter(|_| !watches && phone.voice.is_some());
+    let pictures = Video { shows, asks_ms, ..shown };
+    PhonePlan {
+        video: (features.video && has_video).then_some(pictures),
+        // Digits over RTP are of 8,000 samples a second.
+        dials_by_info: phone.dials_by_info || codecs.contains(&Wideband),
+        codecs,
+        ..phone
+    }
+}
+
 /// Somebody who is called.
 fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
     let rings_ms = (rng.below(3) > 0).then(|| rng.below(1_000));
@@ -264,6 +310,9 @@ fn registered(rng: &mut Rng, features: &Features, user: &str) -> PhonePlan {
         margin_s: [None, Some(1), Some(30)][rng.below(3) as usize],
         retry_ms: (rng.below(2) == 0).then(|| rng.range(500..=20_000)),
         leaves_ms: (rng.below(3) > 0).then_some(leaves_ms),
+        takes_all_back: false,
+        errs_ms: None,
+        knows_sha256: false,
         others: if rng.below(3) == 0 { vec![format!("sip:{user}@other.invalid")] } else { vec![] },
     };
     // Who registers is known to be behind a NAT; of another one nobody can tell, unless its address says so by itself.

@@ -96,6 +96,9 @@ static CALLS: Scenario = Scenario {
             margin_s: Some(10),
             retry_ms: None,
             leaves_ms: Some(70_000),
+            takes_all_back: false,
+            errs_ms: None,
+            knows_sha256: false,
             others: Vec::new(),
         };
         let called = Called {

@@ -1,5 +1,5 @@
-//! What publishers send: generated look-alikes of H.264 and AAC with B-frames, of HEVC and Opus in Enhanced RTMP, or of G.711;
-//! or the tags of an FLV file.
+//! What publishers send: generated look-alikes of H.264 and AAC with B-frames, of HEVC and Opus in Enhanced RTMP, or of G.711 and
+//! Speex; or the tags of an FLV file.
 
 use std::time::Duration;
 
@@ -12,15 +12,14 @@ use rehearsal_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    phone::Codec,
+    access_unit,
+    phone::{Codec, PACKET_MS},
     stamp::{STAMP_BYTES, Stamp, stream_hash},
 };
 
 /// AAC frames of 1024 samples at 48 kHz.
 const AUDIO_SAMPLES: u64 = 1024;
 const AUDIO_RATE: u64 = 48_000;
-/// A frame of G.711: what phones have in a packet.
-const TELEPHONE_FRAME_MS: u64 = 20;
 
 /// Enhanced RTMP: SequenceStart of HEVC.
 pub(super) const HEVC_HEADER: [u8; 5] = *b"\x90hvc1";
@@ -57,7 +56,7 @@ pub struct MediaPlan {
     pub b_frames: u32,
     /// Bytes of a keyframe; an inter frame has a fifth.
     pub keyframe_bytes: usize,
-    /// Bytes of an audio frame; 0 for no audio. In G.711, 160 are 20 ms.
+    /// Bytes of an audio frame; 0 for no audio. In a codec of telephony it has as many as 20 ms take.
     pub audio_bytes: usize,
     /// First timestamp.
     pub first_timestamp_ms: u32,
@@ -83,6 +82,20 @@ impl Default for MediaPlan {
             enhanced: false,
             telephone: None,
         }
+    }
+}
+
+impl MediaPlan {
+    /// How much later than it is decoded picture `index` is shown: in decoding order an anchor comes before the B-frames that are
+    /// shown before it.
+    pub fn composition_ms(&self, index: u32) -> u32 {
+        let (in_gop, anchors) = (index % self.gop_frames, self.b_frames + 1);
+        let shown_late_frames = match in_gop {
+            0 => 1,
+            _ if (in_gop - 1).is_multiple_of(anchors) => anchors,
+            _ => 0,
+        };
+        shown_late_frames * self.frame_ms
     }
 }
 
@@ -113,7 +126,7 @@ impl Generated {
         };
         let first = generated.item(type_id::DATA_AMF0, 0, generated.metadata());
         generated.ready.push_back(first);
-        // Nobody has to be told how to decode G.711.
+        // Nobody has to be told how to decode G.711, or Speex.
         if generated.plan.audio_bytes > 0 && generated.plan.telephone.is_none() {
             // An AudioSpecificConfig or the FourCC of Opus, and behind it what it is.
             let mut config = match generated.plan.enhanced {
@@ -173,7 +186,7 @@ impl Generated {
     fn audio_at_ms(&self) -> u64 {
         match self.plan.telephone {
             None => u64::from(self.audio_index) * AUDIO_SAMPLES * 1000 / AUDIO_RATE,
-            Some(_) => u64::from(self.audio_index) * TELEPHONE_FRAME_MS,
+            Some(_) => u64::from(self.audio_index) * u64::from(PACKET_MS),
         }
     }
 
@@ -184,12 +197,12 @@ impl Generated {
             self.stamp(self.config, at_ms).seal(&[], &mut payload);
             return self.item(type_id::VIDEO, at_ms, payload);
         }
-        let mut sps = vec![0x67, 0x42, 0xc0, 0x1e];
-        self.stamp(self.config, at_ms).seal(&[], &mut sps);
+        let [sps, pps] = access_unit::sets(&self.stamp(self.config, at_ms));
         let mut payload = vec![0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1];
         payload.extend_from_slice(&(sps.len() as u16).to_be_bytes());
         payload.extend_from_slice(&sps);
-        payload.extend_from_slice(&[1, 0, 4, 0x68, 0xce, 0x3c, 0x80]);
+        payload.extend_from_slice(&[1, 0, pps.len() as u8]);
+        payload.extend_from_slice(&pps);
         self.item(type_id::VIDEO, at_ms, payload)
     }
 
@@ -202,14 +215,7 @@ impl Generated {
             let header = self.video_header(at_ms);
             self.ready.push_back(header);
         }
-        // In decoding order an anchor comes before the B-frames that are shown before it.
-        let anchors = self.plan.b_frames + 1;
-        let shown_late_frames = match in_gop {
-            0 => 1,
-            _ if (in_gop - 1).is_multiple_of(anchors) => anchors,
-            _ => 0,
-        };
-        let composition_ms = shown_late_frames * self.plan.frame_ms;
+        let composition_ms = self.plan.composition_ms(self.video_index);
         let key = in_gop == 0;
         let (nal, bytes) = match key {
             true => (0x65, self.plan.keyframe_bytes),
@@ -234,14 +240,18 @@ impl Generated {
 
     fn make_audio(&mut self) {
         let at_ms = self.audio_at_ms();
-        let (mut payload, before_filler) = match (self.plan.telephone, self.plan.enhanced) {
-            (Some(codec), _) => (vec![codec.rtmp_tag()], STAMP_BYTES),
-            (None, true) => (OPUS_FRAME.to_vec(), STAMP_BYTES + 2),
-            (None, false) => (vec![0xaf, 1], STAMP_BYTES + 2),
+        let stamp = self.stamp(self.audio_index, at_ms);
+        let payload = match (self.plan.telephone, self.plan.enhanced) {
+            (Some(codec), _) => [&[codec.rtmp_tag()][..], &codec.frame(&stamp)].concat(),
+            (None, is_enhanced) => {
+                let head = if is_enhanced { &OPUS_FRAME[..] } else { &[0xaf, 1] };
+                let filler_bytes = self.plan.audio_bytes.saturating_sub(STAMP_BYTES + 2);
+                let filler = vec![self.audio_index as u8; filler_bytes];
+                let mut payload = head.to_vec();
+                stamp.seal(&filler, &mut payload);
+                payload
+            }
         };
-        let filler_bytes = self.plan.audio_bytes.saturating_sub(before_filler);
-        let filler = vec![self.audio_index as u8; filler_bytes];
-        self.stamp(self.audio_index, at_ms).seal(&filler, &mut payload);
         let item = self.item(type_id::AUDIO, at_ms, payload);
         self.ready.push_back(item);
         self.audio_index += 1;

@@ -6,6 +6,7 @@
 //! oracles can compare both ends without asking the gateway. A [`phone`] calls, and both says and hears such audio; so does a
 //! [`sip_client`], by commands over RTMP. A [`raw`] client and a [`stranger`] send what they are told, over TCP and by datagrams.
 
+mod access_unit;
 pub mod crowd;
 pub mod flv_viewer;
 pub mod media;
@@ -15,6 +16,7 @@ pub mod raw;
 pub mod rtmp_player;
 mod rtmp_socket;
 pub mod sip_client;
+pub mod speex;
 pub mod stamp;
 pub mod stranger;
 pub mod verify;

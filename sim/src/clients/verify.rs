@@ -14,8 +14,8 @@ use rehearsal_core::{media::timestamp::elapsed_ms, rtmp::message::type_id};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    media,
-    stamp::{Stamp, stream_hash},
+    access_unit, media, speex,
+    stamp::{Stamp, WrongChecksum, stream_hash},
 };
 
 /// What a message is, as read from its payload.
@@ -76,17 +76,22 @@ pub struct Logged {
     pub stamp: Option<Stamp>,
 }
 
+/// How it is said that audio and pictures are not shifted alike.
+pub const OTHER_TRACK: &str = "the other track";
+
 /// First byte of audio in G.711, µ-law.
 const PCMU: u8 = 0x82;
 /// The same in A-law.
 const PCMA: u8 = 0x72;
+/// Speex, of whatever rate.
+const SPEEX: u8 = 0xb2;
 
 /// Whether a decoder of this audio has to be configured.
 fn needs_header(payload: &[u8]) -> bool {
-    !matches!(payload, [PCMU | PCMA, ..])
+    !matches!(payload, [PCMU | PCMA | SPEEX, ..])
 }
 
-/// Reads what a message of type `type_id` is: AVC and AAC, HEVC and Opus in Enhanced RTMP, or G.711.
+/// Reads what a message of type `type_id` is: AVC and AAC, HEVC and Opus in Enhanced RTMP, G.711 or Speex.
 pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
     let enhanced = payload.first_chunk().and_then(|first| match (type_id, *first) {
         (type_id::VIDEO, media::HEVC_HEADER) => Some(Kind::VideoHeader),
@@ -105,7 +110,7 @@ pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
         (type_id::VIDEO, [0x27, 1, ..]) => Kind::Inter,
         // End of sequence: nothing depends on it.
         (type_id::VIDEO, [first, 2, ..]) if first & 0x0f == 7 => Kind::Data,
-        (type_id::AUDIO, [PCMU | PCMA, _, ..]) => Kind::Audio,
+        (type_id::AUDIO, [PCMU | PCMA | SPEEX, _, ..]) => Kind::Audio,
         (type_id::AUDIO, [0xaf, 0, ..]) => Kind::AudioHeader,
         (type_id::AUDIO, [0xaf, 1, ..]) => Kind::Audio,
         (type_id::DATA_AMF0, [2, 0, 10, name @ ..]) if name.starts_with(b"onMetaData") => {
@@ -117,13 +122,19 @@ pub fn kind_of(type_id: u8, payload: &[u8]) -> Option<Kind> {
 }
 
 /// Where the stamp stands in a payload of `kind`.
-fn stamp_of(kind: Kind, payload: &[u8]) -> Option<Result<Stamp, super::stamp::WrongChecksum>> {
+fn stamp_of(kind: Kind, payload: &[u8]) -> Option<Result<Stamp, WrongChecksum>> {
     let enhanced = matches!(payload.get(1..5)?, b"hvc1" | b"Opus");
     let at = match kind {
+        Kind::Audio if payload.first() == Some(&SPEEX) => return speex::open(&payload[1..]),
         Kind::Audio if !needs_header(payload) => 1,
         Kind::Keyframe | Kind::Inter if enhanced => 13,
         Kind::VideoHeader | Kind::AudioHeader | Kind::Audio if enhanced => 5,
-        Kind::Keyframe | Kind::Inter => 10,
+        Kind::Keyframe | Kind::Inter => {
+            let Some(units) = access_unit::split(payload) else { return Some(Err(WrongChecksum)) };
+            let is_key = access_unit::is_key(&units) == (kind == Kind::Keyframe);
+            let stamp = access_unit::open(&units)?;
+            return Some(stamp.and_then(|stamp| is_key.then_some(stamp).ok_or(WrongChecksum)));
+        }
         Kind::Audio => 2,
         Kind::AudioHeader => 4,
         Kind::VideoHeader => {
@@ -168,7 +179,8 @@ pub struct Verifier {
     last_video: Option<Option<Stamp>>,
     last_audio: Option<Option<Stamp>>,
     last_time: [Option<u32>; 2],
-    shift_ms: Option<u32>,
+    /// Of audio and of pictures.
+    shift_ms: [Option<u32>; 2],
     gaps: u64,
     received: Vec<Logged>,
     /// Only the last message is kept.
@@ -189,7 +201,7 @@ impl Verifier {
             last_video: None,
             last_audio: None,
             last_time: [None; 2],
-            shift_ms: None,
+            shift_ms: [None; 2],
             gaps: 0,
             received: Vec::new(),
             is_lean: false,
@@ -269,7 +281,7 @@ impl Verifier {
             _ => {
                 self.over.extend(self.epoch);
                 self.epoch = Some(stamp.epoch);
-                self.shift_ms = None;
+                self.shift_ms = [None; 2];
                 self.last_video = None;
                 self.last_audio = None;
                 self.video_header = None;
@@ -279,12 +291,18 @@ impl Verifier {
         // A header may be sent again at the time of the frame after it.
         if !matches!(logged.kind, Kind::VideoHeader | Kind::AudioHeader) {
             let shift_ms = logged.timestamp_ms.wrapping_sub(stamp.timestamp_ms);
-            let expected_ms = *self.shift_ms.get_or_insert(shift_ms);
-            if shift_ms != expected_ms {
-                let what = format!(
-                    "a {:?} is shifted by {shift_ms} ms, others by {expected_ms} ms",
-                    logged.kind
-                );
+            let track = usize::from(logged.kind != Kind::Audio);
+            let (own, other) = (self.shift_ms[track], self.shift_ms[1 - track]);
+            self.shift_ms[track].get_or_insert(shift_ms);
+            let wrong = match (own, other) {
+                (Some(own), _) if own != shift_ms => Some(format!("others by {own} ms")),
+                (None, Some(other)) if other != shift_ms => {
+                    Some(format!("{OTHER_TRACK} by {other} ms"))
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                let what = format!("a {:?} is shifted by {shift_ms} ms, {wrong}", logged.kind);
                 self.breach(Promise::Timestamps, at, what);
             }
         }

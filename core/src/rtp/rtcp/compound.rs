@@ -1,8 +1,8 @@
 //! Compound RTCP packets (RFC 3550 §6.1): a report, the canonical name, perhaps a farewell.
 
 use rtcp_types::{
-    Bye, Compound, ReceiverReport, ReportBlock, ReportBlockBuilder, RtcpPacketParser,
-    RtcpPacketWriterExt, Sdes, SdesChunk, SdesItem, SenderReport,
+    Bye, Compound, PayloadFeedback, Pli, ReceiverReport, ReportBlock, ReportBlockBuilder,
+    RtcpPacketParser, RtcpPacketWriterExt, Sdes, SdesChunk, SdesItem, SenderReport,
 };
 use thiserror::Error;
 
@@ -12,6 +12,9 @@ use super::super::reception::ReceptionReport;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const BYE: u8 = 203;
+/// Feedback on a codec's affairs, and the one that tells of a lost picture (RFC 4585 §6.1, §6.3.1).
+const PAYLOAD_FEEDBACK: u8 = 206;
+const PICTURE_LOSS: u8 = 1;
 /// Longest item of a source description (RFC 3550 §6.5).
 const CNAME_BYTES_MAX: usize = 255;
 
@@ -60,8 +63,19 @@ pub struct Report {
     pub sender: Option<SenderInfo>,
     /// What it received, with the middle of the peer's last NTP time and the time since in 65536ths of a second.
     pub reception: Option<(ReceptionReport, u32, u32)>,
-    /// Whether it is the last one.
-    pub is_bye: bool,
+    /// What is wanted besides.
+    pub occasion: Occasion,
+}
+
+/// What a report is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It is time for one.
+    Regular,
+    /// The stream of this SSRC has lost a picture.
+    PictureLoss(u32),
+    /// It is the last one.
+    Bye,
 }
 
 impl Report {
@@ -91,8 +105,16 @@ impl Report {
         let name = SdesItem::builder(SdesItem::CNAME, &cname.0);
         let chunk = SdesChunk::builder(self.ssrc).add_item(name);
         let mut compound = compound.add_packet(Sdes::builder().add_chunk(chunk));
-        if self.is_bye {
-            compound = compound.add_packet(Bye::builder().add_source(self.ssrc));
+        match self.occasion {
+            Occasion::Regular => {}
+            Occasion::PictureLoss(of) => {
+                let feedback = PayloadFeedback::builder_owned(Pli::builder());
+                let feedback = feedback.sender_ssrc(self.ssrc).media_ssrc(of);
+                compound = compound.add_packet(feedback);
+            }
+            Occasion::Bye => {
+                compound = compound.add_packet(Bye::builder().add_source(self.ssrc));
+            }
         }
         let length = rtcp_types::RtcpPacketWriter::calculate_size(&compound)
             .expect("one block, a loss of 24 bits, a name of 255 bytes at most");
@@ -132,6 +154,8 @@ pub struct Heard {
     pub block: Option<HeardBlock>,
     /// Whether the stream we listen to has ended.
     pub is_bye: bool,
+    /// Whether it has lost a picture of our stream.
+    pub picture_loss: bool,
 }
 
 /// Whether a datagram on a port for both is RTCP (RFC 5761 §4).
@@ -157,6 +181,10 @@ pub fn parse(datagram: &[u8], own_ssrc: u32, peer_ssrc: Option<u32>) -> Option<H
                 .map(|report| take_block(&mut heard, own_ssrc, report.report_blocks())),
             BYE => Bye::parse(packet).ok().map(|bye| {
                 heard.is_bye |= bye.ssrcs().any(|ssrc| peer_ssrc.is_none_or(|peer| peer == ssrc));
+            }),
+            PAYLOAD_FEEDBACK => PayloadFeedback::parse(packet).ok().map(|feedback| {
+                let is_picture_loss = packet[0] & 0x1f == PICTURE_LOSS;
+                heard.picture_loss |= is_picture_loss && feedback.media_ssrc() == own_ssrc;
             }),
             _ => is_rtcp(packet).then_some(()),
         };
@@ -215,7 +243,7 @@ mod tests {
             ssrc: 1,
             sender: sender.then_some(info),
             reception: Some((RECEPTION, 0xaaaa, 0xbbbb)),
-            is_bye,
+            occasion: if is_bye { Occasion::Bye } else { Occasion::Regular },
         };
         report.encode(&Cname::new("caller@example.com").unwrap())
     }
@@ -243,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_picture_is_told_to_whose_it_was() {
+        let occasion = Occasion::PictureLoss(7);
+        let report = Report { ssrc: 1, sender: None, reception: None, occasion };
+        let datagram = report.encode(&Cname::new("a").unwrap());
+        // RFC 4585 §6.1: version and format, type, two words more, who tells it, and of whom.
+        assert!(datagram.ends_with(&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7]));
+        assert!(parse(&datagram, 7, Some(1)).unwrap().picture_loss);
+        assert!(!parse(&datagram, 8, Some(1)).unwrap().picture_loss);
+        let mut other = datagram.clone();
+        let at = datagram.len() - 12;
+        other[at] = 0x84;
+        assert!(!parse(&other, 7, Some(1)).unwrap().picture_loss, "FIR");
+    }
+
+    #[test]
     fn what_is_said_of_others_is_not_listened_to() {
         let heard = parse(&report(true, true), 8, Some(2)).unwrap();
         assert_eq!((heard.block, heard.is_bye), (None, false));
@@ -262,7 +305,8 @@ mod tests {
         assert_eq!(Cname::new(""), Err(CnameLength(0)));
         assert_eq!(Cname::new("a".repeat(256)), Err(CnameLength(256)));
         let name = Cname::new("a".repeat(255)).unwrap();
-        let report = Report { ssrc: 1, sender: None, reception: None, is_bye: false };
+        let occasion = Occasion::Regular;
+        let report = Report { ssrc: 1, sender: None, reception: None, occasion };
         assert!(parse(&report.encode(&name), 1, None).is_some());
     }
 }

@@ -14,7 +14,9 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-pub use compound::{Cname, CnameLength, Heard, HeardBlock, Report, SenderInfo, is_rtcp, parse};
+pub use compound::{
+    Cname, CnameLength, Heard, HeardBlock, Occasion, Report, SenderInfo, is_rtcp, parse,
+};
 
 use super::reception::ReceptionReport;
 
@@ -50,6 +52,8 @@ pub struct RtcpCounters {
     pub received: u64,
     /// Datagrams that are no RTCP.
     pub invalid: u64,
+    /// Datagrams of the peer that tell of lost pictures.
+    pub picture_losses: u64,
 }
 
 /// What this side knows of itself when it reports.
@@ -84,6 +88,8 @@ pub struct Rtcp {
     remote_view: Option<RemoteView>,
     round_trip: Option<Duration>,
     is_bye_heard: bool,
+    /// The peer has told that it lost a picture.
+    is_picture_lost: bool,
     counters: RtcpCounters,
 }
 
@@ -100,6 +106,7 @@ impl Rtcp {
             remote_view: None,
             round_trip: None,
             is_bye_heard: false,
+            is_picture_lost: false,
             counters: RtcpCounters::default(),
         };
         rtcp.next_at = now + rtcp.draw_interval() / 2;
@@ -122,6 +129,11 @@ impl Rtcp {
         self.is_bye_heard
     }
 
+    /// Whether the peer has told that it lost a picture since this was asked last.
+    pub fn take_picture_loss(&mut self) -> bool {
+        std::mem::take(&mut self.is_picture_lost)
+    }
+
     /// What was counted.
     pub fn counters(&self) -> RtcpCounters {
         self.counters
@@ -139,6 +151,8 @@ impl Rtcp {
     pub fn handle_heard(&mut self, now: Duration, heard: &Heard) {
         self.counters.received += 1;
         self.is_bye_heard |= heard.is_bye;
+        self.is_picture_lost |= heard.picture_loss;
+        self.counters.picture_losses += u64::from(heard.picture_loss);
         if let Some((ssrc, ntp_middle)) = heard.sender {
             self.peer_report = Some((ssrc, ntp_middle, now));
         }
@@ -175,7 +189,7 @@ impl Rtcp {
         now: Duration,
         wall: Duration,
         own: &OwnSide,
-        is_bye: bool,
+        occasion: Occasion,
     ) -> Vec<u8> {
         let ntp = ntp(wall);
         let [since, _] = self.reported_at;
@@ -204,7 +218,7 @@ impl Rtcp {
         self.reported_at = [self.reported_at[1], Some(now)];
         self.next_at = now + self.draw_interval();
         self.counters.sent += 1;
-        Report { ssrc: own.ssrc, sender, reception, is_bye }.encode(&self.config.cname)
+        Report { ssrc: own.ssrc, sender, reception, occasion }.encode(&self.config.cname)
     }
 }
 
@@ -246,7 +260,7 @@ mod tests {
             for _ in 0..20 {
                 let now = rtcp.poll_timeout();
                 assert!(rtcp.is_due(now) && !rtcp.is_due(now - Duration::from_micros(1)));
-                rtcp.report(now, Duration::ZERO, &own(1, None), false);
+                rtcp.report(now, Duration::ZERO, &own(1, None), Occasion::Regular);
                 intervals_ms.push((rtcp.poll_timeout() - now).as_millis());
             }
         }
@@ -263,11 +277,11 @@ mod tests {
         let (mut caller, mut callee) = (rtcp(1), rtcp(2));
         let at = |ms: u64| Duration::from_secs(200) + Duration::from_millis(ms);
         let wall = Duration::from_millis(1_700_000_000_123);
-        let sent = caller.report(at(0), wall, &own(1, Some(at(0))), false);
+        let sent = caller.report(at(0), wall, &own(1, Some(at(0))), Occasion::Regular);
         callee.handle_heard(at(30), &parse(&sent, 2, Some(1)).unwrap());
         let reception = Some(ReceptionReport { fraction_lost: 7, ..HEARD });
         let answer = OwnSide { reception, ..own(2, None) };
-        let answer = callee.report(at(2_530), Duration::from_secs(9), &answer, false);
+        let answer = callee.report(at(2_530), Duration::from_secs(9), &answer, Occasion::Regular);
         caller.handle_heard(at(2_575), &parse(&answer, 1, Some(2)).unwrap());
         let round_trip_us = caller.round_trip().unwrap().as_micros();
         assert!((74_950..=75_050).contains(&round_trip_us), "{round_trip_us}");
@@ -291,7 +305,9 @@ mod tests {
         let mut rtcp = rtcp(1);
         let at = Duration::from_secs;
         let types: Vec<u8> = (0..5)
-            .map(|n| rtcp.report(at(200 + n * 5), at(1), &own(1, Some(at(202))), false)[1])
+            .map(|n| {
+                rtcp.report(at(200 + n * 5), at(1), &own(1, Some(at(202))), Occasion::Regular)[1]
+            })
             .collect();
         assert_eq!(types, [200, 200, 200, 201, 201]);
     }

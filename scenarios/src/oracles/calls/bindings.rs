@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::{Registration, Saying, Way};
+use rehearsal_sim::clients::phone::{ALL, Registration, Saying, Way};
 
 use super::{Case, SOON, of_each};
 use crate::run::Evidence;
@@ -34,7 +34,17 @@ fn grant(answered: &Registration) -> Option<String> {
     let (least, most) = GRANTED_S;
     let Registration { at, asked_s, granted_s, .. } = *answered;
     let is_brief = asked_s > 0 && asked_s < least;
+    let is_of_all = answered.contacts == [ALL];
     match (answered.status?, granted_s) {
+        // All can be taken back, and nothing else (RFC 3261, section 10.2.2).
+        (status, _)
+            if is_of_all && (status == 400) != (asked_s > 0) && [200, 400].contains(&status) =>
+        {
+            Some(format!(
+                "at {at:?}, {asked_s} s were asked for of all, and answered with {status}"
+            ))
+        }
+        (400, _) if is_of_all => None,
         (423, _) if !is_brief => Some(format!("at {at:?}, {asked_s} s were too brief")),
         (200, _) if is_brief => Some(format!("at {at:?}, {asked_s} s were granted")),
         (200, granted_s) => {
@@ -78,7 +88,7 @@ impl<'a> Known<'a> {
     fn contacts(&self, user: &str) -> Vec<Binding<'a>> {
         let own = self.0.iter().filter(|it| it.user == user);
         let all = own.flat_map(|by| by.contacts.iter().map(|contact| Binding { by, contact }));
-        let mut all: Vec<Binding<'a>> = all.collect();
+        let mut all: Vec<Binding<'a>> = all.filter(|binding| binding.contact != ALL).collect();
         all.sort_by_key(|binding| binding.contact);
         all.dedup_by_key(|binding| binding.contact);
         all
@@ -88,7 +98,8 @@ impl<'a> Known<'a> {
     fn state(&self, binding: &Binding<'_>, answered: &Registration) -> State {
         let user = &binding.by.user;
         let of_it = self.0.iter().filter(|it| {
-            it.user == *user && it.contacts.iter().any(|contact| contact == binding.contact)
+            let is_it = |contact: &String| contact == binding.contact || contact == ALL;
+            it.user == *user && it.contacts.iter().any(is_it)
         });
         let mut state = State::Nowhere;
         for other in of_it {

@@ -4,19 +4,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{EVENTS, Heard},
+    phone::{Codec, EVENTS, Heard},
     publisher::Source,
     stamp::stream_hash,
+    verify::Kind,
 };
 
 use super::{Case, commands::round_trip, of_each};
 use crate::run::Evidence;
 
-/// Bytes, and samples, of a packet of 20 ms.
-const PACKET: u32 = 160;
-const SAMPLES_PER_MS: u32 = 8;
 /// A pause that is no longer than this is none, for who hears it: what comes behind it follows at once.
-const JUMP: u32 = 40 * SAMPLES_PER_MS;
+const JUMP_MS: u32 = 40;
 /// Longest silence between two packets of audio that is published evenly.
 const GAP_MAX: Duration = Duration::from_millis(100);
 /// Longest way of audio from who publishes it to the phone.
@@ -39,9 +37,15 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     })
 }
 
+/// What the phone hears, if it has agreed on anything.
+fn codec(case: Case<'_>) -> Codec {
+    case.report.codec.unwrap_or(case.phone.plan.codecs[0])
+}
+
 /// One source, whose numbers go up by one for each packet, and whose times by what is in it.
 fn numbering(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
+    let packet = codec(case).samples_per_packet();
     for two in case.report.heard.windows(2) {
         let [one, next] = two else { continue };
         let at = next.at;
@@ -56,8 +60,8 @@ fn numbering(case: Case<'_>) -> Vec<String> {
         let may_miss = !case.is_faithful() || !case.is_undisturbed();
         if steps != 1 && !(may_miss && (2..1 << 15).contains(&steps)) {
             found.push(format!("at {at:?} number {} comes behind {}", next.sequence, one.sequence));
-        } else if steps == 1 && !next.marker && !is_digit && passed != PACKET {
-            found.push(format!("at {at:?} time goes on by {passed}, not by {PACKET}"));
+        } else if steps == 1 && !next.marker && !is_digit && passed != packet {
+            found.push(format!("at {at:?} time goes on by {passed}, not by {packet}"));
         } else if (passed as i32) < 0 {
             found.push(format!("at {at:?} time goes back"));
         }
@@ -74,14 +78,15 @@ fn contents(case: Case<'_>) -> Vec<String> {
             .into_iter()
             .collect();
     };
-    let codec = case.report.codec.map(|codec| codec.payload_type());
+    let agreed = case.report.codec.map(|codec| codec.payload_type());
+    let (samples_per_ms, lengths) = (codec(case).samples_per_ms(), codec(case).packet_bytes());
     let (mut found, mut last) = (Vec::new(), None);
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
     for heard in case.report.heard.iter().filter(|it| it.payload_type != EVENTS) {
         let at = heard.at;
         // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
-        let is_agreed = codec.is_none_or(|codec| codec == heard.payload_type);
-        if !is_agreed || heard.bytes != PACKET as usize {
+        let is_agreed = agreed.is_none_or(|number| number == heard.payload_type);
+        if !is_agreed || !lengths.contains(&heard.bytes) {
             found.push(format!("at {at:?} came {} bytes of {}", heard.bytes, heard.payload_type));
         }
         let Ok(Some(stamp)) = heard.stamp else {
@@ -96,14 +101,14 @@ fn contents(case: Case<'_>) -> Vec<String> {
             found.push(format!("at {at:?} packet {now:?} came behind {last:?}"));
         }
         last = Some(now);
-        let shift = heard.timestamp.wrapping_sub(stamp.timestamp_ms.wrapping_mul(SAMPLES_PER_MS));
+        let shift = heard.timestamp.wrapping_sub(stamp.timestamp_ms.wrapping_mul(samples_per_ms));
         let expected = shifts.entry((heard.ssrc, stamp.epoch)).or_insert(shift);
         let by = shift.wrapping_sub(*expected) as i32;
         let is_changed = case.report.directions.iter().any(|(changed, _)| {
             (before..=at + case.round_trip()).contains(&(*changed + case.round_trip()))
         });
         before = at;
-        if is_changed && by.unsigned_abs() <= JUMP {
+        if is_changed && by.unsigned_abs() <= JUMP_MS * samples_per_ms {
             *expected = shift;
         } else if by != 0 {
             found.push(format!("at {at:?} the clock is off by {by} samples"));
@@ -135,8 +140,11 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
         Some((voice.epoch, &report.sent, round_trip(evidence, client)))
     });
     for (epoch, sent, way) in its.chain(voices) {
-        let sent: BTreeMap<u32, Duration> =
-            sent.iter().filter_map(|sent| Some((sent.stamp?.index, sent.at))).collect();
+        let sent: BTreeMap<u32, Duration> = sent
+            .iter()
+            .filter(|sent| sent.kind == Kind::Audio)
+            .filter_map(|sent| Some((sent.stamp?.index, sent.at)))
+            .collect();
         let of_epoch =
             |heard: &&Heard| matches!(heard.stamp, Ok(Some(stamp)) if stamp.epoch == epoch);
         let heard: Vec<&Heard> = case.report.heard.iter().filter(of_epoch).collect();
@@ -183,7 +191,7 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
 /// What the gateway says that it has sent is what came.
 fn sender_reports(case: Case<'_>) -> Vec<String> {
     let way = case.round_trip();
-    let heard = &case.report.heard;
+    let (heard, lengths) = (&case.report.heard, codec(case).packet_bytes());
     let wrong = case.report.sender_reports.iter().filter_map(|report| {
         let at = report.at;
         let came = |by: Duration| heard.iter().filter(|it| it.at <= by).count() as u32;
@@ -192,7 +200,10 @@ fn sender_reports(case: Case<'_>) -> Vec<String> {
             return Some(format!("at {at:?} it had sent {}, {least} came", report.packets));
         }
         let has_digits = heard.iter().any(|it| it.payload_type == EVENTS);
-        if report.bytes != report.packets * PACKET && !has_digits {
+        // Packets of both lengths may come in wide band.
+        let of = |bytes: usize| report.packets * bytes as u32;
+        let range = of(lengths[0])..=of(lengths[lengths.len() - 1]);
+        if !range.contains(&report.bytes) && !has_digits {
             return Some(format!("at {at:?} it had sent {} bytes", report.bytes));
         }
         let is_of = heard.iter().all(|it| it.ssrc == report.ssrc);

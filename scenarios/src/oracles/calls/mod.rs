@@ -9,6 +9,7 @@ mod digits;
 mod glare;
 mod loss;
 mod media;
+mod pictures;
 mod registrations;
 mod signalling;
 mod sources;
@@ -29,7 +30,9 @@ use rehearsal_sim::{
 pub(super) use self::{
     agreement::judge as agreement, bindings::judge as bindings, clients::judge as clients,
     commands::judge as commands, digits::judge as digits, glare::judge as glare,
-    loss::judge as loss, media::judge as media, registrations::judge as registrations,
+    loss::judge as loss, media::judge as media, pictures::requests as picture_requests,
+    pictures::resumed as pictures_resumed, pictures::shown as pictures_shown,
+    pictures::watched as pictures_watched, registrations::judge as registrations,
     signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
 };
 use crate::{

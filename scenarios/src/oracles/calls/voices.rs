@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
     phone::{CallEnd, Spoken},
-    verify::{Breach, Logged, Promise},
+    verify::{Breach, Kind, Logged, Promise},
 };
 
 use super::{Case, MOVES, commands::round_trip, is_with, of_each};
@@ -103,6 +103,7 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
     let Listener { host, from, to, received, .. } = listener;
     let its: BTreeMap<u32, &Logged> = received
         .iter()
+        .filter(|seen| seen.kind == Kind::Audio)
         .filter_map(|seen| Some((seen.stamp.filter(|stamp| stamp.epoch == epoch)?.index, seen)))
         .collect();
     let spoken = &case.report.spoken;

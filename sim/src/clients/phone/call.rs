@@ -21,7 +21,9 @@ use super::{
     plan::{Change, Direction, PhonePlan},
     post::read,
     report::{CallEnd, Keyed},
-    sdp::Description,
+    screen::AgreedVideo,
+    sdp::{Description, Format, VideoLine},
+    show::described,
     timers::PATIENCE,
     voice::Agreed,
 };
@@ -29,8 +31,14 @@ use super::{
 pub(super) const SDP: &str = "application/sdp";
 /// What says that a key was pressed.
 const DTMF_RELAY: &str = "application/dtmf-relay";
+/// What asks for a keyframe (RFC 5168).
+const MEDIA_CONTROL: &str = "application/media_control+xml";
+const FAST_UPDATE: &str = "<?xml version=\"1.0\"?><media_control><vc_primitive><to_encoder>\
+    <picture_fast_update></picture_fast_update></to_encoder></vc_primitive></media_control>";
 /// The number of what is dialled, as phones offer it.
 pub const EVENTS: u8 = 101;
+/// The number of H.264, as phones want to see it.
+pub const PICTURES: u8 = 97;
 
 /// From one look for the ACK to the next.
 const UNTIL_ACKNOWLEDGED: Duration = Duration::from_millis(100);
@@ -52,6 +60,8 @@ pub(super) struct Names {
 pub(super) struct Place {
     pub(super) sip: SocketAddr,
     pub(super) rtp: SocketAddr,
+    /// The port of its pictures, if it can have any.
+    pub(super) video: Option<u16>,
     pub(super) gateway: SocketAddr,
 }
 
@@ -62,6 +72,8 @@ pub(super) struct Told {
     pub(super) answered_at: Option<Duration>,
     pub(super) ended: Option<(Duration, CallEnd)>,
     pub(super) keyed: Vec<Keyed>,
+    /// How often it was asked for a keyframe by INFO.
+    pub(super) keyframes_asked: u32,
 }
 
 pub(super) struct Call {
@@ -96,6 +108,8 @@ pub(super) struct Call {
     changes: VecDeque<(Duration, Direction)>,
     /// What is left to be dialled by INFO, and when.
     keys: VecDeque<(Duration, char)>,
+    /// Since when a keyframe is to be asked for by INFO.
+    wants_keyframe_at: Option<Duration>,
     cancels_at: Option<Duration>,
     hangs_up_at: Option<Duration>,
     has_cancelled: bool,
@@ -141,6 +155,7 @@ impl Call {
             asked_rtp: rtp,
             changes: VecDeque::new(),
             keys: VecDeque::new(),
+            wants_keyframe_at: None,
             cancels_at,
             hangs_up_at: None,
             has_cancelled: false,
@@ -168,7 +183,28 @@ impl Call {
         let peer = self.peer.as_ref().filter(|_| self.is_up())?;
         let direction = self.direction.facing(peer.direction);
         let (to, events) = (peer.address, peer.events.filter(|_| self.dials()));
-        Some(Agreed { to, codec: peer.codecs[0], events, direction })
+        let Format { number, codec } = peer.codecs[0];
+        Some(Agreed { to, codec, number, events, direction })
+    }
+
+    /// What was agreed on about its pictures; `None` unless the call is up and has any.
+    pub(super) fn video(&self) -> Option<AgreedVideo> {
+        let peer = self.peer.as_ref().filter(|_| self.is_up())?;
+        let line =
+            peer.video.as_ref().filter(|line| line.port > 0 && self.place.video.is_some())?;
+        let tells_by_rtcp = self.plan.video.as_ref().is_some_and(|video| video.tells_by_rtcp);
+        Some(AgreedVideo {
+            to: SocketAddr::new(peer.address.ip(), line.port),
+            number: line.number,
+            direction: self.video_direction(self.direction).facing(line.direction),
+            tells_by_rtcp: tells_by_rtcp && line.tells_by_rtcp,
+        })
+    }
+
+    /// Who shows, while `direction` says who speaks.
+    fn video_direction(&self, direction: Direction) -> Direction {
+        let shows = self.plan.video.as_ref().is_some_and(|video| video.shows.is_some());
+        direction.facing(if shows { Direction::SendRecv } else { Direction::SendOnly })
     }
 
     /// Where the phone hears, as far as the gateway has agreed.
@@ -200,7 +236,11 @@ impl Call {
     pub(super) fn next(&self) -> Option<Duration> {
         let changes = self.changes.front().map(|(at, _)| *at);
         let keys = self.keys.front().map(|(at, _)| *at);
-        let change = [changes, keys].into_iter().flatten().min().filter(|_| !self.is_asking());
+        let change = [changes, keys, self.wants_keyframe_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| !self.is_asking());
         let asking = self.asking.iter().filter_map(Asking::next);
         let answered = self.answered.iter().map(Answered::next);
         let waiting = self.waiting.as_ref().and_then(Waiting::next);
@@ -234,6 +274,12 @@ impl Call {
         }
         if self.hangs_up_at.take_if(|at| *at <= now).is_some() {
             self.hang_up(now);
+        }
+        if self.is_up()
+            && !self.is_asking()
+            && self.wants_keyframe_at.take_if(|at| *at <= now).is_some()
+        {
+            self.ask_for_keyframe(now);
         }
         if self.is_up()
             && !self.is_asking()
@@ -278,6 +324,7 @@ impl Call {
         (self.cancels_at, self.hangs_up_at) = (None, None);
         self.changes.clear();
         self.keys.clear();
+        self.wants_keyframe_at = None;
     }
 
     /// Whether something is on its way within the call: what comes behind it could overtake it, and would count as newer.
@@ -292,13 +339,35 @@ impl Call {
     /// What the phone says of its audio.
     pub(super) fn describe(&mut self, direction: Direction) -> String {
         let codecs = match (&self.peer, self.told.answered_at) {
-            (Some(peer), Some(_)) => peer.codecs[..1].to_vec(),
+            (Some(peer), Some(_)) => vec![peer.codecs[0].codec],
             _ => self.plan.codecs.clone(),
         };
+        let codecs = codecs.into_iter().map(Format::from).collect();
+        let video = self.describe_video(direction);
         self.versions += 1;
         let events = self.dials().then_some(EVENTS);
-        let description = Description { address: self.place.rtp, codecs, events, direction };
+        let address = self.place.rtp;
+        let description = Description { address, codecs, events, direction, video };
         description.write(self.names.session, self.versions)
+    }
+
+    /// What the phone says of its pictures: where it is asked about them, and where it calls and has some.
+    fn describe_video(&self, direction: Direction) -> Option<VideoLine> {
+        let asked = self.peer.as_ref().map(|peer| peer.video.as_ref());
+        let is_closed = asked.is_some_and(|line| line.is_none_or(|line| line.port == 0));
+        let own = self.plan.video.as_ref().zip(self.place.video).filter(|_| !is_closed);
+        let Some((video, port)) = own else {
+            let number = asked??.number;
+            return Some(VideoLine { number, ..VideoLine::default() });
+        };
+        let shows = video.shows.as_ref().zip(self.plan.voice.as_ref());
+        Some(VideoLine {
+            port,
+            number: PICTURES,
+            direction: self.video_direction(direction),
+            sets: shows.and_then(|(shows, voice)| described(shows, voice)),
+            tells_by_rtcp: video.tells_by_rtcp,
+        })
     }
 
     /// Asks with `request`, which gets its way, its ends and its number.
@@ -319,7 +388,9 @@ impl Call {
         headers.push(HeaderName::CSEQ, cseq.to_string());
         if request.method == Method::Invite {
             headers.push(HeaderName::CONTACT, contact);
-            headers.push(HeaderName::ALLOW, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
+            let info = if self.plan.video.is_some() { ", INFO" } else { "" };
+            let allowed = format!("INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE{info}");
+            headers.push(HeaderName::ALLOW, allowed);
         }
         request
     }
@@ -372,6 +443,18 @@ impl Call {
         self.told.keyed.push(Keyed { at: now, digit, status: None });
     }
 
+    /// A keyframe is to be asked for, as soon as nothing else is asked.
+    pub(super) fn want_keyframe(&mut self, now: Duration) {
+        self.wants_keyframe_at.get_or_insert(now);
+    }
+
+    fn ask_for_keyframe(&mut self, now: Duration) {
+        self.number += 1;
+        let request =
+            Request::new(Method::Info, self.target()).with_body(MEDIA_CONTROL, FAST_UPDATE);
+        self.send_request(request, now);
+    }
+
     /// Gives up before the answer.
     fn cancel(&mut self, now: Duration) {
         let is_hasty = self.plan.cancel.is_some_and(|cancel| cancel.hasty);
@@ -405,6 +488,7 @@ impl Call {
         (self.hangs_up_at, self.cancels_at) = (None, None);
         self.changes.clear();
         self.keys.clear();
+        self.wants_keyframe_at = None;
         self.number += 1;
         let request = Request::new(Method::Bye, self.target());
         self.send_request(request, now);

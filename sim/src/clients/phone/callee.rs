@@ -204,7 +204,8 @@ impl Call {
     fn take(&mut self, invite: &Request, now: Duration) {
         let offer = Description::read(&invite.body);
         let can = &self.plan.codecs;
-        let codec = offer.as_ref().and_then(|it| it.codecs.iter().find(|it| can.contains(it)));
+        let codec =
+            offer.as_ref().and_then(|it| it.codecs.iter().find(|it| can.contains(&it.codec)));
         let (Some(codec), Some(offer)) = (codec.copied(), &offer) else {
             let response = invite.response(488, Some(&self.names.tag));
             self.give(invite, &response, now);

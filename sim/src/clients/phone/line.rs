@@ -9,7 +9,7 @@ use std::{
 use rehearsal_core::env::{Env, UdpSocket};
 
 /// No datagram is longer.
-const DATAGRAM_BYTES: usize = 65_535;
+pub(super) const DATAGRAM_BYTES: usize = 65_535;
 /// Where ports for media begin.
 const MEDIA_PORTS_FROM: u16 = 40_000;
 
@@ -45,9 +45,9 @@ impl Buffers {
 }
 
 /// Sockets for media.
-struct Pair<S> {
-    rtp: S,
-    rtcp: S,
+pub(super) struct Pair<S> {
+    pub(super) rtp: S,
+    pub(super) rtcp: S,
 }
 
 /// Sockets of one phone.
@@ -124,7 +124,7 @@ fn any(port: u16) -> SocketAddr {
 }
 
 /// The next pair of ports that nobody has.
-async fn pair<E: Env>(env: &E) -> io::Result<Pair<E::UdpSocket>> {
+pub(super) async fn pair<E: Env>(env: &E) -> io::Result<Pair<E::UdpSocket>> {
     let mut port = MEDIA_PORTS_FROM;
     loop {
         let pair = match env.bind_udp(any(port)).await {

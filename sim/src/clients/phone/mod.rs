@@ -1,8 +1,8 @@
 //! A telephone: it calls the gateway over SIP, talks over RTP, and tells all that it saw.
 //!
 //! Of the core it uses how messages are read and written, and nothing else: when what is said again, acknowledged, answered and
-//! ended is its own (`call`), so that the two check each other. Its audio is G.711 by name only; each packet says which one it
-//! is, and of which call.
+//! ended is its own (`call`), so that the two check each other. Its audio is G.711 or Speex by name only, and its pictures are H.264
+//! so (`screen`); each packet, and each NAL unit, says which one it is, and of which call.
 
 mod acts;
 mod answering;
@@ -10,7 +10,9 @@ mod asking;
 mod call;
 mod called;
 mod callee;
+mod codec;
 mod line;
+mod packets;
 mod plan;
 mod post;
 mod proof;
@@ -18,8 +20,11 @@ mod registering;
 mod registers;
 mod report;
 mod rtp;
+mod screen;
 mod sdp;
+mod show;
 mod timers;
+mod video;
 mod voice;
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -28,22 +33,27 @@ use bytes::Bytes;
 use rehearsal_core::env::{Env, UdpSocket};
 use tokio::time::{Instant, sleep_until};
 
+pub(in crate::clients) use self::codec::PACKET_MS;
 pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
-    call::EVENTS,
+    call::{EVENTS, PICTURES},
     called::{Answer, Called, Proof, Registrar, Reply},
-    plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
+    codec::Codec,
+    plan::{Cancel, Change, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
+    registering::ALL,
     registers::Registers,
     report::{
         Binding, CallEnd, Heard, Keyed, PhoneReport, Pressed, ReceptionReport, Registration,
         Saying, SenderReport, Signal, Spoken, Tone, Torn,
     },
+    video::{Asked, Broken, Pictures, Seen, Sets, Shown, Shows, Video},
 };
 use self::{
     call::{Call, Names, Place},
     line::{Buffers, Came, Line},
     post::Post,
     registering::Registering,
+    screen::{Screen, Sight},
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
@@ -62,9 +72,14 @@ pub async fn run<E: Env>(
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let mut report = PhoneReport::default();
     let sip_port = if plan.called.is_some() { SIP_PORT } else { 0 };
-    match Line::open(&env, sip_port).await {
+    let media = (plan.video.as_ref(), plan.voice.as_ref());
+    let opened = async {
+        let line = Line::open(&env, sip_port).await?;
+        Ok::<_, std::io::Error>((line, Screen::open(&env, media, || source(&env, None)).await?))
+    };
+    match opened.await {
         Err(error) => notes(&format!("has no sockets: {}", error.kind())),
-        Ok(line) => talk(&env, gateway, plan, origin, line, &notes, &mut report).await,
+        Ok(sockets) => talk(&env, gateway, plan, origin, sockets, &notes, &mut report).await,
     }
     report.left_at = origin.elapsed();
     notes(&format!(
@@ -79,6 +94,7 @@ pub async fn run<E: Env>(
 /// What happened on the line.
 enum Event {
     Came(Came),
+    Saw(Sight),
     Time,
     Leave,
 }
@@ -88,7 +104,7 @@ async fn talk<E: Env>(
     gateway: SocketAddr,
     plan: PhonePlan,
     origin: Instant,
-    mut line: Line<E::UdpSocket>,
+    (mut line, mut screen): (Line<E::UdpSocket>, Screen<E::UdpSocket>),
     notes: &Notes,
     report: &mut PhoneReport,
 ) {
@@ -99,6 +115,7 @@ async fn talk<E: Env>(
     let place = Place {
         sip: SocketAddr::new(ip, line.sip.local_addr().port()),
         rtp: SocketAddr::new(rtp_ip, line.rtp().local_addr().port()),
+        video: screen.port(),
         gateway,
     };
     let mut post = Post::new(plan.message_faults.clone());
@@ -107,6 +124,8 @@ async fn talk<E: Env>(
     digits.retain(|_| !plan.dials_by_info);
     let planned = plan.acts.clone();
     let mut acts = VecDeque::new();
+    let asks_ms = plan.video.as_ref().map_or_else(Vec::new, |video| video.asks_ms.clone());
+    let mut asks = VecDeque::new();
     match &plan.called {
         None => notes(&format!("calls {}", plan.dial)),
         Some(_) => notes(&format!("waits for calls as {}", plan.dial)),
@@ -122,6 +141,7 @@ async fn talk<E: Env>(
             report.moved.push(now);
         }
         speech.agree(call.audio(), now, report);
+        screen.agree(call.video(), now);
         let next_message = |call: &mut Call, registering: &mut Option<Registering>| {
             call.next_message().or_else(|| registering.as_mut()?.next_message())
         };
@@ -137,20 +157,24 @@ async fn talk<E: Env>(
         if let Some((packet, to)) = speech.take_report(now, env.wall_clock()) {
             let _ = line.rtcp().send_to(&packet, to).await;
         }
+        screen.send(now, env.wall_clock()).await;
         if call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over) {
             break;
         }
         let act = acts.front().map(|(at, _)| *at).filter(|_| call.is_up());
         let registration = registering.as_ref().and_then(Registering::next);
-        let next = [call.next(), registration, speech.next(), act].into_iter().flatten().min();
+        let ask = asks.front().copied().filter(|_| call.is_up());
+        let media = [speech.next(), screen.next(), ask];
+        let next = [call.next(), registration, act].into_iter().chain(media).flatten().min();
         let due = next.map_or(leave, |next| (origin + next).min(leave));
         let event = tokio::select! {
             biased;
             came = line.receive(&mut buffers) => came.map(Event::Came),
+            came = screen.receive() => came.map(Event::Saw),
             () = sleep_until(due) => Ok(if due == leave { Event::Leave } else { Event::Time }),
         };
         let now = origin.elapsed();
-        let was = seen(&call);
+        let (was, keyframes_asked) = (seen(&call), call.told.keyframes_asked);
         let registrations = registering.as_ref().map_or(0, |it| it.told.len());
         match event {
             Ok(Event::Came(came)) => {
@@ -171,7 +195,13 @@ async fn talk<E: Env>(
                     Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
                 }
             }
+            Ok(Event::Saw(sight)) => screen.see(sight, now),
             Ok(Event::Time) => {
+                if asks.pop_front_if(|at| *at <= now && call.is_up()).is_some()
+                    && !screen.ask(now, env.wall_clock()).await
+                {
+                    call.want_keyframe(now);
+                }
                 call.on_time(now);
                 if let Some(registering) = &mut registering {
                     registering.on_time(now);
@@ -186,10 +216,14 @@ async fn talk<E: Env>(
             // What an ICMP message tells of an earlier datagram, which is lost.
             Err(_) => {}
         }
+        if call.told.keyframes_asked > keyframes_asked {
+            screen.is_asked(now, false);
+        }
         if let (None, Some(answered)) = (report.answered_at, call.told.answered_at) {
             report.answered_at = Some(answered);
             let from = |ms| answered + Duration::from_millis(ms);
             acts.extend(planned.iter().map(|act| (from(act.at_ms), act.deed)));
+            asks.extend(asks_ms.iter().map(|ms| from(*ms)));
             speech.dial(digits.iter().map(|dialled| (from(dialled.at_ms), *dialled)));
         }
         tell(was, &call, notes);
@@ -207,6 +241,7 @@ async fn talk<E: Env>(
         report.registrations.extend(unanswered);
     }
     report.signals = post.into_log();
+    report.pictures = screen.finish();
 }
 
 /// Does what is to be done in mid-call; what the system does not allow is left out.

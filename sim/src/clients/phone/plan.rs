@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     acts::{Act, Dialled, Numbering},
     called::Called,
+    codec::Codec,
     registers::Registers,
+    video::Video,
 };
 
 /// What a phone does: it calls once, or waits to be called. The default one does so at once, can speak µ-law and says nothing.
@@ -30,6 +32,9 @@ pub struct PhonePlan {
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
     pub voice: Option<Voice>,
+    /// Its pictures; without, it takes and offers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub video: Option<Video>,
     /// Who speaks, as it asks for with its call.
     #[serde(default, skip_serializing_if = "Direction::is_both")]
     pub direction: Direction,
@@ -76,6 +81,7 @@ impl Default for PhonePlan {
             calls_back_ms: None,
             codecs: vec![Codec::Pcmu],
             voice: None,
+            video: None,
             direction: Direction::SendRecv,
             says_ip: None,
             hears_at: None,
@@ -88,50 +94,6 @@ impl Default for PhonePlan {
             dials_by_info: false,
             message_faults: Vec::new(),
             leave_ms: 0,
-        }
-    }
-}
-
-/// A codec of telephony.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Codec {
-    /// G.711, µ-law.
-    Pcmu,
-    /// G.711, A-law.
-    Pcma,
-}
-
-impl Codec {
-    /// Its number in RTP (RFC 3551).
-    pub fn payload_type(self) -> u8 {
-        match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-        }
-    }
-
-    /// What clients of the application `sip` call it.
-    pub(in crate::clients) fn rtmp_name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "pcmu",
-            Self::Pcma => "pcma",
-        }
-    }
-
-    /// Its name in SDP.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-        }
-    }
-
-    /// First byte of an audio message of RTMP that carries it: format 8 or 7, and 16 bits in the place of what has no meaning.
-    pub fn rtmp_tag(self) -> u8 {
-        match self {
-            Self::Pcmu => 0x82,
-            Self::Pcma => 0x72,
         }
     }
 }
@@ -182,7 +144,7 @@ impl Direction {
     pub(super) const ALL: [Self; 4] =
         [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
 
-    fn is_both(&self) -> bool {
+    pub(super) fn is_both(&self) -> bool {
         *self == Self::SendRecv
     }
 

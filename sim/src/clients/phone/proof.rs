@@ -1,4 +1,4 @@
-//! Proofs by digest (RFC 2617): given by who registers, and checked by somebody who has made the challenge himself.
+//! Proofs by digest (RFC 2617, RFC 7616): given by who registers, and checked by somebody who has made the challenge himself.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,36 @@ use rehearsal_core::sip::{
     headers::HeaderName,
     message::{Fields, Request},
 };
+use sha2::Sha256;
 
 use super::called::Proof;
 
 const REALM: &str = "exchange";
+
+/// What a proof is made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Algorithm {
+    Md5,
+    Sha256,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+        }
+    }
+
+    fn hash(self, words: &[&str]) -> String {
+        let text = words.join(":");
+        let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        match self {
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => hex(&Sha256::digest(text)),
+        }
+    }
+}
 
 /// Who asks for proofs.
 #[derive(Debug)]
@@ -78,6 +104,7 @@ impl Guard {
     fn is_right(&self, method: &str, words: &BTreeMap<String, String>) -> bool {
         let word = |name: &str| words.get(name).map_or("", String::as_str);
         let Proof { user, password, .. } = &self.proof;
+        let hash = |words: &[&str]| Algorithm::Md5.hash(words);
         let who = hash(&[user, REALM, password]);
         let what = hash(&[method, word("uri")]);
         let response = match word("qop") {
@@ -91,6 +118,7 @@ impl Guard {
 /// What asks for a proof, and how often it was given.
 #[derive(Debug)]
 pub(super) struct Challenge {
+    algorithm: Algorithm,
     realm: String,
     nonce: String,
     opaque: Option<String>,
@@ -100,17 +128,21 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// Reads a challenge; `None` if it wants anything but MD5.
-    pub(super) fn read(value: &str) -> Option<Self> {
+    /// Reads a challenge; `None` if it wants anything but MD5, and what else is known.
+    pub(super) fn read(value: &str, knows_sha256: bool) -> Option<Self> {
         let mut words = words(value)?;
-        let is_known =
-            words.get("algorithm").is_none_or(|algorithm| algorithm.eq_ignore_ascii_case("MD5"));
+        let sha256 = knows_sha256.then_some(Algorithm::Sha256);
+        let mut known = [Algorithm::Md5].into_iter().chain(sha256);
+        let algorithm = match words.get("algorithm") {
+            None => Algorithm::Md5,
+            Some(name) => known.find(|known| known.name().eq_ignore_ascii_case(name))?,
+        };
         let is_stale = words.get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
         let counts =
             words.get("qop").is_some_and(|qop| qop.split(',').any(|it| it.trim() == "auth"));
         let (realm, nonce) = (words.remove("realm")?, words.remove("nonce")?);
         let opaque = words.remove("opaque");
-        is_known.then_some(Self { realm, nonce, opaque, counts, is_stale, count: 0 })
+        Some(Self { algorithm, realm, nonce, opaque, counts, is_stale, count: 0 })
     }
 }
 
@@ -125,7 +157,8 @@ impl Prover {
     /// The next proof that `challenge` asks for.
     pub(super) fn prove(&self, challenge: &mut Challenge, method: &str, uri: &str) -> String {
         challenge.count += 1;
-        let Challenge { realm, nonce, opaque, counts, count, .. } = challenge;
+        let Challenge { algorithm, realm, nonce, opaque, counts, count, .. } = challenge;
+        let hash = |words: &[&str]| algorithm.hash(words);
         let Self { user, password } = self;
         let (who, what) = (hash(&[user, realm, password]), hash(&[method, uri]));
         let (count, own) = (format!("{count:08x}"), hash(&[nonce, user]));
@@ -139,14 +172,10 @@ impl Prover {
         let opaque = opaque.as_ref().map_or_else(String::new, |it| format!(", opaque=\"{it}\""));
         format!(
             "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
-             response=\"{response}\", algorithm=MD5{counted}{opaque}"
+             response=\"{response}\", algorithm={}{counted}{opaque}",
+            algorithm.name()
         )
     }
-}
-
-fn hash(words: &[&str]) -> String {
-    let digest = Md5::digest(words.join(":"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The words of `Digest name="value", ...`.
@@ -176,11 +205,33 @@ mod tests {
         assert_eq!(words["uri"], "/dir/index.html");
         assert_eq!((words["nc"].as_str(), words["cnonce"].as_str()), ("00000001", "0a4f113b"));
         // RFC 2617, section 3.5.
+        let hash = |words: &[&str]| Algorithm::Md5.hash(words);
         let who = hash(&["Mufasa", "testrealm@host.com", "Circle Of Life"]);
         let what = hash(&["GET", "/dir/index.html"]);
         let nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
         let response = hash(&[&who, nonce, "00000001", "0a4f113b", "auth", &what]);
         assert_eq!(response, words["response"]);
+    }
+
+    #[test]
+    fn the_examples_of_both_algorithms_are_right() {
+        // RFC 7616, section 3.9.1.
+        let cases = [
+            (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
+            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ];
+        for (algorithm, response) in cases {
+            let who = algorithm.hash(&["Mufasa", "http-auth@example.org", "Circle of Life"]);
+            let what = algorithm.hash(&["GET", "/dir/index.html"]);
+            let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
+            let own = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+            assert_eq!(algorithm.hash(&[&who, nonce, "00000001", own, "auth", &what]), response);
+        }
+        let strong = "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"";
+        let mut challenge = Challenge::read(strong, true).unwrap();
+        let prover = Prover { user: "a".to_owned(), password: "b".to_owned() };
+        let proof = prover.prove(&mut challenge, "REGISTER", "sip:x");
+        assert!(proof.contains("algorithm=SHA-256, qop=auth, nc=00000001"), "{proof}");
     }
 
     #[test]
@@ -193,7 +244,7 @@ mod tests {
         };
         let guard = Guard::new(proof("a", "b"));
         let Verdict::Challenged(_, _, value) = guard.challenge(false) else { panic!() };
-        let mut challenge = Challenge::read(&value).unwrap();
+        let mut challenge = Challenge::read(&value, false).unwrap();
         let prover = Prover { user: "a".to_owned(), password: "b".to_owned() };
         for count in ["00000001", "00000002"] {
             let words = words(&prover.prove(&mut challenge, "REGISTER", "sip:x")).unwrap();
@@ -201,6 +252,7 @@ mod tests {
             assert!(guard.is_right("REGISTER", &words) && !guard.is_right("INVITE", &words));
             assert!(!Guard::new(proof("a", "c")).is_right("REGISTER", &words));
         }
-        assert!(Challenge::read("Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256").is_none());
+        let strong = "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256";
+        assert!(Challenge::read(strong, false).is_none());
     }
 }

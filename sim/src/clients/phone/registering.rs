@@ -23,6 +23,9 @@ use super::{
     report::Registration,
 };
 
+/// All that anybody has registered as the user.
+pub const ALL: &str = "*";
+
 /// How often one request may be told that its nonce is stale.
 const STALE_MAX: u32 = 2;
 
@@ -42,6 +45,7 @@ pub(super) struct Registering {
     expires_s: u32,
     next_at: Option<Duration>,
     leaves_at: Option<Duration>,
+    errs_at: Option<Duration>,
     out: VecDeque<Bytes>,
     /// What came of it so far.
     pub(super) told: Vec<Registration>,
@@ -52,6 +56,7 @@ struct Round {
     asking: Asking,
     asked_at: Duration,
     asked_s: u32,
+    contacts: Vec<String>,
     /// It has a proof, and how often that was of a stale nonce.
     is_proven: bool,
     stale: u32,
@@ -74,11 +79,13 @@ impl Registering {
             expires_s: plan.expires_s,
             next_at: None,
             leaves_at: plan.leaves_ms.map(Duration::from_millis),
+            errs_at: plan.errs_ms.map(Duration::from_millis),
             out: VecDeque::new(),
             told: Vec::new(),
             plan,
         };
-        registering.ask(registering.expires_s, now);
+        let contacts = registering.contacts();
+        registering.ask(registering.expires_s, contacts, now);
         registering
     }
 
@@ -89,7 +96,8 @@ impl Registering {
 
     /// Whether nothing more is to be done.
     pub(super) fn is_over(&self) -> bool {
-        self.round.is_none() && self.next_at.is_none() && self.leaves_at.is_none()
+        let waits = [self.next_at, self.leaves_at, self.errs_at];
+        self.round.is_none() && waits.iter().all(Option::is_none)
     }
 
     /// When there is something to do.
@@ -97,7 +105,7 @@ impl Registering {
         match &self.round {
             // It is answered first.
             Some(round) => round.asking.next(),
-            None => [self.next_at, self.leaves_at].into_iter().flatten().min(),
+            None => [self.next_at, self.leaves_at, self.errs_at].into_iter().flatten().min(),
         }
     }
 
@@ -113,22 +121,27 @@ impl Registering {
             return;
         }
         if self.leaves_at.take_if(|at| *at <= now).is_some() {
-            self.next_at = None;
-            self.ask(0, now);
+            (self.next_at, self.errs_at) = (None, None);
+            let all = vec![ALL.to_owned()];
+            let contacts = if self.plan.takes_all_back { all } else { self.contacts() };
+            self.ask(0, contacts, now);
+        } else if self.errs_at.take_if(|at| *at <= now).is_some() {
+            self.ask(self.expires_s, vec![ALL.to_owned()], now);
         } else if self.next_at.take_if(|at| *at <= now).is_some() {
-            self.ask(self.expires_s, now);
+            let contacts = self.contacts();
+            self.ask(self.expires_s, contacts, now);
         }
     }
 
-    fn ask(&mut self, asked_s: u32, now: Duration) {
-        let asking = self.send(asked_s, now);
+    fn ask(&mut self, asked_s: u32, contacts: Vec<String>, now: Duration) {
+        let asking = self.send(asked_s, &contacts, now);
         let (asked_at, stale) = (now, 0);
         let is_proven = self.challenge.is_some();
-        self.round = Some(Round { asking, asked_at, asked_s, is_proven, stale });
+        self.round = Some(Round { asking, asked_at, asked_s, contacts, is_proven, stale });
     }
 
-    /// A REGISTER of all contacts for so many seconds.
-    fn send(&mut self, asked_s: u32, now: Duration) -> Asking {
+    /// A REGISTER of `contacts` for so many seconds.
+    fn send(&mut self, asked_s: u32, contacts: &[String], now: Duration) -> Asking {
         self.number += 1;
         let domain = Uri::Sip(SipUri::new(None, self.place.gateway));
         let address = Uri::Sip(SipUri::new(Some(&self.plan.user), self.place.gateway));
@@ -147,8 +160,9 @@ impl Registering {
         ] {
             request.headers.push(name, value);
         }
-        for contact in self.contacts() {
-            request.headers.push(HeaderName::CONTACT, format!("<{contact}>"));
+        for contact in contacts {
+            let written = if contact == ALL { ALL.to_owned() } else { format!("<{contact}>") };
+            request.headers.push(HeaderName::CONTACT, written);
         }
         if let (Some(prover), Some(challenge)) = (&self.prover, &mut self.challenge) {
             let proof = prover.prove(challenge, "REGISTER", &request.uri.to_string());
@@ -185,7 +199,7 @@ impl Registering {
     /// A proof is wanted: it is given once, and again only if its nonce was too old.
     fn on_challenge(&mut self, response: &Response, now: Duration) {
         let mut offered = response.headers.all(&HeaderName::WWW_AUTHENTICATE);
-        let challenge = offered.find_map(Challenge::read);
+        let challenge = offered.find_map(|value| Challenge::read(value, self.plan.knows_sha256));
         let (Some(round), Some(challenge)) = (self.round.take(), challenge) else { return };
         let may_prove = !round.is_proven || challenge.is_stale && round.stale < STALE_MAX;
         if self.prover.is_none() || !may_prove {
@@ -195,7 +209,7 @@ impl Registering {
         }
         let stale = round.stale + u32::from(round.is_proven);
         self.challenge = Some(challenge);
-        let asking = self.send(round.asked_s, now);
+        let asking = self.send(round.asked_s, &round.contacts, now);
         self.round = Some(Round { asking, is_proven: true, stale, ..round });
     }
 
@@ -207,13 +221,16 @@ impl Registering {
         if let Some(least) = least.filter(|least| *least > asked_s) {
             self.expires_s = least;
             self.next_at = None;
-            self.ask(least, now);
+            let contacts = self.contacts();
+            self.ask(least, contacts, now);
         }
     }
 
     /// The request was answered finally, or never.
     fn on_result(&mut self, response: Option<&Response>, now: Duration) {
-        let Some(Round { asked_at, asked_s, stale, .. }) = self.round.take() else { return };
+        let Some(Round { asked_at, asked_s, contacts, stale, .. }) = self.round.take() else {
+            return;
+        };
         let listed = response.map(listed).unwrap_or_default();
         let own = self.contacts().swap_remove(0);
         let granted = listed.iter().find(|(uri, _)| *uri == own);
@@ -222,12 +239,13 @@ impl Registering {
         let after = |wait| now + wait;
         self.next_at = match (granted_s, status) {
             _ if asked_s == 0 => None,
+            // What means nothing changes nothing.
+            _ if contacts == [ALL] => self.next_at,
             (Some(granted_s), _) => self.plan.margin_s.map(|margin_s| {
                 after(Duration::from_secs(granted_s.saturating_sub(margin_s).max(1).into()))
             }),
             (None, _) => self.plan.retry_ms.map(|ms| after(Duration::from_millis(ms))),
         };
-        let contacts = self.contacts();
         let registration = Registration {
             user: self.plan.user.clone(),
             asked_at,
@@ -250,7 +268,7 @@ impl Registering {
             asked_at: round.asked_at,
             at: now,
             asked_s: round.asked_s,
-            contacts: self.contacts(),
+            contacts: round.contacts.clone(),
             status: None,
             stale: round.stale,
             granted_s: None,
@@ -283,7 +301,7 @@ mod tests {
         let word = || "w".to_owned();
         let names =
             Names { call_id: word(), tag: word(), branch: word(), session: 0, patience_ms: 0 };
-        let place = Place { sip: at(5060), rtp: at(40_000), gateway: at(5061) };
+        let place = Place { sip: at(5060), rtp: at(40_000), video: None, gateway: at(5061) };
         Registering::begin(plan, names, place, S)
     }
 
@@ -295,6 +313,9 @@ mod tests {
             margin_s: Some(5),
             retry_ms: None,
             leaves_ms: Some(100_000),
+            takes_all_back: false,
+            errs_ms: None,
+            knows_sha256: false,
             others: Vec::new(),
         }
     }
@@ -353,6 +374,25 @@ mod tests {
             told,
             [(Some(200), 0, Some(60)), (Some(200), 1, Some(60)), (Some(200), 0, None)]
         );
+    }
+
+    #[test]
+    fn all_is_taken_back_and_what_means_nothing_changes_nothing() {
+        let plan = Registers { takes_all_back: true, errs_ms: Some(10_000), ..plan() };
+        let mut own = begin(plan);
+        let first = asked(&mut own);
+        answer(&mut own, granted(&first, 60), S);
+        own.on_time(10 * S);
+        let wrong = asked(&mut own);
+        assert_eq!(wrong.headers.get(&HeaderName::CONTACT), Some("*"));
+        answer(&mut own, wrong.response(400, Some("t")), 10 * S);
+        assert_eq!(own.next(), Some(56 * S), "it goes on");
+        own.on_time(100 * S);
+        let last = asked(&mut own);
+        assert_eq!(last.headers.get(&HeaderName::CONTACT), Some("*"));
+        assert_eq!(last.headers.get(&HeaderName::EXPIRES), Some("0"));
+        answer(&mut own, last.response(200, Some("t")), 100 * S);
+        assert!(own.is_over() && own.told[2].contacts == [ALL]);
     }
 
     #[test]

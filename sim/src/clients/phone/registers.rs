@@ -21,6 +21,15 @@ pub struct Registers {
     /// When he takes back all that he has registered, after the start of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves_ms: Option<u64>,
+    /// What he takes back is all that anybody has registered as him (`*`), and not only what is his own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_all_back: bool,
+    /// When he says of all that it is to last, which means nothing (section 10.2.2), after the start of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errs_ms: Option<u64>,
+    /// He can prove who he is by SHA-256, too, and does if that is what is asked for first (RFC 8760).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_sha256: bool,
     /// Where else he says that he can be called, each as a URI.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::{
     super::stamp::Stamp,
-    plan::{Codec, Direction, Fault, Way},
+    codec::Codec,
+    plan::{Direction, Fault, Way},
+    video::Pictures,
 };
 
 /// How a call went; times count from the start of the run.
@@ -44,7 +46,9 @@ pub struct PhoneReport {
     pub reports: Vec<ReceptionReport>,
     /// What the gateway told of its own audio by RTCP.
     pub sender_reports: Vec<SenderReport>,
-    /// Datagrams at the ports for media that are neither RTP nor RTCP.
+    /// What it showed and saw.
+    pub pictures: Pictures,
+    /// Datagrams at the ports for audio that are neither RTP nor RTCP.
     pub unreadable: u64,
     /// When the phone closed its sockets.
     pub left_at: Duration,

@@ -1,26 +1,29 @@
 //! RTP and RTCP as far as a phone needs them (RFC 3550), written and read by itself.
 
 use super::{
-    super::stamp::{STAMP_BYTES, Stamp},
+    super::{speex, stamp::Stamp},
     acts::{DIGIT_PACKETS, KEYS},
     report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Tone, Torn},
 };
 
-/// Bytes of audio in a packet of 20 ms at 8,000 samples a second.
-pub(super) const AUDIO_BYTES: usize = 160;
+/// From one packet of a digit to the next, at 8,000 samples a second.
+const DIGIT_SAMPLES: u32 = 160;
 /// How loud a digit is, in -dBm0.
 const VOLUME: u8 = 10;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
+/// Feedback about a codec's affairs, with the version and the number of the one that tells of a lost picture (RFC 4585, section 6).
+const FEEDBACK: u8 = 206;
+const PICTURE_LOSS: u8 = 0x81;
 /// Bytes of a block about what is received.
 const BLOCK_BYTES: usize = 24;
 
-/// The packet of `spoken`, with audio that is what `stamp` says.
-pub(super) fn packet(spoken: &Spoken, payload_type: u8, marker: bool, stamp: &Stamp) -> Vec<u8> {
+/// The packet of `spoken`, with `payload`.
+pub(super) fn packet(spoken: &Spoken, payload_type: u8, marker: bool, payload: &[u8]) -> Vec<u8> {
     let Spoken { ssrc, sequence, timestamp, .. } = *spoken;
     let mut packet = head(ssrc, sequence, timestamp, payload_type, marker);
-    stamp.seal(&[spoken.index as u8; AUDIO_BYTES - STAMP_BYTES], &mut packet);
+    packet.extend_from_slice(payload);
     packet
 }
 
@@ -30,7 +33,7 @@ pub(super) fn digit(pressed: &Pressed, payload_type: u8, code: u8, step: u32) ->
     let mut packet = head(ssrc, sequence, timestamp, payload_type, step == 0);
     // The end comes three times, each with how long it was.
     let end = DIGIT_PACKETS / 2;
-    let duration = (step.min(end) + 1) * AUDIO_BYTES as u32;
+    let duration = (step.min(end) + 1) * DIGIT_SAMPLES;
     packet.extend_from_slice(&[code, VOLUME | if step >= end { 0x80 } else { 0 }]);
     packet.extend_from_slice(&(duration as u16).to_be_bytes());
     packet
@@ -49,8 +52,8 @@ pub(super) fn is_report(packet: &[u8]) -> bool {
     packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
 }
 
-/// Reads an RTP packet that came at `at`.
-pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
+/// What an RTP packet carries.
+pub(super) fn payload(packet: &[u8]) -> Option<&[u8]> {
     let head: &[u8; 12] = packet.first_chunk()?;
     if head[0] >> 6 != 2 {
         return None;
@@ -64,6 +67,14 @@ pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
         let padding = usize::from(*audio.last()?);
         audio = audio.get(..audio.len().checked_sub(padding)?)?;
     }
+    Some(audio)
+}
+
+/// Reads an RTP packet that came at `at`; what is said of its content is so of audio.
+pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
+    let head: &[u8; 12] = packet.first_chunk()?;
+    let audio = payload(packet)?;
+    let stamp = Stamp::open(audio).or_else(|| speex::open(audio));
     Some(Heard {
         at,
         ssrc: u32_at(head, 8)?,
@@ -72,7 +83,7 @@ pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
         payload_type: head[1] & 0x7f,
         marker: head[1] & 0x80 != 0,
         bytes: audio.len(),
-        stamp: Stamp::open(audio).transpose().map_err(|_| Torn),
+        stamp: stamp.transpose().map_err(|_| Torn),
     })
 }
 
@@ -138,6 +149,7 @@ pub(super) struct Balance {
     /// The same time in samples.
     pub(super) timestamp: u32,
     pub(super) packets: u32,
+    pub(super) bytes: u32,
     /// The source that is heard; first and greatest of its sequence numbers, and how many packets of it came.
     pub(super) heard: Option<(u32, u16, u32, u32)>,
 }
@@ -149,8 +161,7 @@ pub(super) fn sender_report(balance: &Balance) -> Vec<u8> {
     compound.extend_from_slice(&(6 + 6 * blocks).to_be_bytes());
     compound.extend_from_slice(&balance.ssrc.to_be_bytes());
     compound.extend_from_slice(&balance.ntp.to_be_bytes());
-    let bytes = balance.packets.wrapping_mul(AUDIO_BYTES as u32);
-    for field in [balance.timestamp, balance.packets, bytes] {
+    for field in [balance.timestamp, balance.packets, balance.bytes] {
         compound.extend_from_slice(&field.to_be_bytes());
     }
     if let Some((ssrc, first, highest, came)) = balance.heard {
@@ -170,6 +181,30 @@ pub(super) fn sender_report(balance: &Balance) -> Vec<u8> {
     compound
 }
 
+/// The same, and that a picture of the source `of` is lost.
+pub(super) fn picture_loss(balance: &Balance, of: u32) -> Vec<u8> {
+    let mut compound = sender_report(balance);
+    compound.extend_from_slice(&[PICTURE_LOSS, FEEDBACK, 0, 2]);
+    for source in [balance.ssrc, of] {
+        compound.extend_from_slice(&source.to_be_bytes());
+    }
+    compound
+}
+
+/// The sources of which `compound` says that a picture is lost.
+pub(super) fn lost_pictures(compound: &[u8]) -> Vec<u32> {
+    let (mut lost, mut rest) = (Vec::new(), compound);
+    while let Some(head) = rest.first_chunk::<4>() {
+        let bytes = 4 * (1 + usize::from(u16::from_be_bytes([head[2], head[3]])));
+        let Some((packet, behind)) = rest.split_at_checked(bytes) else { break };
+        if packet[..2] == [PICTURE_LOSS, FEEDBACK] {
+            lost.extend(u32_at(packet, 8));
+        }
+        rest = behind;
+    }
+    lost
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
@@ -178,18 +213,18 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{super::codec::Codec, *};
 
     #[test]
     fn a_packet_is_read_as_it_was_written() {
         let at = Duration::from_secs(1);
         let spoken = Spoken { at, ssrc: 0xdead_beef, sequence: 65_535, timestamp: 7, index: 300 };
         let stamp = Stamp { stream: 1, epoch: 2, index: 300, config: 0, timestamp_ms: 9 };
-        let mut packet = packet(&spoken, 8, true, &stamp);
-        assert_eq!(packet.len(), 12 + AUDIO_BYTES);
+        let mut packet = packet(&spoken, 8, true, &Codec::Pcma.frame(&stamp));
+        assert_eq!(packet.len(), 12 + 160);
         let read = heard(&packet, at).unwrap();
         assert_eq!((read.ssrc, read.sequence, read.timestamp), (0xdead_beef, 65_535, 7));
-        assert_eq!((read.payload_type, read.marker, read.bytes), (8, true, AUDIO_BYTES));
+        assert_eq!((read.payload_type, read.marker, read.bytes), (8, true, 160));
         assert_eq!(read.stamp, Ok(Some(stamp)));
         *packet.last_mut().unwrap() ^= 1;
         assert_eq!(heard(&packet, at).unwrap().stamp, Err(Torn));
@@ -210,7 +245,7 @@ mod tests {
     #[test]
     fn a_report_is_read_as_it_was_written() {
         let heard = Some((5, 65_530, 65_540, 20));
-        let balance = Balance { ssrc: 1, ntp: 2, timestamp: 3, packets: 4, heard };
+        let balance = Balance { ssrc: 1, ntp: 2, timestamp: 3, packets: 4, bytes: 640, heard };
         let compound = sender_report(&balance);
         let (about, own) = reports(&compound, Duration::ZERO).unwrap();
         assert_eq!((own[0].ssrc, own[0].timestamp, own[0].packets, own[0].bytes), (1, 3, 4, 640));
@@ -218,5 +253,8 @@ mod tests {
         assert_eq!((about[0].about, about[0].highest, about[0].lost), (5, 65_540, -9));
         assert_eq!(reports(&compound[..compound.len() - 1], Duration::ZERO), None);
         assert_eq!(reports(&[0x80, 201, 0, 9], Duration::ZERO), None);
+        let with_loss = picture_loss(&balance, 77);
+        assert_eq!((lost_pictures(&with_loss), lost_pictures(&compound)), (vec![77], vec![]));
+        assert_eq!(reports(&with_loss, Duration::ZERO).unwrap().0.len(), 1);
     }
 }

@@ -1,22 +1,143 @@
-//! The little SDP that a phone needs (RFC 8866): one line of audio.
+//! The little SDP that a phone needs (RFC 8866): a line of audio, and perhaps one of pictures behind it.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::plan::{Codec, Direction};
+use super::{codec::Codec, plan::Direction};
 
 /// What is dialled, as SDP calls it.
 const EVENTS: &str = "telephone-event/8000";
+const H264: &str = "H264/90000";
+/// What `a=rtcp-fb` says of who tells of lost pictures.
+const PICTURE_LOSS: &str = "nack pli";
 
-/// What one end says of its audio.
+/// A codec, and its number for who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    pub(super) number: u8,
+    pub(super) codec: Codec,
+}
+
+impl From<Codec> for Format {
+    fn from(codec: Codec) -> Self {
+        Self { number: codec.payload_type(), codec }
+    }
+}
+
+/// What one end says of its media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
     /// Where it wants to hear.
     pub(super) address: SocketAddr,
     /// What it can speak, by what it likes best.
-    pub(super) codecs: Vec<Codec>,
+    pub(super) codecs: Vec<Format>,
     /// The number of what is dialled (RFC 4733), if that can be.
     pub(super) events: Option<u8>,
     pub(super) direction: Direction,
+    /// Its line of pictures, if there is one.
+    pub(super) video: Option<VideoLine>,
+}
+
+/// What one end says of its pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct VideoLine {
+    /// Where it wants to see; 0 refuses them.
+    pub(super) port: u16,
+    /// The number of H.264.
+    pub(super) number: u8,
+    pub(super) direction: Direction,
+    /// Parameter sets, as they are written there (RFC 6184, section 8.1).
+    pub(super) sets: Option<String>,
+    pub(super) tells_by_rtcp: bool,
+}
+
+impl VideoLine {
+    fn write(&self) -> String {
+        let Self { port, number, .. } = self;
+        if *port == 0 {
+            return format!("m=video 0 RTP/AVP {number}\r\n");
+        }
+        let sets = self.sets.as_ref();
+        let sets = sets.map_or_else(String::new, |it| format!(";sprop-parameter-sets={it}"));
+        let feedback = match self.tells_by_rtcp {
+            true => format!("a=rtcp-fb:{number} {PICTURE_LOSS}\r\n"),
+            false => String::new(),
+        };
+        format!(
+            "m=video {port} RTP/AVP {number}\r\na=rtpmap:{number} {H264}\r\n\
+             a=fmtp:{number} profile-level-id=42c01e;packetization-mode=1{sets}\r\n{feedback}a={}\r\n",
+            self.direction.attribute()
+        )
+    }
+}
+
+/// A media line as it is written.
+#[derive(Default)]
+struct Line<'a> {
+    media: &'a str,
+    port: u16,
+    numbers: Vec<u8>,
+    ip: Option<IpAddr>,
+    direction: Option<Direction>,
+    /// Of each number.
+    maps: Vec<(u8, &'a str)>,
+    parameters: Vec<(u8, &'a str)>,
+    feedback: Vec<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    fn take(&mut self, kind: &str, value: &'a str) {
+        let of_number = |value: &'a str| {
+            let (number, rest) = value.split_once(' ')?;
+            Some((number.parse().ok()?, rest))
+        };
+        match (kind, value.split_once(':')) {
+            ("c", _) => self.ip = value.rsplit(' ').next().and_then(|ip| ip.parse().ok()),
+            ("a", Some(("rtpmap", value))) => self.maps.extend(of_number(value)),
+            ("a", Some(("fmtp", value))) => self.parameters.extend(of_number(value)),
+            ("a", Some(("rtcp-fb", value))) => self.feedback.push(value),
+            ("a", None) => {
+                let said = Direction::ALL.into_iter().find(|it| it.attribute() == value);
+                self.direction = said.or(self.direction);
+            }
+            _ => {}
+        }
+    }
+
+    fn encoding(&self, number: u8) -> Option<&'a str> {
+        self.maps.iter().find(|(of, _)| *of == number).map(|(_, encoding)| *encoding)
+    }
+
+    /// The number of what is called `encoding`.
+    fn number(&self, encoding: &str) -> Option<u8> {
+        let mut numbers = self.numbers.iter().copied();
+        numbers.find(|number| self.encoding(*number) == Some(encoding))
+    }
+
+    /// What `number` stands for: as is said, or by RFC 3551.
+    fn codec(&self, number: u8) -> Option<Codec> {
+        let mut codecs = Codec::ALL.into_iter();
+        match self.encoding(number) {
+            Some(encoding) => codecs.find(|codec| codec.encoding() == encoding),
+            None => codecs.find(|codec| !codec.is_speex() && codec.payload_type() == number),
+        }
+    }
+
+    fn video(&self) -> VideoLine {
+        let number = self.number(H264);
+        let port = if number.is_some() { self.port } else { 0 };
+        let number = number.or(self.numbers.first().copied()).unwrap_or_default();
+        let parameters = self.parameters.iter().find(|(of, _)| *of == number);
+        let mut parameters = parameters.into_iter().flat_map(|(_, said)| said.split(';'));
+        let sets = parameters.find_map(|it| it.trim().strip_prefix("sprop-parameter-sets="));
+        let said = format!("{number} {PICTURE_LOSS}");
+        VideoLine {
+            port,
+            number,
+            direction: self.direction.unwrap_or_default(),
+            sets: sets.map(str::to_owned),
+            tells_by_rtcp: self.feedback.contains(&&said[..]),
+        }
+    }
 }
 
 impl Description {
@@ -24,58 +145,51 @@ impl Description {
     pub(super) fn write(&self, session: u32, version: u32) -> String {
         let ip = self.address.ip();
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let list = |of: fn(&Codec) -> String| self.codecs.iter().map(of).collect::<String>();
-        let types = list(|codec| format!(" {}", codec.payload_type()));
+        let list = |of: fn(&Format) -> String| self.codecs.iter().map(of).collect::<String>();
+        let types = list(|format| format!(" {}", format.number));
         let maps =
-            list(|codec| format!("a=rtpmap:{} {}/8000\r\n", codec.payload_type(), codec.name()));
+            list(|format| format!("a=rtpmap:{} {}\r\n", format.number, format.codec.encoding()));
         let events = self.events.map_or_else(Default::default, |number| {
             let map = format!("a=rtpmap:{number} {EVENTS}\r\na=fmtp:{number} 0-15\r\n");
             (format!(" {number}"), map)
         });
         let (types, maps) = (types + &events.0, maps + &events.1);
         let (port, direction) = (self.address.port(), self.direction.attribute());
+        let video = self.video.as_ref().map(VideoLine::write).unwrap_or_default();
         format!(
             "v=0\r\no=phone {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP{types}\r\n{maps}a=ptime:20\r\na={direction}\r\n"
+             m=audio {port} RTP/AVP{types}\r\n{maps}a=ptime:20\r\na={direction}\r\n{video}"
         )
     }
 
-    /// Reads the first line of audio in `body`; `None` when there is none, or it is refused.
+    /// Reads the first line of audio in `body`, and the first of pictures; `None` when there is none of audio, or it is refused.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
-        let (mut ip, mut port, mut types) = (None::<IpAddr>, None::<u16>, Vec::new());
-        let (mut direction, mut is_in_audio) = (Direction::SendRecv, true);
-        let mut events = None;
+        let mut lines = vec![Line::default()];
         for line in text.lines() {
             let Some((kind, value)) = line.split_once('=') else { continue };
-            match kind {
-                "m" => {
-                    let mut words = value.split(' ');
-                    is_in_audio = words.next() == Some("audio") && port.is_none();
-                    if is_in_audio {
-                        port = words.next()?.parse().ok();
-                        types = words.skip(1).filter_map(|number| number.parse().ok()).collect();
-                    }
-                }
-                "c" if is_in_audio => ip = value.rsplit(' ').next()?.parse().ok(),
-                "a" if is_in_audio => {
-                    let said = Direction::ALL.into_iter().find(|it| it.attribute() == value);
-                    direction = said.unwrap_or(direction);
-                    if let Some((number, EVENTS)) =
-                        value.strip_prefix("rtpmap:").and_then(|map| map.split_once(' '))
-                    {
-                        events = number.parse().ok();
-                    }
-                }
-                _ => {}
+            if kind == "m" {
+                let mut words = value.split(' ');
+                let (media, port) = (words.next()?, words.next()?.parse().unwrap_or(0));
+                let numbers = words.skip(1).filter_map(|number| number.parse().ok()).collect();
+                lines.push(Line { media, port, numbers, ..Line::default() });
+            } else {
+                lines.last_mut().expect("there is one").take(kind, value);
             }
         }
-        let codec = |number: &u8| {
-            [Codec::Pcmu, Codec::Pcma].into_iter().find(|codec| codec.payload_type() == *number)
-        };
-        let codecs: Vec<Codec> = types.iter().filter_map(codec).collect();
-        let address = SocketAddr::new(ip?, port.filter(|port| *port > 0)?);
-        (!codecs.is_empty()).then_some(Self { address, codecs, events, direction })
+        let first = |media: &str| lines.iter().find(|line| line.media == media);
+        let audio = first("audio")?;
+        let codec = |number: &u8| Some(Format { number: *number, codec: audio.codec(*number)? });
+        let codecs: Vec<Format> = audio.numbers.iter().filter_map(codec).collect();
+        let ip = audio.ip.or(lines[0].ip)?;
+        let said = audio.direction.or(lines[0].direction);
+        (!codecs.is_empty() && audio.port > 0).then(|| Self {
+            address: SocketAddr::new(ip, audio.port),
+            codecs,
+            events: audio.number(EVENTS),
+            direction: said.unwrap_or_default(),
+            video: first("video").map(Line::video),
+        })
     }
 }
 
@@ -85,11 +199,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for direction in Direction::ALL {
-            let codecs = vec![Codec::Pcma, Codec::Pcmu];
+        let open = VideoLine {
+            port: 40_002,
+            number: 97,
+            direction: Direction::RecvOnly,
+            sets: Some("Z0IAHoA=,aIA=".to_owned()),
+            tells_by_rtcp: true,
+        };
+        let plain = VideoLine { sets: None, tells_by_rtcp: false, ..open.clone() };
+        let closed = VideoLine { number: 97, ..VideoLine::default() };
+        let videos = [None, Some(open), Some(plain), Some(closed)];
+        for (direction, video) in Direction::ALL.into_iter().zip(videos) {
+            let codecs = [Codec::Wideband, Codec::Pcma, Codec::Narrowband, Codec::Pcmu];
+            let codecs = codecs.map(Format::from).to_vec();
             let address = "192.0.2.7:40000".parse().unwrap();
             let events = (direction != Direction::Inactive).then_some(101);
-            let description = Description { address, codecs, events, direction };
+            let description = Description { address, codecs, events, direction, video };
             assert_eq!(Description::read(description.write(7, 1).as_bytes()), Some(description));
         }
     }
@@ -108,7 +233,8 @@ mod tests {
         let read = Description::read(two).unwrap();
         assert_eq!(
             (read.address.to_string(), read.codecs),
-            ("192.0.2.7:8".into(), vec![Codec::Pcma])
+            ("192.0.2.7:8".into(), vec![Format::from(Codec::Pcma)])
         );
+        assert_eq!(read.video.unwrap().port, 0, "it is no H.264");
     }
 }

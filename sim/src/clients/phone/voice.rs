@@ -9,7 +9,8 @@ use std::{
 use super::{
     super::stamp::{Stamp, stream_hash},
     acts::{DIGIT_PACKETS, Dialled},
-    plan::{Codec, Direction, Voice},
+    codec::Codec,
+    plan::{Direction, Voice},
     report::{PhoneReport, Pressed, Spoken},
     rtp::{self, Balance},
 };
@@ -18,10 +19,15 @@ use super::{
 const PACKET: Duration = Duration::from_millis(20);
 /// From one report to the next.
 const REPORT: Duration = Duration::from_secs(5);
-/// Samples in a millisecond.
-const SAMPLES_PER_MS: u64 = 8;
 /// Seconds from the beginning of NTP's time to that of Unix.
 const NTP_BEFORE_UNIX_S: u64 = 2_208_988_800;
+
+/// A time of day as NTP writes it.
+pub(super) fn ntp(wall_clock: SystemTime) -> u64 {
+    let since_unix = wall_clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let fraction = (u64::from(since_unix.subsec_nanos()) << 32) / 1_000_000_000;
+    (since_unix.as_secs() + NTP_BEFORE_UNIX_S) << 32 | fraction
+}
 
 /// Where a source begins to count.
 pub(super) struct Source {
@@ -36,6 +42,8 @@ pub(super) struct Agreed {
     /// Where it goes.
     pub(super) to: SocketAddr,
     pub(super) codec: Codec,
+    /// Its number, as the gateway wants to hear it.
+    pub(super) number: u8,
     /// Number of what is dialled.
     pub(super) events: Option<u8>,
     pub(super) direction: Direction,
@@ -142,7 +150,8 @@ impl Speech {
     /// The time of the source, in samples, when `passed` has since the first packet of all.
     fn timestamp(&self, passed: Duration) -> u32 {
         let of_source = passed.saturating_sub(self.source_since);
-        let samples = of_source.as_micros() as u64 * SAMPLES_PER_MS / 1_000;
+        let per_ms = self.agreed.map_or(8, |agreed| agreed.codec.samples_per_ms());
+        let samples = of_source.as_micros() as u64 * u64::from(per_ms) / 1_000;
         self.source.timestamp.wrapping_add(samples as u32)
     }
 
@@ -184,7 +193,7 @@ impl Speech {
         };
         report.spoken.push(spoken);
         let begins = std::mem::take(&mut self.begins);
-        Some((rtp::packet(&spoken, agreed.codec.payload_type(), begins, &stamp), agreed.to))
+        Some((rtp::packet(&spoken, agreed.number, begins, &agreed.codec.frame(&stamp)), agreed.to))
     }
 
     /// The key that is down at `now`, since when, and which of its packets is due.
@@ -209,15 +218,14 @@ impl Speech {
         wall_clock: SystemTime,
     ) -> Option<(Vec<u8>, SocketAddr)> {
         let due = self.report_at.filter(|at| *at <= now)?;
-        let Agreed { to, .. } = self.agreed?;
+        let Agreed { to, codec, .. } = self.agreed?;
         self.report_at = Some(due + REPORT);
-        let since_unix = wall_clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let fraction = (u64::from(since_unix.subsec_nanos()) << 32) / 1_000_000_000;
         let balance = Balance {
             ssrc: self.source.ssrc,
-            ntp: (since_unix.as_secs() + NTP_BEFORE_UNIX_S) << 32 | fraction,
+            ntp: ntp(wall_clock),
             timestamp: self.timestamp(self.passed(now)),
             packets: self.packets,
+            bytes: self.packets.wrapping_mul(codec.frame_bytes() as u32),
             heard: self.balance,
         };
         let address = SocketAddr::new(to.ip(), to.port() + 1);

@@ -124,6 +124,18 @@ impl Leg {
         }
     }
 
+    /// Tells the phone that a picture of its is lost, unless it is not to be sent anything.
+    pub(super) async fn tell_picture_loss<E: Env>(
+        &mut self,
+        now: Duration,
+        env: &E,
+        socket: &E::UdpSocket,
+    ) {
+        if let Some(report) = self.session.picture_loss(now, wall(env)) {
+            let _ = socket.send_to(&report, self.session.remote_rtcp()).await;
+        }
+    }
+
     /// Says goodbye.
     pub(super) async fn finish<E: Env>(&mut self, now: Duration, env: &E, socket: &E::UdpSocket) {
         if let Some(report) = self.session.bye(now, wall(env)) {

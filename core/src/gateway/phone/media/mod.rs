@@ -291,7 +291,7 @@ impl<E: Env> Media<E> {
             }
         }
         match (agreed.video, &mut self.video) {
-            (Some(agreed), Some(video)) => video.leg.agree(agreed, self.peer),
+            (Some(agreed), Some(video)) => video.agree(agreed, self.peer),
             (Some(agreed), None) => {
                 self.video = Some(Box::new(Video::new(&self.shared, agreed, self.peer, now)));
             }
@@ -418,6 +418,7 @@ impl<E: Env> Media<E> {
         {
             let is_open = is_confirmed && video.leg.may_send(now, peer, unheard_ms);
             video.send(now, rtp, is_open).await;
+            video.tell_loss(now, env, rtcp, is_open).await;
             video.leg.report(now, env, rtcp, is_open).await;
         }
         if self.silent_at.take_if(|at| *at <= now).is_some() && self.is_expected() {
@@ -444,7 +445,9 @@ impl<E: Env> Media<E> {
             video.leg.finish(now, env, &sockets.rtcp).await;
             let kernel_dropped = sockets.rtp.dropped().await;
             tell(&self.shared, peer, MediaKind::Video, &video.leg, video.dropped(), kernel_dropped);
-            info!(%peer, dropped_pictures = video.dropped_pictures(), "pictures of a call");
+            let losses_told = video.leg.session.statistics().rtcp.picture_losses;
+            let dropped_pictures = video.dropped_pictures();
+            info!(%peer, dropped_pictures, losses_told, "pictures of a call");
         }
         if unagreed > 0 {
             info!(%peer, unagreed, "packets came of media that was not agreed on");

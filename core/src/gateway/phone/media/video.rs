@@ -2,7 +2,8 @@
 //!
 //! Towards the phone: parameter sets and a keyframe first, then all that follows, until something has to be left out; then
 //! nothing before the next keyframe. Who joins a publish in its midst begins at its newest keyframe. A publisher over RTMP cannot
-//! be asked for a keyframe: a phone that asks gets the parameter sets again, in front of the next picture.
+//! be asked for a keyframe: a phone that asks, by INFO or by RTCP, gets the parameter sets again, in front of the next picture, and
+//! the next keyframe when it comes.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -31,6 +32,8 @@ pub(super) struct Video {
     pacer: PicturePacer,
     /// Nothing can be sent before a keyframe.
     awaits_keyframe: bool,
+    /// The phone is to be told by RTCP that a picture of its is lost.
+    tells_loss: bool,
     /// Messages of the stream that were not sent.
     dropped: u64,
 }
@@ -42,14 +45,36 @@ impl Video {
         peer: IpAddr,
         now: Duration,
     ) -> Self {
-        Self {
+        let mut video = Self {
             clock: MediaClock::new(agreed.codec.clock_rate_hz(), DISCONTINUITY_MS_MAX),
-            depacketizer: H264Depacketizer::new(DepacketizerConfig::default()),
+            depacketizer: H264Depacketizer::new(DepacketizerConfig {
+                keyframe_request_interval_ms: shared.config.rtp.keyframe_request_ms,
+                ..DepacketizerConfig::default()
+            }),
             packetizer: H264Packetizer::new(H264PacketizerConfig::default()),
             pacer: PicturePacer::new(PicturePacerConfig::default()),
             awaits_keyframe: true,
+            tells_loss: false,
             dropped: 0,
             leg: Leg::new(shared, agreed, peer, now),
+        };
+        video.describe();
+        video
+    }
+
+    /// Something else was agreed on.
+    pub(super) fn agree(&mut self, agreed: MediaAgreement, peer: IpAddr) {
+        let is_described_anew = agreed.parameters != self.leg.agreed.parameters;
+        self.leg.agree(agreed, peer);
+        if is_described_anew {
+            self.describe();
+        }
+    }
+
+    /// What the phone has said of its pictures.
+    fn describe(&mut self) {
+        if let Some(parameters) = &self.leg.agreed.parameters {
+            self.depacketizer.describe(parameters);
         }
     }
 
@@ -108,6 +133,10 @@ impl Video {
 
     /// Sends what is due, or leaves it out if the phone is not to be sent anything.
     pub(super) async fn send(&mut self, now: Duration, socket: &impl UdpSocket, is_open: bool) {
+        if self.leg.session.take_picture_loss() {
+            sometimes!("a phone tells of a lost picture by RTCP");
+            self.handle_keyframe_request();
+        }
         while let Some(packet) = self.pacer.poll(now) {
             if is_open && self.leg.agreed.direction.send {
                 self.leg.send(now, socket, packet).await;
@@ -118,7 +147,22 @@ impl Video {
         }
     }
 
-    /// What the phone has shown by `until` becomes messages of its stream. True if the phone is to be asked for a keyframe.
+    /// Tells the phone that a picture of its is lost, if it is, and if the phone may be sent anything.
+    pub(super) async fn tell_loss<E: Env>(
+        &mut self,
+        now: Duration,
+        env: &E,
+        socket: &E::UdpSocket,
+        is_open: bool,
+    ) {
+        if std::mem::take(&mut self.tells_loss) && is_open {
+            sometimes!("a phone is told by RTCP that a picture is lost");
+            self.leg.tell_picture_loss(now, env, socket).await;
+        }
+    }
+
+    /// What the phone has shown by `until` becomes messages of its stream. True if the phone is to be asked for a keyframe by INFO,
+    /// since it listens to nothing else.
     pub(super) fn play_out<E: Env>(
         &mut self,
         (now, instant): (Duration, Instant),
@@ -160,7 +204,9 @@ impl Video {
                 }
             }
         }
-        is_needed
+        let takes_rtcp = self.leg.agreed.picture_loss;
+        self.tells_loss |= is_needed && takes_rtcp;
+        is_needed && !takes_rtcp
     }
 
     /// Messages of the stream that were not sent.

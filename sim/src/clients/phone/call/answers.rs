@@ -10,7 +10,7 @@ use rehearsal_core::sip::{
 
 use super::{
     super::{asking::Asking, report::CallEnd},
-    Call,
+    Call, DTMF_RELAY,
 };
 
 impl Call {
@@ -50,7 +50,9 @@ impl Call {
             }
             Method::Info => {
                 // One is answered before the next goes out.
-                if let Some(keyed) = self.told.keyed.last_mut() {
+                let is_key = asking.request.headers.get(&HeaderName::CONTENT_TYPE);
+                let is_key = is_key == Some(DTMF_RELAY);
+                if let Some(keyed) = self.told.keyed.last_mut().filter(|_| is_key) {
                     keyed.status = Some(response.status);
                 }
                 self.forget(&branch, &Method::Info);

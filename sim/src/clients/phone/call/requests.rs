@@ -56,6 +56,11 @@ impl Call {
             }
             Method::Invite | Method::Update => self.agree(request),
             Method::Options => request.response(200, None),
+            Method::Info if self.plan.video.is_some() => {
+                let text = String::from_utf8_lossy(&request.body);
+                self.told.keyframes_asked += u32::from(text.contains("<picture_fast_update"));
+                request.response(200, None)
+            }
             _ => request.response(405, None),
         };
         if is_of_call && !is_old {
