@@ -4,6 +4,8 @@
 mod planted_calls;
 #[path = "shared/planted_clients.rs"]
 mod planted_clients;
+#[path = "shared/planted_connections.rs"]
+mod planted_connections;
 
 use std::{
     collections::BTreeSet,
@@ -33,6 +35,7 @@ use rehearsal_sim::{
 
 use planted_calls::PLANTED_CALLS;
 use planted_clients::PLANTED_CLIENTS;
+use planted_connections::PLANTED_CONNECTIONS;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -488,7 +491,8 @@ fn trips(planted: &Planted) -> Vec<Violation> {
 #[test]
 fn every_planted_fault_trips_its_oracle() {
     assert!(heap::is_counting(), "this test installs the allocator");
-    for planted in PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS) {
+    let planted = PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS);
+    for planted in planted.chain(PLANTED_CONNECTIONS) {
         let (oracle, what, ..) = planted;
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
@@ -525,6 +529,7 @@ fn every_oracle_has_a_planted_fault() {
         .iter()
         .chain(PLANTED_CALLS)
         .chain(PLANTED_CLIENTS)
+        .chain(PLANTED_CONNECTIONS)
         .map(|(oracle, ..)| *oracle)
         .chain(["O24 no panic", "O26 determinism"])
         .collect();

@@ -10,7 +10,10 @@ mod asking;
 mod call;
 mod called;
 mod callee;
+mod carrier;
+mod framer;
 mod line;
+mod over_tcp;
 mod plan;
 mod post;
 mod proof;
@@ -19,10 +22,11 @@ mod registers;
 mod report;
 mod rtp;
 mod sdp;
+mod streams;
 mod timers;
 mod voice;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, future::pending, io, iter, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use rehearsal_core::env::{Env, UdpSocket};
@@ -32,6 +36,7 @@ pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
     call::EVENTS,
     called::{Answer, Called, Proof, Registrar, Reply},
+    over_tcp::{Close, Connection, ConnectionEnd, OverTcp},
     plan::{Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
     registers::Registers,
     report::{
@@ -41,9 +46,11 @@ pub use self::{
 };
 use self::{
     call::{Call, Names, Place},
+    carrier::Carrier,
     line::{Buffers, Came, Line},
     post::Post,
     registering::Registering,
+    streams::{Happened, Streams},
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
@@ -62,9 +69,9 @@ pub async fn run<E: Env>(
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let mut report = PhoneReport::default();
     let sip_port = if plan.called.is_some() { SIP_PORT } else { 0 };
-    match Line::open(&env, sip_port).await {
+    match open(&env, gateway, &plan, sip_port).await {
         Err(error) => notes(&format!("has no sockets: {}", error.kind())),
-        Ok(line) => talk(&env, gateway, plan, origin, line, &notes, &mut report).await,
+        Ok(lines) => talk(&env, gateway, plan, origin, lines, &notes, &mut report).await,
     }
     report.left_at = origin.elapsed();
     notes(&format!(
@@ -76,9 +83,25 @@ pub async fn run<E: Env>(
     report
 }
 
+/// Opens its sockets, and waits for connections if it speaks SIP over TCP.
+async fn open<E: Env>(
+    env: &E,
+    gateway: SocketAddr,
+    plan: &PhonePlan,
+    sip_port: u16,
+) -> io::Result<(Line<E::UdpSocket>, Option<Streams<E>>)> {
+    let streams = match plan.tcp.clone() {
+        None => None,
+        Some(tcp) => Some(Streams::open(env, gateway, tcp, sip_port).await?),
+    };
+    let line = Line::open(env, streams.is_none().then_some(sip_port)).await?;
+    Ok((line, streams))
+}
+
 /// What happened on the line.
 enum Event {
     Came(Came),
+    Happened(Happened),
     Time,
     Leave,
 }
@@ -88,18 +111,21 @@ async fn talk<E: Env>(
     gateway: SocketAddr,
     plan: PhonePlan,
     origin: Instant,
-    mut line: Line<E::UdpSocket>,
+    (mut line, mut streams): (Line<E::UdpSocket>, Option<Streams<E>>),
     notes: &Notes,
     report: &mut PhoneReport,
 ) {
     let leave = origin + Duration::from_millis(plan.leave_ms);
     let ip = if gateway.ip().is_loopback() { Some(gateway.ip()) } else { env.own_ip() };
-    let ip = plan.says_ip.or(ip).unwrap_or(line.sip.local_addr().ip());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let own = line.sip.as_ref().map_or(any, UdpSocket::local_addr);
+    let ip = plan.says_ip.or(ip).unwrap_or(own.ip());
     let rtp_ip = plan.hears_at.unwrap_or(ip);
     let place = Place {
-        sip: SocketAddr::new(ip, line.sip.local_addr().port()),
+        sip: SocketAddr::new(ip, streams.as_ref().map_or(own.port(), Streams::port)),
         rtp: SocketAddr::new(rtp_ip, line.rtp().local_addr().port()),
         gateway,
+        carrier: if streams.is_some() { Carrier::Tcp } else { Carrier::Udp },
     };
     let mut post = Post::new(plan.message_faults.clone());
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
@@ -125,10 +151,18 @@ async fn talk<E: Env>(
         let next_message = |call: &mut Call, registering: &mut Option<Registering>| {
             call.next_message().or_else(|| registering.as_mut()?.next_message())
         };
-        while let Some(message) = next_message(&mut call, &mut registering) {
-            for message in post.pass(Way::Sent, message, now) {
-                // A datagram that does not get away is a lost one.
-                let _ = line.sip.send_to(&message, gateway).await;
+        let sent = iter::from_fn(|| next_message(&mut call, &mut registering));
+        let sent: Vec<Bytes> = sent.collect();
+        match &mut streams {
+            Some(streams) => {
+                for (message, over) in sent.iter().zip(streams.send(&sent, now)) {
+                    post.note(Way::Sent, message, now, over);
+                }
+            }
+            None => {
+                for message in sent.into_iter().flat_map(|it| post.pass(Way::Sent, it, now)) {
+                    line.say(&message, gateway).await;
+                }
             }
         }
         if let Some((packet, to)) = speech.take_packet(now, report) {
@@ -137,16 +171,21 @@ async fn talk<E: Env>(
         if let Some((packet, to)) = speech.take_report(now, env.wall_clock()) {
             let _ = line.rtcp().send_to(&packet, to).await;
         }
-        if call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over) {
+        let is_flushed = streams.as_ref().is_none_or(Streams::is_flushed);
+        let is_over = call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over);
+        if is_over && is_flushed {
             break;
         }
         let act = acts.front().map(|(at, _)| *at).filter(|_| call.is_up());
         let registration = registering.as_ref().and_then(Registering::next);
-        let next = [call.next(), registration, speech.next(), act].into_iter().flatten().min();
+        let written = streams.as_ref().and_then(|streams| streams.next(now));
+        let next = [call.next(), registration, speech.next(), act, written];
+        let next = next.into_iter().flatten().min();
         let due = next.map_or(leave, |next| (origin + next).min(leave));
         let event = tokio::select! {
             biased;
             came = line.receive(&mut buffers) => came.map(Event::Came),
+            happened = happen(&mut streams, now, origin) => Ok(Event::Happened(happened)),
             () = sleep_until(due) => Ok(if due == leave { Event::Leave } else { Event::Time }),
         };
         let now = origin.elapsed();
@@ -171,7 +210,23 @@ async fn talk<E: Env>(
                     Came::Rtp(_) | Came::FormerRtp(_) => speech.hear(bytes, now, report),
                 }
             }
+            Ok(Event::Happened(Happened::Message(message, over))) => {
+                post.note(Way::Received, &message, now, over);
+                call.receive(&message, now);
+                if let Some(registering) = &mut registering {
+                    registering.receive(&message, now);
+                }
+            }
+            Ok(Event::Happened(Happened::Lost(asked))) => {
+                call.on_lost(&asked);
+                if let Some(registering) = &mut registering {
+                    registering.on_lost(&asked, now);
+                }
+            }
             Ok(Event::Time) => {
+                if let Some(streams) = &mut streams {
+                    streams.on_time(now);
+                }
                 call.on_time(now);
                 if let Some(registering) = &mut registering {
                     registering.on_time(now);
@@ -207,6 +262,19 @@ async fn talk<E: Env>(
         report.registrations.extend(unanswered);
     }
     report.signals = post.into_log();
+    report.connections = streams.map_or_else(Vec::new, Streams::into_log);
+}
+
+/// What happens to its connections, if it has any; something that is due at `now` is written first.
+async fn happen<E: Env>(
+    streams: &mut Option<Streams<E>>,
+    now: Duration,
+    origin: Instant,
+) -> Happened {
+    match streams {
+        Some(streams) => streams.happen(now, || origin.elapsed()).await,
+        None => pending().await,
+    }
 }
 
 /// Does what is to be done in mid-call; what the system does not allow is left out.
