@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 131] = [
+pub const CATALOGUE: [Scenario; 138] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -113,6 +113,13 @@ pub const CATALOGUE: [Scenario; 131] = [
     sip::HOLD,
     sip::VANISHED_PHONE,
     sip::LOSSY,
+    sip::TCP_CALL,
+    sip::TCP_CALLED,
+    sip::TCP_REGISTERED,
+    sip::TCP_MIXED,
+    sip::TCP_LOSSY,
+    sip::TCP_CUT_OFF,
+    sip::TCP_REGISTERED_ANEW,
     sip::MESSAGE_FAULTS,
     sip::SOURCE_CHANGE,
     sip::PORT_MOVE,

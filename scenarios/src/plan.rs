@@ -103,6 +103,14 @@ pub struct Phone {
     pub plan: PhonePlan,
 }
 
+impl Phone {
+    /// Where it is called by its address.
+    pub fn address(&self) -> String {
+        let transport = if self.plan.tcp.is_some() { ";transport=tcp" } else { "" };
+        format!("sip:{}@{}{transport}", self.plan.dial, self.host)
+    }
+}
+
 /// A client of the application `sip` on a host of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipClient {

@@ -4,6 +4,8 @@
 mod planted_calls;
 #[path = "shared/planted_clients.rs"]
 mod planted_clients;
+#[path = "shared/planted_connections.rs"]
+mod planted_connections;
 #[path = "shared/planted_pictures.rs"]
 mod planted_pictures;
 
@@ -35,6 +37,7 @@ use rehearsal_sim::{
 
 use planted_calls::PLANTED_CALLS;
 use planted_clients::PLANTED_CLIENTS;
+use planted_connections::PLANTED_CONNECTIONS;
 use planted_pictures::PLANTED_PICTURES;
 
 #[global_allocator]
@@ -491,8 +494,8 @@ fn trips(planted: &Planted) -> Vec<Violation> {
 #[test]
 fn every_planted_fault_trips_its_oracle() {
     assert!(heap::is_counting(), "this test installs the allocator");
-    let all = PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS).chain(PLANTED_PICTURES);
-    for planted in all {
+    let planted = PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS);
+    for planted in planted.chain(PLANTED_CONNECTIONS).chain(PLANTED_PICTURES) {
         let (oracle, what, ..) = planted;
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");
@@ -529,6 +532,7 @@ fn every_oracle_has_a_planted_fault() {
         .iter()
         .chain(PLANTED_CALLS)
         .chain(PLANTED_CLIENTS)
+        .chain(PLANTED_CONNECTIONS)
         .chain(PLANTED_PICTURES)
         .map(|(oracle, ..)| *oracle)
         .chain(["O24 no panic", "O26 determinism"])

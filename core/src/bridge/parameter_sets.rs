@@ -2,6 +2,7 @@
 //! §7.3.2.2).
 
 use bytes::{Bytes, BytesMut};
+use data_encoding::BASE64_NOPAD;
 
 use super::{
     avcc::write_record,
@@ -99,26 +100,9 @@ pub(super) fn described_sets(parameters: &str) -> Vec<Bytes> {
     written.filter_map(|set| base64(set.trim())).filter(|set| !set.is_empty()).collect()
 }
 
-/// What is written in Base64 (RFC 4648 §4), with or without what fills up its end.
+/// What is written in Base64, with or without what fills up its end.
 fn base64(text: &str) -> Option<Bytes> {
-    let mut bytes = BytesMut::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut held, mut held_bits) = (0_u32, 0);
-    for letter in text.trim_end_matches('=').bytes() {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        (held, held_bits) = (held << 6 | u32::from(value), held_bits + 6);
-        if held_bits >= 8 {
-            held_bits -= 8;
-            bytes.extend_from_slice(&[(held >> held_bits) as u8]);
-        }
-    }
-    Some(bytes.freeze())
+    BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok().map(Bytes::from)
 }
 
 /// An unsigned Exp-Golomb number at the beginning (H.264 §9.1), if it is one of up to 31 bits.

@@ -149,6 +149,31 @@ impl Dialog {
         way.unwrap_or(self.source)
     }
 
+    /// The way once the connection to [`Self::hop`] is lost, if the peer waits for others.
+    pub fn other_hop(&self) -> Option<Hop> {
+        let next = self.route_set.first().map_or(&self.remote_target, |route| &route.uri);
+        next.as_sip().and_then(SipUri::address).and_then(|said| self.source.other(said))
+    }
+
+    /// Both ways.
+    pub fn hops(&self) -> (Hop, Option<Hop>) {
+        (self.hop(), self.other_hop())
+    }
+
+    /// The connection `hop` is lost.
+    pub fn handle_lost_way(&mut self, hop: Hop) {
+        if self.source == hop {
+            self.source = self.other_hop().unwrap_or(hop);
+        }
+    }
+
+    /// A request of the peer's has come by the connection `source`, which is the way to it from now on.
+    pub fn take_connection(&mut self, source: Hop) {
+        if source.transport == Transport::Tcp {
+            self.source = source;
+        }
+    }
+
     /// An address of its own network that the peer says for itself, and by which it cannot be reached from here.
     pub(super) fn hidden_ip(&self) -> Option<IpAddr> {
         self.behind.and_then(|behind| behind.hidden_ip(self.source))

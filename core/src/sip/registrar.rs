@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use super::{behind_nat::Behind, transport::Hop, uri::Uri};
+use super::{
+    behind_nat::Behind,
+    transport::Hop,
+    uri::{SipUri, Uri},
+};
 
 /// For how long a phone is registered that does not say, in seconds (section 10.2.1.1).
 const EXPIRES_S: u32 = 3_600;
@@ -221,8 +225,21 @@ impl Registrar {
         all.filter(|(_, left)| !left.is_zero()).collect()
     }
 
-    /// The connection `hop` is no more: nobody can be called by it.
+    /// The connection `hop` is no more: whoever has said where it waits for others is called there, others cannot be called.
     pub(super) fn handle_lost_way(&mut self, hop: Hop) {
+        for stored in self.bindings.values_mut().flatten() {
+            let said = stored.binding.uri.as_sip().and_then(SipUri::address);
+            if stored.binding.hop == hop
+                && let Some(other) = said.and_then(|said| hop.other(said))
+            {
+                stored.binding.hop = other;
+            }
+        }
+        self.handle_unreachable(hop);
+    }
+
+    /// Nobody can be called by `hop`.
+    pub(super) fn handle_unreachable(&mut self, hop: Hop) {
         let is_lost = |stored: &&Stored| stored.binding.hop == hop;
         let all = self.bindings.iter();
         let lost = all.flat_map(|(user, own)| {

@@ -76,8 +76,31 @@ pub struct Transmit {
     pub bytes: Bytes,
 }
 
+/// Where answers to a request go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AnswerWay {
+    /// By the connection of the request, over TCP.
+    pub(super) hop: Hop,
+    /// Once that is lost (RFC 3261, section 18.2.2).
+    pub(super) other: Option<Hop>,
+}
+
+impl Hop {
+    /// The way to who waits for connections here, once one is lost.
+    pub fn again(self) -> Option<Self> {
+        self.transport.is_reliable().then_some(self)
+    }
+
+    /// The way to who says that it is at `said`, once the connection to this one is lost: the same host, which waits for connections
+    /// there. Whoever says another host may mean somebody who wants none.
+    pub fn other(self, said: SocketAddr) -> Option<Self> {
+        let is_other = self.transport == Transport::Tcp && said.ip() == self.address.ip();
+        is_other.then_some(Self { address: said, ..self })
+    }
+}
+
 /// Notes in the newest Via of `request` where it came from, and gives where answers to it go. `None` without a Via.
-pub(super) fn note_source(request: &mut Request, source: Hop) -> Option<Hop> {
+pub(super) fn note_source(request: &mut Request, source: Hop) -> Option<AnswerWay> {
     let vias = request.headers.list(&HeaderName::VIA);
     let mut via = Via::parse(vias.first()?)?;
     let said = address_of(&via.host);
@@ -97,14 +120,12 @@ pub(super) fn note_source(request: &mut Request, source: Hop) -> Option<Hop> {
         noted.push_str(other);
     }
     request.headers.replace_first(&HeaderName::VIA, noted);
-    Some(match source.transport {
-        Transport::Tcp => source,
-        Transport::Udp if wants_port => source,
-        Transport::Udp => {
-            let port = via.port.unwrap_or(SIP_PORT);
-            Hop { address: SocketAddr::new(source.address.ip(), port), ..source }
-        }
-    })
+    let said = SocketAddr::new(source.address.ip(), via.port.unwrap_or(SIP_PORT));
+    let hop = match source.transport {
+        Transport::Udp if !wants_port => Hop { address: said, ..source },
+        Transport::Tcp | Transport::Udp => source,
+    };
+    Some(AnswerWay { hop, other: source.other(said) })
 }
 
 #[cfg(test)]
@@ -116,7 +137,7 @@ mod tests {
         let mut request = Request::new(Method::Options, Uri::parse("sip:a@b").unwrap());
         request.headers.push(HeaderName::VIA, via);
         let source = Hop { transport, address: "192.0.2.7:1111".parse().unwrap() };
-        let hop = note_source(&mut request, source).unwrap();
+        let hop = note_source(&mut request, source).unwrap().hop;
         (request.headers.get(&HeaderName::VIA).unwrap().to_owned(), hop.address.to_string())
     }
 

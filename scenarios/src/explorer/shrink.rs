@@ -142,6 +142,18 @@ impl<F: FnMut(&Plan, Progress) -> Option<bool>> Search<F> {
             self.try_change(|plan| plan.phones[index].plan.says_ip = None);
             self.try_change(|plan| plan.phones[index].plan.hears_at = None);
             self.try_change(|plan| plan.phones[index].plan.registers = None);
+            self.try_change(|plan| plan.phones[index].plan.tcp = None);
+            self.try_change(|plan| {
+                if let Some(tcp) = &mut plan.phones[index].plan.tcp {
+                    tcp.closes.clear();
+                }
+            });
+            self.try_change(|plan| {
+                if let Some(tcp) = &mut plan.phones[index].plan.tcp {
+                    (tcp.cuts, tcp.pings_ms) = (Vec::new(), None);
+                    (tcp.joins, tcp.leads) = (false, false);
+                }
+            });
             self.try_change(|plan| {
                 if let Some(registers) = &mut plan.phones[index].plan.registers {
                     registers.others.clear();

@@ -38,6 +38,8 @@ const HELD_PICTURES: u64 = 12;
 const REQUEST_BYTES: u64 = 8 << 10;
 /// What a call is asked for with.
 const CALL: &[u8] = b"INVITE";
+/// What a connection for SIP needs: its task, with what is read at a time, and messages that wait to be written.
+const SIP_STREAM_BYTES: u64 = 10 << 10;
 /// What a client of the application `sip` needs besides its connection and its call, which is its phone's: who it is, its
 /// registration, and what it has still to be told.
 const SIP_CLIENT_BYTES: u64 = 16 << 10;
@@ -74,7 +76,23 @@ pub fn bytes_max(plan: &Plan) -> u64 {
     };
     let phones: u64 = plan.phones.iter().map(bytes_of).sum();
     let strangers = strangers_bytes(plan);
-    BASE_BYTES + rings_bytes(plan) + connections_bytes(plan, batch) + crowds + phones + strangers
+    let streams: u64 = plan.phones.iter().map(|phone| sip_streams_bytes(plan, phone)).sum();
+    BASE_BYTES
+        + rings_bytes(plan)
+        + connections_bytes(plan, batch)
+        + crowds
+        + phones
+        + strangers
+        + streams
+}
+
+/// Connections of a phone that speaks SIP over TCP: one of its own, one of the gateway's, and those that take the place of lost ones,
+/// which the gateway may not have noticed.
+fn sip_streams_bytes(plan: &Plan, phone: &Phone) -> u64 {
+    let Some(tcp) = &phone.plan.tcp else { return 0 };
+    let hosts = [&phone.host[..], "gateway"];
+    let faults = plan.faults.iter().filter(|fault| hosts.contains(&&fault.host[..]));
+    (2 + tcp.closes.len() + 2 * faults.count()) as u64 * SIP_STREAM_BYTES
 }
 
 /// What the pictures of a call need besides the ring: those that are held to be put in order, one that is put together, and those that

@@ -43,8 +43,9 @@ pub(crate) fn call_out(plan: &mut Plan, link: LinkConfig, phone: PhonePlan) -> &
     let host = phone.dial.clone();
     let publish = phone.voice.as_ref().map(|voice| voice.stream.clone());
     plan.phone(&host, link, phone);
+    let to = plan.phones.last().expect("it was added").address();
     plan.config.sip.calls.push(config::Call {
-        to: format!("sip:{host}@{host}"),
+        to,
         from: None,
         publish,
         play: None,

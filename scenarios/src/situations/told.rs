@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 34] = [
+pub(super) const MOMENTS: [Situation; 35] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -44,6 +44,7 @@ pub(super) const MOMENTS: [Situation; 34] = [
     told("an aggregate is taken apart", &["fuzz"]),
     told("a peer is closed because it has not answered a ping", &["stall", "churn", "leak"]),
     told("a copy of a request is answered once more", CALLED),
+    told("a request is made again whose connection is lost", CALLED),
     told("an acceptance that nobody has acknowledged is sent again", CALLED),
     told("both ends want to change a call at once", CALLED),
     told("a call ends because its phone is silent", CALLED),

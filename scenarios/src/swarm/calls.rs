@@ -14,8 +14,8 @@ use rehearsal_sim::{
     Direction, GilbertElliott, LinkConfig, Rng,
     clients::{
         phone::{
-            self, Act, Answer, Cancel, Change, Codec, Deed, Dialled, Fault, MessageFault,
-            Numbering, PhonePlan, Registers, Reply, Video, Voice, Way,
+            self, Act, Answer, Cancel, Change, Close, Codec, Deed, Dialled, Fault, MessageFault,
+            Numbering, OverTcp, PhonePlan, Registers, Reply, Video, Voice, Way,
         },
         rtmp_player::PlayPlan,
     },
@@ -27,7 +27,7 @@ use crate::{
     fault::Lever,
     plan::{Plan, Protocol},
     sip::{
-        LINGER_MS, call, call_by_name, call_out, callee, calm_ms, publish_on,
+        LINGER_MS, any_way, call, call_by_name, call_out, callee, calm_ms, publish_on,
         video::{video, with_pictures},
     },
 };
@@ -47,6 +47,9 @@ const BUSY_MS: u64 = 12_000;
 const TALK_MS_MAX: u64 = 30_000;
 /// Who hears calls is there from the begin to the end of the last.
 const LEAVE_MS: u64 = BUSY_MS + TALK_MS_MAX + 10_000;
+
+/// A connection over TCP on which nothing comes for so long is closed: longer than a session, and over before the end.
+const TCP_IDLE_MS: u64 = 130_000;
 
 /// Calls of every kind.
 pub const CALLS: Scenario = Scenario {
@@ -164,6 +167,7 @@ fn draw(seed: u64) -> Plan {
     }
     hear(&mut plan);
     strike(&mut plan, &features, &mut of("strikes"));
+    over_tcp(&mut plan, &features, seed);
     plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
     // A phone that has nothing to say may be gone for as long as a session lasts.
     plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
@@ -330,6 +334,44 @@ fn users(plan: &mut Plan) {
         password: Password("sesame".to_owned()),
     };
     plan.config.sip.users = named.map(user).collect();
+}
+
+/// Some of the phones speak SIP over TCP, and lose connections, but no messages. Their draws move no others.
+fn over_tcp(plan: &mut Plan, features: &Features, seed: u64) {
+    if !Rng::named(seed, "scenario/swarm/calls/tcp").chance_ppm(400_000) {
+        return;
+    }
+    // Who vanishes leaves its connection.
+    plan.config.sip.idle_ms = TCP_IDLE_MS;
+    let mut resets = Vec::new();
+    for phone in &mut plan.phones {
+        let mut rng = Rng::named(seed, &format!("scenario/swarm/calls/tcp/{}", phone.host));
+        let mut tcp = OverTcp { is_hidden: rng.below(3) == 0, ..any_way(&mut rng) };
+        let close = |rng: &mut Rng| Close {
+            way: if rng.below(2) == 0 { Way::Sent } else { Way::Received },
+            index: rng.below(8) as u32,
+            is_behind: rng.below(2) == 0,
+        };
+        let closes: Vec<Close> = (0..rng.below(3)).map(|_| close(&mut rng)).collect();
+        let (at_ms, is_reset, is_it) = (rng.below(BUSY_MS), rng.below(4) == 0, rng.below(2) == 0);
+        // Nobody could call it.
+        tcp.is_hidden &= phone.plan.called.is_none() || phone.plan.registers.is_some();
+        tcp.closes = if features.message_faults { closes } else { Vec::new() };
+        if !is_it {
+            continue;
+        }
+        if is_reset && features.message_faults {
+            resets.push((at_ms, phone.host.clone()));
+        }
+        let was = phone.address();
+        phone.plan.message_faults = Vec::new();
+        phone.plan.tcp = Some(tcp);
+        let own = plan.config.sip.calls.iter_mut().filter(|call| call.to == was);
+        own.for_each(|call| call.to = phone.address());
+    }
+    for (at_ms, host) in resets {
+        plan.fault(at_ms, &host, Lever::ResetConnections);
+    }
 }
 
 /// What a phone does in its call, and what befalls its messages.

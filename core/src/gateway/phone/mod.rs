@@ -40,7 +40,7 @@ use self::{
     media::Telling,
     notices::Notices,
     outgoing::Dialling,
-    tcp::{Arrival, Inbox, Links},
+    tcp::{Arrival, Inbox, Links, Sent},
 };
 use super::{ACCEPT_PAUSE, Shared, count, task_set::TaskSet};
 use crate::{
@@ -296,7 +296,8 @@ impl<E: Env> Phones<E> {
                 Err(_) => Woken::SocketError,
             },
             () = self.inbox.filled() => Woken::Arrivals,
-            accepted = self.listener.accept(), if until_shutdown && accepts => match accepted {
+            // Who answers at the end may have lost its connection.
+            accepted = self.listener.accept(), if accepts => match accepted {
                 Ok((socket, peer)) => Woken::Accepted(socket, peer),
                 Err(error) => Woken::NotAccepted(error),
             },
@@ -343,9 +344,12 @@ impl<E: Env> Phones<E> {
         let hop = Hop { transport: Transport::Tcp, address: peer };
         match arrival {
             Arrival::Message(message) => self.agent.handle_bytes(now, hop, &message),
-            Arrival::Closed(id) => {
+            Arrival::Closed { id, was_open } => {
                 if self.links.handle_closed(peer, id) {
-                    self.agent.handle_unreachable(now, hop);
+                    match was_open {
+                        true => self.agent.handle_lost_way(now, hop),
+                        false => self.agent.handle_unreachable(now, hop),
+                    }
                 }
             }
         }
@@ -369,10 +373,13 @@ impl<E: Env> Phones<E> {
                     }
                 }
                 Transport::Tcp => {
-                    if !self.links.send(hop.address, transmit.bytes) {
-                        self.unsent += 1;
-                        let now = self.now();
-                        self.agent.handle_unreachable(now, hop);
+                    let sent = self.links.send(hop.address, transmit.bytes);
+                    self.unsent += u64::from(sent != Sent::Yes);
+                    let now = self.now();
+                    match sent {
+                        Sent::Yes => {}
+                        Sent::Lost => self.agent.handle_lost_way(now, hop),
+                        Sent::No => self.agent.handle_unreachable(now, hop),
                     }
                 }
             }

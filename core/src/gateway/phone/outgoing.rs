@@ -73,7 +73,11 @@ impl<E: Env> Phones<E> {
                 self.locate(&self.next_hop(&call, uri), Wanted::Dialled(index));
             }
             _ => match self.agent.binding(now, &call.to) {
-                Some(Binding { uri, hop, behind }) => self.place(index, uri, (hop, behind)).await,
+                Some(Binding { uri, hop, behind }) => {
+                    let said = uri.as_sip().and_then(SipUri::address);
+                    let other = said.and_then(|said| hop.other(said));
+                    self.place(index, uri, (hop, other), behind).await;
+                }
                 None => self.dialled[index] = Dialling::WaitsForPhone,
             },
         }
@@ -98,13 +102,19 @@ impl<E: Env> Phones<E> {
         }
         let uri = Uri::parse(&self.shared.config.sip.calls[index].to);
         match uri.zip(hop) {
-            Some((uri, hop)) => self.place(index, uri, (hop, None)).await,
+            Some((uri, hop)) => self.place(index, uri, (hop, hop.again()), None).await,
             None => self.note_over(Owner::Dialled(index)),
         }
     }
 
-    /// Makes the call to somebody at `hop`, who may take itself to be somewhere else.
-    async fn place(&mut self, index: usize, uri: Uri, (hop, behind): (Hop, Option<Behind>)) {
+    /// Makes the call to somebody at `hop`, or at `other` once a connection there is lost, who may take itself to be somewhere else.
+    async fn place(
+        &mut self,
+        index: usize,
+        uri: Uri,
+        (hop, other): (Hop, Option<Hop>),
+        behind: Option<Behind>,
+    ) {
         let config = self.shared.config.sip.calls[index].clone();
         let account = config.from.as_ref().and_then(|from| self.account(from));
         let from = config.from.as_deref().and_then(Uri::parse);
@@ -112,6 +122,7 @@ impl<E: Env> Phones<E> {
         let target = Target {
             uri,
             hop,
+            other,
             behind,
             from: NameAddr::new(from.unwrap_or_else(nobody)),
             credentials: account.and_then(credentials),

@@ -15,7 +15,10 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Notify, Semaphore, mpsc},
+    sync::{
+        Notify, Semaphore,
+        mpsc::{self, error::TrySendError},
+    },
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, info};
@@ -41,8 +44,13 @@ const INBOX_MESSAGES_MAX: usize = 64;
 pub(super) enum Arrival {
     /// A message.
     Message(Bytes),
-    /// The connection with this number is over.
-    Closed(u64),
+    /// A connection is over.
+    Closed {
+        /// Its number.
+        id: u64,
+        /// It was there before; otherwise nobody could be connected to.
+        was_open: bool,
+    },
 }
 
 /// What connections have said and nobody has looked at yet, in order, by the addresses of their peers.
@@ -97,11 +105,13 @@ struct Closed {
     inbox: Arc<Inbox>,
     peer: SocketAddr,
     id: u64,
+    was_open: bool,
 }
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        self.inbox.push(self.peer, Arrival::Closed(self.id));
+        let Self { id, was_open, .. } = *self;
+        self.inbox.push(self.peer, Arrival::Closed { id, was_open });
     }
 }
 
@@ -109,6 +119,17 @@ impl Drop for Closed {
 struct Link {
     id: u64,
     queue: mpsc::Sender<Bytes>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It is on its way, or waits for a connection.
+    Yes,
+    /// Its connection is gone, and it with that.
+    Lost,
+    /// Nothing can be sent there.
+    No,
 }
 
 /// All connections.
@@ -152,28 +173,40 @@ impl<E: Env> Links<E> {
             return;
         }
         let waits = Waits::new(&self.shared);
-        self.open(peer, |queue, inbox| carry(socket, (peer, true), queue, inbox, waits));
+        self.open(peer, |queue, inbox| async move {
+            carry(socket, (peer, true), queue, inbox, waits).await;
+            true
+        });
     }
 
-    /// Sends `message` to `peer`, who is connected to if need be. False when that cannot be: it is lost.
-    pub(super) fn send(&mut self, peer: SocketAddr, message: Bytes) -> bool {
+    /// Sends `message` to `peer`, who is connected to if need be.
+    pub(super) fn send(&mut self, peer: SocketAddr, message: Bytes) -> Sent {
         if !self.open.contains_key(&peer) {
             if self.open.len() >= self.shared.config.sip.max_connections {
                 self.refused += 1;
-                return false;
+                return Sent::No;
             }
             let (env, waits) = (self.shared.env.clone(), Waits::new(&self.shared));
             self.open(peer, |queue, inbox| async move {
                 match timeout(waits.connect, env.connect_tcp(peer)).await {
-                    Ok(Ok(socket)) => carry(socket, (peer, false), queue, inbox, waits).await,
+                    Ok(Ok(socket)) => {
+                        carry(socket, (peer, false), queue, inbox, waits).await;
+                        return true;
+                    }
                     Ok(Err(error)) => info!(%peer, %error, "a SIP peer cannot be connected to"),
                     Err(_) => info!(%peer, "a SIP peer does not answer within sip.connect_ms"),
                 }
+                false
             });
         }
-        let sent = self.open.get(&peer).is_some_and(|link| link.queue.try_send(message).is_ok());
-        if !sent {
-            // It reads too slowly, or is about to be gone.
+        let sent = match self.open.get(&peer).map(|link| link.queue.try_send(message)) {
+            Some(Ok(())) => Sent::Yes,
+            // Of its end nobody was told yet.
+            Some(Err(TrySendError::Closed(_))) => Sent::Lost,
+            // It reads too slowly.
+            Some(Err(TrySendError::Full(_))) | None => Sent::No,
+        };
+        if sent != Sent::Yes {
             self.close(peer);
         }
         sent
@@ -202,7 +235,8 @@ impl<E: Env> Links<E> {
         }
     }
 
-    fn open<F: Future<Output = ()> + Send + 'static>(
+    /// A connection that `carry` carries, which tells at its end whether it was there.
+    fn open<F: Future<Output = bool> + Send + 'static>(
         &mut self,
         peer: SocketAddr,
         carry: impl FnOnce(mpsc::Receiver<Bytes>, Arc<Inbox>) -> F,
@@ -210,12 +244,13 @@ impl<E: Env> Links<E> {
         self.next_id += 1;
         let id = self.next_id;
         let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
-        let closed = Closed { inbox: Arc::clone(&self.inbox), peer, id };
+        let inbox = Arc::clone(&self.inbox);
+        let closed = Closed { inbox, peer, id, was_open: false };
         let carrying = carry(queued, Arc::clone(&self.inbox));
         self.tasks.spawn(async move {
             // Told of however it ends.
-            let _closed = closed;
-            carrying.await;
+            let mut closed = closed;
+            closed.was_open = carrying.await;
         });
         self.open.insert(peer, Link { id, queue });
     }

@@ -35,6 +35,8 @@ pub struct Target {
     pub uri: Uri,
     /// The first on the way.
     pub hop: Hop,
+    /// The way there once the connection to that is lost, over TCP.
+    pub other: Option<Hop>,
     /// Where that one takes itself to be, if it has registered here and is seen somewhere else.
     pub behind: Option<Behind>,
     /// Who calls.

@@ -1,8 +1,8 @@
 //! A user agent: it calls, answers, changes calls and hangs up (RFC 3261, sections 8, 12 to 15).
 //!
 //! [`Agent`] in five groups:
-//! - input: [`handle_bytes`](Agent::handle_bytes), [`handle_unreachable`](Agent::handle_unreachable),
-//!   [`handle_timeout`](Agent::handle_timeout);
+//! - input: [`handle_bytes`](Agent::handle_bytes), [`handle_lost_way`](Agent::handle_lost_way),
+//!   [`handle_unreachable`](Agent::handle_unreachable), [`handle_timeout`](Agent::handle_timeout);
 //! - calls: [`call`](Agent::call), [`ring`](Agent::ring), [`answer`](Agent::answer), [`reject`](Agent::reject),
 //!   [`hang_up`](Agent::hang_up);
 //! - accounts: [`register`](Agent::register), [`unregister`](Agent::unregister), and those of others, [`binding`](Agent::binding);
@@ -177,11 +177,24 @@ impl Agent {
         self.handle_events(now);
     }
 
+    /// The connection to `hop` is lost. Whoever has said where it waits for others is reached there from now on.
+    pub fn handle_lost_way(&mut self, now: Duration, hop: Hop) {
+        for call in self.calls.values_mut() {
+            if let Some(dialog) = &mut call.dialog {
+                dialog.handle_lost_way(hop);
+            }
+        }
+        self.transactions.handle_lost_way(hop);
+        self.handle_events(now);
+        self.refresh_sooner(now, hop);
+        self.move_bindings(hop);
+    }
+
     /// Nothing can be sent to `hop`.
     pub fn handle_unreachable(&mut self, now: Duration, hop: Hop) {
         self.transactions.handle_unreachable(hop);
         self.handle_events(now);
-        self.handle_lost_way(now, hop);
+        self.refresh_sooner(now, hop);
         self.unbind_way(hop);
     }
 

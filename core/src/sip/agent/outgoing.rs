@@ -20,7 +20,7 @@ use crate::sip::{
     message::{Fields, Request, Response},
     method::Method,
     transaction::ClientId,
-    transport::Hop,
+    transport::{Hop, Transport},
 };
 
 /// An INVITE of ours, as long as answers may come.
@@ -28,7 +28,7 @@ use crate::sip::{
 pub(super) struct InviteClient {
     call: CallRef,
     request: Request,
-    hop: Hop,
+    ways: (Hop, Option<Hop>),
     behind: Option<Behind>,
     is_first: bool,
     /// What each 2xx was confirmed with, by the tag of who gave it.
@@ -39,7 +39,7 @@ pub(super) struct InviteClient {
 #[derive(Debug)]
 pub(super) struct ByeClient {
     request: Request,
-    hop: Hop,
+    ways: (Hop, Option<Hop>),
     auth: ClientAuth,
     credentials: Credentials,
 }
@@ -66,7 +66,8 @@ impl Agent {
         add_capabilities(&mut invite.headers);
         let invite = invite.with_body(SDP, sdp);
         let call = self.new_call();
-        let client = self.send_invite(now, call, invite, (target.hop, target.behind), true);
+        let ways = (target.hop, target.other);
+        let client = self.send_invite(now, call, invite, ways, target.behind, true);
         let mut own = Call::new(Stage::Outgoing { client }, None, true);
         own.credentials = target.credentials;
         own.contact_user = target.contact_user;
@@ -79,12 +80,13 @@ impl Agent {
         now: Duration,
         call: CallRef,
         request: Request,
-        (hop, behind): (Hop, Option<Behind>),
+        ways: (Hop, Option<Hop>),
+        behind: Option<Behind>,
         is_first: bool,
     ) -> ClientId {
-        let client = self.transactions.request(now, request.clone(), hop);
+        let client = self.transactions.request(now, request.clone(), ways);
         let acks = BTreeMap::new();
-        let invite = InviteClient { call, request, hop, behind, is_first, acks };
+        let invite = InviteClient { call, request, ways, behind, is_first, acks };
         self.clients.insert(client, Purpose::Invite(Box::new(invite)));
         client
     }
@@ -122,13 +124,16 @@ impl Agent {
         let Some(Purpose::Invite(invite)) = self.clients.get(&id) else { return };
         let tag = response.to().and_then(|to| to.tag()).unwrap_or_default();
         if let Some((hop, bytes)) = invite.acks.get(&tag).cloned() {
-            self.transactions.resend(hop, bytes);
+            // A connection may be lost by now, and all who answer come by one.
+            let own = self.calls.get(&invite.call).filter(|_| hop.transport == Transport::Tcp);
+            let own = own.and_then(|own| own.dialog.as_ref());
+            self.transactions.resend(own.map_or(hop, Dialog::hop), bytes);
             return;
         }
         if invite.acks.len() >= FORKS_MAX {
             return;
         }
-        let InviteClient { call, hop, behind, is_first, .. } = **invite;
+        let InviteClient { call, ways: (hop, _), behind, is_first, .. } = **invite;
         let request = invite.request.clone();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let own_dialog = match is_first {
@@ -234,8 +239,8 @@ impl Agent {
             Some(dialog) if !invite.is_first => dialog.renumber(&mut request),
             _ => count_up(&mut request),
         }
-        let way = (invite.hop, invite.behind);
-        let client = self.send_invite(now, invite.call, request, way, invite.is_first);
+        let (ways, behind) = (invite.ways, invite.behind);
+        let client = self.send_invite(now, invite.call, request, ways, behind, invite.is_first);
         if let Some(own) = self.calls.get_mut(&invite.call)
             && invite.is_first
         {
@@ -246,16 +251,16 @@ impl Agent {
 
     /// Sends a BYE; the call it ends, if there is one, has what proves who sends it.
     pub(super) fn send_bye(&mut self, now: Duration, dialog: &mut Dialog, call: Option<Call>) {
-        let (mut bye, hop) = (dialog.request(Method::Bye), dialog.hop());
+        let (mut bye, ways) = (dialog.request(Method::Bye), dialog.hops());
         let proof = call.and_then(|call| Some((call.auth, call.credentials?)));
         let Some((mut auth, credentials)) = proof else {
-            let id = self.transactions.request(now, bye, hop);
+            let id = self.transactions.request(now, bye, ways);
             self.clients.insert(id, Purpose::Notice);
             return;
         };
         auth.begin();
         auth.authorize(&mut bye, Some(&credentials), self.transactions.tokens());
-        let bye = ByeClient { request: bye, hop, auth, credentials };
+        let bye = ByeClient { request: bye, ways, auth, credentials };
         self.send_proven_bye(now, Box::new(bye));
     }
 
@@ -275,7 +280,7 @@ impl Agent {
     }
 
     fn send_proven_bye(&mut self, now: Duration, bye: Box<ByeClient>) {
-        let id = self.transactions.request(now, bye.request.clone(), bye.hop);
+        let id = self.transactions.request(now, bye.request.clone(), bye.ways);
         self.clients.insert(id, Purpose::Bye(bye));
     }
 }

@@ -138,12 +138,20 @@ impl Agent {
         }
     }
 
-    /// A connection that is lost takes along who was reached by it.
+    /// A connection that is lost takes along who was reached by it, and has not said where it waits for others.
+    pub(super) fn move_bindings(&mut self, hop: Hop) {
+        if let Some(registrar) = &mut self.registrar {
+            registrar.handle_lost_way(hop);
+        }
+        self.tell_bindings();
+    }
+
+    /// Whoever cannot be reached is registered no more.
     pub(super) fn unbind_way(&mut self, hop: Hop) {
         if let Some(registrar) = &mut self.registrar
             && hop.transport == Transport::Tcp
         {
-            registrar.handle_lost_way(hop);
+            registrar.handle_unreachable(hop);
         }
         self.tell_bindings();
     }

@@ -147,7 +147,7 @@ impl Agent {
         own.stage = Stage::Asking { is_last, is_longer };
         let expires = if is_last { Duration::ZERO } else { own.expires };
         let request = own.request(contact, expires, self.transactions.tokens());
-        let id = self.transactions.request(now, request, hop);
+        let id = self.transactions.request(now, request, (hop, None));
         self.clients.insert(id, Purpose::Register(account));
         self.deadlines.set(Timed::Account(account), None);
     }
@@ -221,7 +221,7 @@ impl Agent {
 
     /// Nothing can be sent to `hop`. A registrar that reached us by a connection there does so no more: what is registered with
     /// it is refreshed sooner.
-    pub(super) fn handle_lost_way(&mut self, now: Duration, hop: Hop) {
+    pub(super) fn refresh_sooner(&mut self, now: Duration, hop: Hop) {
         for (account, own) in &mut self.accounts {
             let Stage::Waiting { at, is_registered: true } = &mut own.stage else { continue };
             if own.account.hop == hop && hop.transport == Transport::Tcp {

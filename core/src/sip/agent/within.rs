@@ -44,6 +44,9 @@ impl Agent {
             self.respond(now, id, &request, 500);
             return;
         }
+        if let Some(dialog) = &mut own.dialog {
+            dialog.take_connection(source);
+        }
         match &request.method {
             Method::Invite => self.handle_reinvite(now, call, id, request, source),
             Method::Bye => {
@@ -186,14 +189,14 @@ impl Agent {
         let attempts = *attempts;
         let Some(dialog) = &mut own.dialog else { return };
         let mut invite = dialog.request(Method::Invite).with_body(SDP, sdp);
-        let hop = dialog.hop();
+        let ways = dialog.hops();
         invite.headers.push(HeaderName::CONTACT, contact);
         let interval = own.session.map_or(session_expires, |session| session.interval);
         invite.headers.push(HeaderName::SESSION_EXPIRES, interval.as_secs().to_string());
         add_capabilities(&mut invite.headers);
         own.auth.begin();
         own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
-        self.send_invite(now, call, invite, (hop, None), false);
+        self.send_invite(now, call, invite, ways, None, false);
         if let Some(own) = self.calls.get_mut(&call) {
             own.own_offer = Some(OwnOffer::Sent { attempts });
         }
@@ -266,9 +269,9 @@ impl Agent {
         let Some(own) = self.calls.get_mut(&call) else { return };
         if let (Stage::Up, Some(dialog)) = (&own.stage, &mut own.dialog) {
             let mut info = dialog.request(Method::Info).with_body(content_type, body);
-            let hop = dialog.hop();
+            let ways = dialog.hops();
             own.auth.authorize(&mut info, own.credentials.as_ref(), self.transactions.tokens());
-            let id = self.transactions.request(now, info, hop);
+            let id = self.transactions.request(now, info, ways);
             self.clients.insert(id, Purpose::Notice);
         }
     }
@@ -323,6 +326,8 @@ impl Agent {
             if unconfirmed.take_resend(now, &timers) {
                 sometimes!("an acceptance that nobody has acknowledged is sent again");
                 let (hop, bytes) = (unconfirmed.hop, unconfirmed.bytes.clone());
+                // Its connection may be lost by now.
+                let hop = self.transactions.answer_hop(unconfirmed.server).unwrap_or(hop);
                 self.transactions.resend(hop, bytes);
             }
         }

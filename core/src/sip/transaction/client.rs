@@ -13,6 +13,9 @@ use crate::sip::{
     transport::Hop,
 };
 
+/// How often a request is made again whose connection is lost.
+const AGAIN_MAX: u32 = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing was answered yet.
@@ -31,6 +34,10 @@ pub(super) struct Client {
     request: Request,
     bytes: Bytes,
     hop: Hop,
+    /// The way there once the connection to `hop` is lost.
+    other: Option<Hop>,
+    /// How often it was made again.
+    again: u32,
     state: State,
     resend_at: Option<Duration>,
     interval: Duration,
@@ -77,13 +84,20 @@ pub(super) enum Due {
 }
 
 impl Client {
-    pub(super) fn new(now: Duration, request: Request, hop: Hop, timers: &Timers) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        request: Request,
+        (hop, other): (Hop, Option<Hop>),
+        timers: &Timers,
+    ) -> Self {
         let bytes = request.to_bytes();
         let resend_at = (!hop.transport.is_reliable()).then_some(now + timers.t1);
         Self {
             request,
             bytes,
             hop,
+            other,
+            again: 0,
             state: State::Calling,
             resend_at,
             interval: timers.t1,
@@ -95,6 +109,19 @@ impl Client {
 
     pub(super) fn hop(&self) -> Hop {
         self.hop
+    }
+
+    /// The connection that it went by is lost, and perhaps the request, or its answer, with it. Whether it goes again, another way.
+    pub(super) fn take_other_way(&mut self) -> bool {
+        let other = self.other.filter(|_| self.again < AGAIN_MAX);
+        self.hop = other.unwrap_or(self.hop);
+        self.again += 1;
+        other.is_some()
+    }
+
+    /// The way there, and the one that is left if that is lost.
+    pub(super) fn ways(&self) -> (Hop, Option<Hop>) {
+        (self.hop, self.other)
     }
 
     pub(super) fn bytes(&self) -> Bytes {

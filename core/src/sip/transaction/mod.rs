@@ -2,8 +2,8 @@
 //! or with the time for one (RFC 3261, section 17).
 //!
 //! [`Transactions`] in three groups:
-//! - input: [`handle_bytes`](Transactions::handle_bytes), [`handle_unreachable`](Transactions::handle_unreachable),
-//!   [`handle_timeout`](Transactions::handle_timeout);
+//! - input: [`handle_bytes`](Transactions::handle_bytes), [`handle_lost_way`](Transactions::handle_lost_way),
+//!   [`handle_unreachable`](Transactions::handle_unreachable), [`handle_timeout`](Transactions::handle_timeout);
 //! - what the user decided: [`request`](Transactions::request), [`respond`](Transactions::respond),
 //!   [`cancel`](Transactions::cancel), [`send`](Transactions::send);
 //! - output: [`poll_event`](Transactions::poll_event), [`poll_transmit`](Transactions::poll_transmit),
@@ -41,7 +41,7 @@ use super::{
     params::Params,
     parse::{ParseError, parse},
     tokens::Tokens,
-    transport::{Hop, Transmit, Transport, note_source},
+    transport::{AnswerWay, Hop, Transmit, Transport, note_source},
 };
 
 pub use events::{Failure, TransactionConfig, TransactionCounters, TransactionEvent};
@@ -182,7 +182,7 @@ impl Transactions {
 
     /// Answers a request of which nothing is kept.
     fn refuse(&mut self, mut request: Request, source: Hop, status: u16, reason: Option<&str>) {
-        let Some(hop) = note_source(&mut request, source) else {
+        let Some(AnswerWay { hop, .. }) = note_source(&mut request, source) else {
             self.counters.dropped += 1;
             return;
         };
@@ -208,7 +208,7 @@ impl Transactions {
     ) {
         let key = ServerKey::of(&request);
         if let Some(&id) = self.server_keys.get(&key) {
-            self.handle_copy(now, id, request);
+            self.handle_copy(now, id, request, source);
             return;
         }
         if request.method == Method::Ack {
@@ -233,12 +233,12 @@ impl Transactions {
             self.refuse(request, source, 503, None);
             return;
         }
-        let Some(hop) = note_source(&mut request, source) else {
+        let Some(way) = note_source(&mut request, source) else {
             self.counters.dropped += 1;
             return;
         };
         let id = self.new_id();
-        let server = Server::new(request.clone(), hop, ip, unconfirmed_max.is_some());
+        let server = Server::new(request.clone(), way, ip, unconfirmed_max.is_some());
         self.sources.begin(ip, server.is_unconfirmed);
         self.server_keys.insert(key.clone(), id);
         if let Some(key) = &merge_key {
@@ -275,7 +275,7 @@ impl Transactions {
     }
 
     /// A request that has come before, or the ACK to what it was answered with.
-    fn handle_copy(&mut self, now: Duration, id: u64, request: Request) {
+    fn handle_copy(&mut self, now: Duration, id: u64, mut request: Request, source: Hop) {
         let timers = self.config.timers;
         let Some((_, _, server)) = self.servers.get_mut(&id) else { return };
         if request.method == Method::Ack {
@@ -288,6 +288,9 @@ impl Transactions {
             return;
         }
         self.counters.copies_received += 1;
+        if let Some(way) = note_source(&mut request, source) {
+            server.take_way(way);
+        }
         if let Some(bytes) = server.last() {
             sometimes!("a copy of a request is answered once more");
             self.counters.copies_sent += 1;
@@ -339,11 +342,39 @@ impl Transactions {
         self.send_cancel(now, id);
     }
 
+    /// The connection `hop` is lost, and what was on its way with it. What waits for an answer is sent again, by another
+    /// connection, if there is a way; otherwise it gets none.
+    pub fn handle_lost_way(&mut self, hop: Hop) {
+        let mut failed = Vec::new();
+        for (id, (_, client)) in &mut self.clients {
+            if client.hop() != hop || client.has_final() {
+                continue;
+            }
+            if client.take_other_way() {
+                sometimes!("a request is made again whose connection is lost");
+                self.counters.copies_sent += 1;
+                let again = Transmit { hop: client.hop(), bytes: client.bytes() };
+                self.transmits.push_back(again);
+            } else {
+                failed.push(*id);
+            }
+        }
+        for (_, _, server) in self.servers.values_mut() {
+            server.handle_lost_way(hop);
+        }
+        self.fail(failed);
+    }
+
     /// Nothing can be sent to `hop`: requests that wait for an answer from it get none.
     pub fn handle_unreachable(&mut self, hop: Hop) {
         let waiting = self.clients.iter();
         let waiting = waiting.filter(|(_, (_, client))| client.hop() == hop && !client.has_final());
-        let failed: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        let failed = waiting.map(|(id, _)| *id).collect();
+        self.fail(failed);
+    }
+
+    /// Requests get no answer.
+    fn fail(&mut self, failed: Vec<u64>) {
         for id in failed {
             self.remove_client(id);
             let failure = Failure::Unreachable;
@@ -413,20 +444,26 @@ impl Transactions {
         self.retime(Timer::Server(id));
     }
 
-    /// Sends `request` to `hop`, with a Via of its own before any that it has.
-    pub fn request(&mut self, now: Duration, mut request: Request, hop: Hop) -> ClientId {
+    /// Sends `request` to `hop`, and again to `other` when the connection to that is lost before the answer comes; with a Via of
+    /// its own before any that it has.
+    pub fn request(
+        &mut self,
+        now: Duration,
+        mut request: Request,
+        (hop, other): (Hop, Option<Hop>),
+    ) -> ClientId {
         let branch = self.tokens.branch();
         let via = self.via(hop.transport, branch);
         request.headers.push_front(HeaderName::VIA, via);
         request.headers.set(HeaderName::USER_AGENT, self.config.product.clone());
-        self.begin(now, request, hop)
+        self.begin(now, request, (hop, other))
     }
 
-    fn begin(&mut self, now: Duration, request: Request, hop: Hop) -> ClientId {
+    fn begin(&mut self, now: Duration, request: Request, ways: (Hop, Option<Hop>)) -> ClientId {
         let id = self.new_id();
         let key = ClientKey::of_request(&request).expect("the request has a branch of ours");
-        let client = Client::new(now, request, hop, &self.config.timers);
-        self.transmits.push_back(Transmit { hop, bytes: client.bytes() });
+        let client = Client::new(now, request, ways, &self.config.timers);
+        self.transmits.push_back(Transmit { hop: client.hop(), bytes: client.bytes() });
         self.client_keys.insert(key.clone(), id);
         self.clients.insert(id, (key, client));
         self.retime(Timer::Client(id));
@@ -477,10 +514,10 @@ impl Transactions {
     fn send_cancel(&mut self, now: Duration, id: u64) {
         let timers = self.config.timers;
         let Some((_, client)) = self.clients.get_mut(&id) else { return };
-        let hop = client.hop();
+        let ways = client.ways();
         if let Some(cancel) = client.take_cancel(now, &timers) {
             self.retime(Timer::Client(id));
-            self.begin(now, cancel, hop);
+            self.begin(now, cancel, ways);
         }
     }
 

@@ -8,7 +8,7 @@ use super::timers::Timers;
 use crate::sip::{
     message::{Request, Response},
     method::Method,
-    transport::Hop,
+    transport::{AnswerWay, Hop},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct Server {
     is_invite: bool,
     /// To make a response to, as long as there may be one.
     request: Option<Request>,
-    hop: Hop,
+    way: AnswerWay,
     state: State,
     last: Option<Bytes>,
     resend_at: Option<Duration>,
@@ -54,12 +54,17 @@ pub(super) enum Due {
 }
 
 impl Server {
-    /// Answers to `request`, which has come from `source`, go to `hop`.
-    pub(super) fn new(request: Request, hop: Hop, source: IpAddr, is_unconfirmed: bool) -> Self {
+    /// Answers to `request`, which has come from `source`, go by `way`.
+    pub(super) fn new(
+        request: Request,
+        way: AnswerWay,
+        source: IpAddr,
+        is_unconfirmed: bool,
+    ) -> Self {
         Self {
             is_invite: request.method == Method::Invite,
             request: Some(request),
-            hop,
+            way,
             state: State::Proceeding,
             last: None,
             resend_at: None,
@@ -71,7 +76,21 @@ impl Server {
     }
 
     pub(super) fn hop(&self) -> Hop {
-        self.hop
+        self.way.hop
+    }
+
+    /// A copy of the request has come by another connection: its sender has lost the one before.
+    pub(super) fn take_way(&mut self, way: AnswerWay) {
+        if way.hop.transport.is_reliable() {
+            self.way = way;
+        }
+    }
+
+    /// The connection `hop` is lost: what is still to be answered goes another way, if there is one.
+    pub(super) fn handle_lost_way(&mut self, hop: Hop) {
+        if self.way.hop == hop {
+            self.way.hop = self.way.other.unwrap_or(hop);
+        }
     }
 
     pub(super) fn source(&self) -> IpAddr {
@@ -113,7 +132,7 @@ impl Server {
             return Some(bytes);
         }
         self.request = None;
-        let is_reliable = self.hop.transport.is_reliable();
+        let is_reliable = self.way.hop.transport.is_reliable();
         match (self.is_invite, response.status) {
             (true, 200..300) => {
                 self.state = State::Accepted;
@@ -143,7 +162,7 @@ impl Server {
                 self.resend_at = None;
                 self.last = None;
                 let wait =
-                    if self.hop.transport.is_reliable() { Duration::ZERO } else { timers.t4 };
+                    if self.way.hop.transport.is_reliable() { Duration::ZERO } else { timers.t4 };
                 self.ends_at = Some(now + wait);
                 true
             }

@@ -1,5 +1,7 @@
 //! What a connection changes: nothing is sent twice, nothing is waited for that cannot come, and what it breaks off has an end.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::sip::{
     ParseLimits,
@@ -59,7 +61,7 @@ fn wait(transactions: &mut Transactions, mut now: Duration) -> (usize, Duration)
 
 /// A request of `method` that `transactions` has sent.
 fn asked(transactions: &mut Transactions, method: Method, hop: Hop) -> Request {
-    transactions.request(Duration::ZERO, request(method), hop);
+    transactions.request(Duration::ZERO, request(method), (hop, None));
     match sent(transactions).remove(0) {
         Message::Request(request) => request,
         other => panic!("{other:?}"),
@@ -80,6 +82,67 @@ fn over_a_connection_a_request_is_sent_once_and_given_up_as_late() {
             );
             assert!(failed && own.is_idle());
         }
+    }
+}
+
+/// Two ways to one peer: the connection that it has made, and where it waits for others.
+fn ways() -> (Hop, Hop) {
+    let lost = hop(Transport::Tcp);
+    (lost, lost.other("192.0.2.50:5060".parse().unwrap()).unwrap())
+}
+
+/// Where all that is to be sent goes.
+fn sent_to(transactions: &mut Transactions) -> Vec<Hop> {
+    std::iter::from_fn(|| transactions.poll_transmit()).map(|transmit| transmit.hop).collect()
+}
+
+#[test]
+fn a_request_whose_connection_is_lost_goes_again_by_another_one_but_not_for_ever() {
+    let (lost, other) = ways();
+    let mut own = transactions();
+    own.request(Duration::ZERO, request(Method::Bye), (lost, Some(other)));
+    assert_eq!(sent_to(&mut own), [lost]);
+    own.handle_lost_way(hop(Transport::Udp));
+    assert_eq!(sent_to(&mut own), []);
+    for gone in [lost, other, other] {
+        own.handle_lost_way(gone);
+        assert_eq!((sent_to(&mut own), own.poll_event()), (vec![other], None));
+    }
+    own.handle_lost_way(other);
+    assert_eq!(sent_to(&mut own), []);
+    let failed = own.poll_event();
+    assert!(matches!(failed, Some(TransactionEvent::Failed { failure: Failure::Unreachable, .. })));
+    assert!(own.is_idle());
+}
+
+#[test]
+fn an_answer_whose_connection_is_lost_goes_where_the_request_says_or_comes_from_next() {
+    let (lost, other) = ways();
+    let via = |bytes: &mut Request| {
+        let via = "SIP/2.0/TCP 192.0.2.50:5060;branch=z9hG4bK1;rport";
+        bytes.headers.push_front(HeaderName::VIA, via.to_owned());
+    };
+    let (mut invite, newer) = (
+        request(Method::Invite),
+        Hop { address: SocketAddr::new(lost.address.ip(), 62_000), ..lost },
+    );
+    via(&mut invite);
+    let contact = "<sip:b@192.0.2.50>".to_owned();
+    invite.headers.push(HeaderName::CONTACT, contact);
+    for (moves, expected) in [(false, other), (true, newer)] {
+        let mut own = transactions();
+        own.handle_bytes(Duration::ZERO, lost, &invite.to_bytes(), 9, |_| false);
+        let Some(TransactionEvent::Request { id, request, .. }) = own.poll_event() else {
+            panic!()
+        };
+        assert_eq!(sent_to(&mut own), [lost]);
+        own.handle_lost_way(lost);
+        if moves {
+            own.handle_bytes(Duration::ZERO, newer, &invite.to_bytes(), 9, |_| false);
+            assert_eq!(sent_to(&mut own), [newer]);
+        }
+        own.respond(Duration::ZERO, id, request.response(200, Some("near")));
+        assert_eq!((sent_to(&mut own), own.answer_hop(id)), (vec![expected], Some(expected)));
     }
 }
 
@@ -143,9 +206,9 @@ fn a_connection_that_is_lost_ends_what_waits_for_an_answer_from_there() {
     let mut own = transactions();
     let lost = hop(Transport::Tcp);
     let other = Hop { address: "192.0.2.51:5060".parse().unwrap(), ..lost };
-    let first = own.request(Duration::ZERO, request(Method::Options), lost);
-    own.request(Duration::ZERO, request(Method::Options), other);
-    own.request(Duration::ZERO, request(Method::Options), hop(Transport::Udp));
+    let first = own.request(Duration::ZERO, request(Method::Options), (lost, None));
+    own.request(Duration::ZERO, request(Method::Options), (other, None));
+    own.request(Duration::ZERO, request(Method::Options), (hop(Transport::Udp), None));
     own.handle_unreachable(lost);
     let failure = Failure::Unreachable;
     assert_eq!(own.poll_event(), Some(TransactionEvent::Failed { id: first, failure }));

@@ -23,9 +23,11 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     found
 }
 
-/// Whether what either end says arrives in the end: single messages are said again.
+/// Whether what either end says arrives in the end: single messages are said again, by datagrams or by TCP.
 fn gets_through(case: Case<'_>) -> bool {
-    case.is_faithful() && case.is_undisturbed()
+    let is_plain = case.is_faithful() && case.is_undisturbed();
+    // By another connection, if need be.
+    is_plain || case.is_over_tcp() && case.is_at_most_cut_off()
 }
 
 /// Every call comes to an end before its phone has to leave in the midst of it.
@@ -44,7 +46,7 @@ fn unended(case: Case<'_>) -> Option<String> {
 fn unexpected(case: Case<'_>) -> Option<String> {
     let plan = &case.phone.plan;
     let (at, end) = case.report.ended?;
-    let is_plain = plan.message_faults.is_empty() && gets_through(case);
+    let is_plain = plan.message_faults.is_empty() && gets_through(case) && case.keeps_connections();
     let is_long = plan.talk_ms.is_none_or(|ms| ms >= case.plan.config.rtp.silence_ms);
     let is_wrong = match end {
         CallEnd::Forgotten | CallEnd::HungUpRefused(_) => true,

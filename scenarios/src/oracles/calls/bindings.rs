@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::{ALL, Registration, Saying, Way};
+use rehearsal_sim::clients::phone::{ALL, PhoneReport, Registration, Saying, Way};
 
 use super::{Case, SOON, of_each};
 use crate::run::Evidence;
@@ -64,7 +64,23 @@ struct Binding<'a> {
 }
 
 /// All registrations of all phones.
-struct Known<'a>(Vec<&'a Registration>);
+struct Known<'a>(Vec<Told<'a>>);
+
+/// What one phone was told, and when connections that it had made were lost.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    registration: &'a Registration,
+    report: &'a PhoneReport,
+}
+
+impl Told<'_> {
+    /// Whether the connection by which it was said may be lost, and what was registered by it with it, until `at`.
+    fn is_cut_off(self, at: Duration) -> bool {
+        let connections = self.report.connections.iter().filter(|it| it.is_own);
+        let mut ends = connections.filter_map(|it| it.ended);
+        ends.any(|(ended, _)| (self.registration.asked_at..=at).contains(&ended))
+    }
+}
 
 /// What is known of a contact at a time.
 enum State {
@@ -78,15 +94,17 @@ enum State {
 
 impl<'a> Known<'a> {
     fn of(evidence: &'a Evidence) -> Self {
-        let all = evidence.phones.iter().flat_map(|phone| &phone.registrations);
+        let all = evidence.phones.iter().flat_map(|report| {
+            report.registrations.iter().map(move |registration| Told { registration, report })
+        });
         let mut all: Vec<_> = all.collect();
-        all.sort_by_key(|it| it.asked_at);
+        all.sort_by_key(|it| it.registration.asked_at);
         Self(all)
     }
 
     /// Every contact of `user` that was ever asked for, with the one who asked for it.
     fn contacts(&self, user: &str) -> Vec<Binding<'a>> {
-        let own = self.0.iter().filter(|it| it.user == user);
+        let own = self.0.iter().map(|it| it.registration).filter(|it| it.user == user);
         let all = own.flat_map(|by| by.contacts.iter().map(|contact| Binding { by, contact }));
         let mut all: Vec<Binding<'a>> = all.filter(|binding| binding.contact != ALL).collect();
         all.sort_by_key(|binding| binding.contact);
@@ -98,12 +116,14 @@ impl<'a> Known<'a> {
     fn state(&self, binding: &Binding<'_>, answered: &Registration) -> State {
         let user = &binding.by.user;
         let of_it = self.0.iter().filter(|it| {
+            let Registration { user: own, contacts, .. } = it.registration;
             let is_it = |contact: &String| contact == binding.contact || contact == ALL;
-            it.user == *user && it.contacts.iter().any(is_it)
+            own == user && contacts.iter().any(is_it)
         });
         let mut state = State::Nowhere;
-        for other in of_it {
-            let is_own = std::ptr::eq(*other, answered);
+        for told in of_it {
+            let other = told.registration;
+            let is_own = std::ptr::eq(other, answered);
             if other.asked_at > answered.at {
                 continue;
             }
@@ -113,6 +133,7 @@ impl<'a> Known<'a> {
                 None => State::Unsure,
                 Some(200) if is_open => State::Unsure,
                 Some(200) if other.asked_s == 0 => State::Nowhere,
+                Some(200) if told.is_cut_off(answered.at) => State::Unsure,
                 Some(200) => {
                     let granted = Duration::from_secs(other.asked_s.min(GRANTED_S.1).into());
                     State::Until(other.asked_at + granted, other.at + granted)
@@ -174,8 +195,11 @@ fn called(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
     let Some(registers) = &case.phone.plan.registers else { return Vec::new() };
     let calls = &evidence.plan.config.sip.calls;
     let is_named = calls.iter().any(|call| call.to == registers.user);
-    let is_addressed = calls.iter().any(|call| call.to.ends_with(&format!("@{}", case.phone.host)));
-    if !is_named || is_addressed || !case.is_in_order() {
+    let is_addressed = calls.iter().any(|call| {
+        let address = call.to.trim_end_matches(";transport=tcp");
+        address.ends_with(&format!("@{}", case.phone.host))
+    });
+    if !is_named || is_addressed || !case.says_in_order() {
         return Vec::new();
     }
     let begun = case.asked().into_iter().map(|copies| copies[0]);

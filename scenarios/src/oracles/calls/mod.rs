@@ -13,6 +13,7 @@ mod pictures;
 mod registrations;
 mod signalling;
 mod sources;
+mod streams;
 mod timers;
 mod voices;
 
@@ -90,7 +91,7 @@ impl Case<'_> {
     ) -> Option<String> {
         let (sip, dial) = (&self.plan.config.sip, &self.phone.plan.dial);
         if self.phone.plan.called.is_some() {
-            let whom = format!("sip:{dial}@{}", self.phone.host);
+            let whom = self.phone.address();
             // Or by the name as which it has registered.
             let name = self.phone.plan.registers.as_ref().map(|it| &it.user);
             let mut calls = sip.calls.iter();
@@ -133,12 +134,15 @@ impl Case<'_> {
             && !is_gateway_befallen
     }
 
-    /// From one end of its line to the other and back, at most, with what tasks take.
+    /// From one end of its line to the other and back, at most, with what tasks take; over TCP somebody may have to connect first.
     fn round_trip(&self) -> Duration {
         let links = [self.phone.link, self.plan.gateway_link];
         let directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
         let one_way = directions.map(|it| it.delay_ns + it.jitter_ns).sum();
-        Duration::from_nanos(one_way) + SOON + self.plan.slack()
+        let way = Duration::from_nanos(one_way) + SOON + self.plan.slack();
+        // Behind another message that is written.
+        let tcp = self.phone.plan.tcp.as_ref();
+        tcp.map_or(way, |tcp| way + 2 * (Duration::from_nanos(one_way) + tcp.writes_for()))
     }
 
     /// Requests of the gateway, copies too, by their transactions in the order they began.
@@ -169,7 +173,8 @@ impl Case<'_> {
     /// Whether it was called, and had not heard at `at` that its answer has come: before, nobody knows who talks there.
     fn is_early(&self, at: Duration) -> bool {
         let mut signals = self.report.signals.iter();
-        let ack = signals.find(|it| it.way == Way::Received && is_ack(it));
+        let answered = self.report.answered_at.unwrap_or_default();
+        let ack = signals.find(|it| it.way == Way::Received && is_ack(it) && it.at >= answered);
         self.phone.plan.called.is_some() && ack.is_none_or(|ack| at < ack.at)
     }
 

@@ -6,20 +6,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rehearsal_sim::clients::phone::{Saying, Signal, Way};
 
-use super::{Case, is_ack, is_final, of_each};
+use super::{Case, is_ack, is_final, of_each, streams::connections};
 use crate::run::Evidence;
 
 /// Every phone's call, whatever befell it.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     of_each(evidence, |case| {
         let mut found = Vec::new();
-        if case.is_in_order() {
+        if case.is_over_tcp() {
+            found.extend(connections(case));
+        }
+        if case.says_in_order() {
             found.extend(unreadable(case));
             found.extend(answers(case));
             found.extend(requests(case));
             found.extend(after_the_end(case));
         }
-        if case.is_in_order() && case.is_faithful() && case.is_undisturbed() {
+        if case.says_in_order() && case.is_faithful() && case.is_undisturbed() {
             found.extend(unanswered(case));
             found.extend(unacknowledged(case));
         }
@@ -41,8 +44,11 @@ fn answers(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for copies in case.answered() {
         let (first, others) = copies.split_first().expect("each has one");
-        // A gateway that has begun anew knows nothing of what it said before.
-        let is_same = |other: &Signal| other.raw == first.raw || !case.is_undisturbed();
+        // A gateway that has begun anew knows nothing of what it said before, and over TCP that is forgotten at once of all but INVITE.
+        let is_forgotten =
+            case.is_over_tcp() && first.method != "INVITE" && !case.keeps_connections();
+        let is_known = case.is_undisturbed() && !is_forgotten;
+        let is_same = |other: &Signal| other.raw == first.raw || !is_known;
         if let Some(other) = others.iter().find(|other| !is_same(other)) {
             found.push(format!(
                 "the {} of {} at {:?} and the one at {:?} are not the same",
@@ -57,7 +63,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
             found.push(format!("{:?} came at {:?}, behind a final answer", late.what, late.at));
         }
         let other_tag = responses.find(|it| it.to_tag.is_some() && it.to_tag != first.to_tag);
-        if let Some(other) = other_tag.filter(|_| case.is_undisturbed()) {
+        if let Some(other) = other_tag.filter(|_| is_known) {
             found.push(format!(
                 "the answers at {:?} and {:?} are of two dialogs",
                 first.at, other.at
@@ -108,7 +114,7 @@ fn after_the_end(case: Case<'_>) -> Option<String> {
 
 /// What arrived at the gateway is answered, once at least and soon.
 fn unanswered(case: Case<'_>) -> Option<String> {
-    let within = case.round_trip();
+    let within = case.round_trip() + case.lost_for();
     let mut seen = BTreeSet::new();
     let mut requests = case.sent().filter(|(_, it)| it.what == Saying::Request && !is_ack(it));
     let (at, request) = requests.find(|(at, it)| {
@@ -124,19 +130,27 @@ fn unanswered(case: Case<'_>) -> Option<String> {
                 && other.method == it.method
                 && other.at <= *at + within
         });
-        is_first && is_due && !is_answered
+        is_first && is_due && !is_answered && !case.may_be_lost(*at, within)
     })?;
     Some(format!("the {} at {at:?} was not answered within {within:?}", request.method))
 }
 
-/// What the phone answered to an INVITE of the gateway's, as soon as that arrives, is acknowledged by its number.
+/// Whether it takes a call.
+fn is_accepted(signal: &Signal) -> bool {
+    matches!(signal.what, Saying::Response(200..=299))
+}
+
+/// What the phone answered to an INVITE of the gateway's, as soon as that arrives, is acknowledged by its number. If the ACK is lost
+/// with its connection, only what takes a call is said again over TCP.
 fn unacknowledged(case: Case<'_>) -> Option<String> {
-    let within = case.round_trip();
+    let within = case.round_trip() + case.lost_for();
     let mut answers = case.sent().filter(|(_, it)| is_final(it) && it.method == "INVITE");
     let (at, _) = answers.find(|(at, it)| {
         let mut received = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let is_due = *at + within < case.report.left_at;
         is_due
+            && !case.may_be_lost(*at, within)
+            && (case.keeps_connections() || is_accepted(it))
             && !received.any(|ack| {
                 is_ack(ack)
                     && (ack.number, &ack.to_tag) == (it.number, &it.to_tag)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rehearsal_sim::clients::phone::{Saying, Signal};
 
-use super::{Case, is_ack, is_final, of_each};
+use super::{Case, is_ack, is_final, of_each, streams::copies};
 use crate::run::Evidence;
 
 /// Beyond its time, a copy comes late by a tick of each end, and by what other copies before it were late.
@@ -14,13 +14,28 @@ const LATE: Duration = Duration::from_millis(15);
 /// Every phone whose line delivers what it takes: then copies come as they were sent.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     of_each(evidence, |case| {
-        if !case.is_in_order() || !case.is_faithful() || !case.is_undisturbed() {
-            return Vec::new();
+        let mut found = Vec::new();
+        if case.is_over_tcp() {
+            found.extend(copies(case));
+        }
+        if !case.says_in_order() || !case.is_faithful() || !case.is_undisturbed() {
+            return found;
+        }
+        if !case.keeps_connections() {
+            return found;
         }
         let answers = case.answered().into_iter().filter(|copies| copies[0].method == "INVITE");
+        // Over TCP only what takes a call is said again.
+        let is_said_again =
+            |it: &Signal| !case.is_over_tcp() || matches!(it.what, Saying::Response(..=299));
+        let answers = answers.filter(|copies| is_said_again(copies[0]));
         let answers = answers.filter_map(|copies| answer(case, &copies));
-        let asked = case.asked().into_iter().filter(|copies| !is_ack(copies[0]));
-        answers.chain(asked.filter_map(|copies| request(case, &copies))).collect()
+        found.extend(answers);
+        if !case.is_over_tcp() {
+            let asked = case.asked().into_iter().filter(|copies| !is_ack(copies[0]));
+            found.extend(asked.filter_map(|copies| request(case, &copies)));
+        }
+        found
     })
 }
 

@@ -8,7 +8,10 @@ use rehearsal_core::sip::{
     method::Method,
 };
 
-use super::timers::{Copies, PATIENCE};
+use super::{
+    carrier::Carrier,
+    timers::{Copies, PATIENCE},
+};
 
 /// A request that was answered, so that copies of it get the same answer.
 #[derive(Debug)]
@@ -21,20 +24,34 @@ pub(super) struct Answered {
     pub(super) answer: Bytes,
     /// Of a 2xx to INVITE, until it is acknowledged.
     copies: Option<Copies>,
+    carrier: Carrier,
     forgotten_at: Duration,
 }
 
 impl Answered {
-    pub(super) fn new(request: &Request, response: &Response, now: Duration) -> Self {
+    pub(super) fn new(
+        request: &Request,
+        response: &Response,
+        carrier: Carrier,
+        now: Duration,
+    ) -> Self {
         let waits_for_ack = request.method == Method::Invite;
+        let is_accepted = waits_for_ack && response.status < 300;
+        // What takes the call is said again over streams, too (RFC 3261, section 13.3.1.4).
+        let copies = match is_accepted {
+            true => Copies::of_other(now),
+            false => Copies::of_request(false, carrier, now),
+        };
+        let wait = if waits_for_ack { PATIENCE } else { carrier.copies_come() };
         Self {
             branch: branch_of(request),
             method: request.method.clone(),
             number: request.cseq().map_or(0, |cseq| cseq.number),
             tag: response.to().and_then(|to| to.tag()),
             answer: response.to_bytes(),
-            copies: waits_for_ack.then(|| Copies::of_other(now)),
-            forgotten_at: now + PATIENCE,
+            copies: waits_for_ack.then_some(copies),
+            carrier,
+            forgotten_at: now + wait,
         }
     }
 
@@ -50,13 +67,20 @@ impl Answered {
 
     /// Whether it is an INVITE whose acceptance nobody has acknowledged.
     pub(super) fn is_open(&self) -> bool {
-        self.copies.is_some() && self.answer.starts_with(b"SIP/2.0 2")
+        self.copies.is_some() && self.is_accepted()
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.answer.starts_with(b"SIP/2.0 2")
     }
 
     /// An ACK came for the INVITE of `number`, which the one with `tag` has answered.
-    pub(super) fn is_acknowledged(&mut self, number: u32, tag: Option<&String>) {
+    pub(super) fn is_acknowledged(&mut self, number: u32, tag: Option<&String>, now: Duration) {
         if self.method == Method::Invite && self.number == number && self.tag.as_ref() == tag {
             self.copies = None;
+            if self.carrier == Carrier::Tcp && !self.is_accepted() {
+                self.forgotten_at = now;
+            }
         }
     }
 

@@ -5,7 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use rehearsal_core::sip::{message::Request, method::Method};
 
-use super::timers::{Copies, PATIENCE};
+use super::{
+    carrier::Carrier,
+    timers::{Copies, PATIENCE},
+};
+
+/// How often a request goes again whose connection is lost.
+const AGAIN_MAX: u32 = 3;
 
 /// A request that was sent.
 #[derive(Debug)]
@@ -13,6 +19,7 @@ pub(super) struct Asking {
     pub(super) request: Request,
     pub(super) branch: String,
     bytes: Bytes,
+    carrier: Carrier,
     copies: Copies,
     /// When there is no hope any more; `None` once an INVITE is being worked on.
     gives_up_at: Option<Duration>,
@@ -24,25 +31,26 @@ pub(super) struct Asking {
     pub(super) ack: Option<Bytes>,
     /// When no copies of the answer come any more.
     forgotten_at: Option<Duration>,
+    /// How often its connection was lost, and it went by another one.
+    again: u32,
 }
 
 impl Asking {
     /// `request`, sent at `now`.
-    pub(super) fn new(request: Request, branch: String, now: Duration) -> Self {
-        let copies = match request.method {
-            Method::Invite => Copies::of_invite(now),
-            _ => Copies::of_other(now),
-        };
+    pub(super) fn new(request: Request, branch: String, carrier: Carrier, now: Duration) -> Self {
+        let copies = Copies::of_request(request.method == Method::Invite, carrier, now);
         Self {
             bytes: request.to_bytes(),
             request,
             branch,
+            carrier,
             copies,
             gives_up_at: Some(now + PATIENCE),
             is_at_it: false,
             answer: None,
             ack: None,
             forgotten_at: None,
+            again: 0,
         }
     }
 
@@ -84,8 +92,17 @@ impl Asking {
         self.answer = Some(status);
         self.copies.stop();
         self.gives_up_at = None;
-        // Copies of an answer go on for so long at most.
-        self.forgotten_at = Some(now + PATIENCE);
+        // Copies of an answer go on for so long at most; those of a 2xx are sent over streams, too.
+        let is_accepted = self.is_invite() && (200..300).contains(&status);
+        let wait = if is_accepted { PATIENCE } else { self.carrier.copies_come() };
+        self.forgotten_at = Some(now + wait);
+    }
+
+    /// The connection that it took is lost. What is to go by another one, if nothing final has come by it.
+    pub(super) fn on_lost(&mut self, asked: &[String]) -> Option<Bytes> {
+        let is_due = self.is_open() && self.again < AGAIN_MAX && asked.contains(&self.branch);
+        self.again += u32::from(is_due);
+        is_due.then(|| self.bytes.clone())
     }
 
     /// When there is something to do.

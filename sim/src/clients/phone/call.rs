@@ -18,6 +18,7 @@ use super::{
     answering::Answered,
     asking::Asking,
     callee::Waiting,
+    carrier::Carrier,
     plan::{Change, Direction, PhonePlan},
     post::read,
     report::{CallEnd, Keyed},
@@ -63,6 +64,7 @@ pub(super) struct Place {
     /// The port of its pictures, if it can have any.
     pub(super) video: Option<u16>,
     pub(super) gateway: SocketAddr,
+    pub(super) carrier: Carrier,
 }
 
 /// What is to be told of a call.
@@ -79,7 +81,7 @@ pub(super) struct Told {
 pub(super) struct Call {
     pub(super) plan: PhonePlan,
     pub(super) names: Names,
-    place: Place,
+    pub(super) place: Place,
     /// Name of the call, and of its ends as its messages have them.
     pub(super) call_id: String,
     pub(super) own_uri: Uri,
@@ -129,6 +131,8 @@ impl Call {
         let cancels_at = cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
         let (direction, rtp) = (plan.direction, place.rtp);
         let dialled = Uri::Sip(SipUri::new(Some(&plan.dial), place.gateway));
+        let is_over_tcp = place.carrier == Carrier::Tcp && plan.calls_back_ms.is_none();
+        let target = is_over_tcp.then(|| place.carrier.uri(&plan.dial, place.gateway));
         let mut call = Self {
             call_id: names.call_id.clone(),
             own_uri: Uri::Sip(SipUri::new(Some("phone"), place.sip)),
@@ -146,7 +150,7 @@ impl Call {
             their_number: None,
             branches: 0,
             their_tag: None,
-            target: None,
+            target,
             versions: 0,
             peer: None,
             direction,
@@ -319,6 +323,11 @@ impl Call {
         }
     }
 
+    /// A connection is lost by which requests of these branches went.
+    pub(super) fn on_lost(&mut self, asked: &[String]) {
+        self.out.extend(self.asking.iter_mut().filter_map(|asking| asking.on_lost(asked)));
+    }
+
     fn end(&mut self, end: CallEnd, now: Duration) {
         self.told.ended.get_or_insert((now, end));
         (self.cancels_at, self.hangs_up_at) = (None, None);
@@ -380,7 +389,7 @@ impl Call {
         }
         let from = NameAddr::new(self.own_uri.clone()).with_tag(&self.names.tag);
         let cseq = CSeq { number, method: request.method.clone() };
-        headers.push(HeaderName::VIA, format!("SIP/2.0/UDP {sip};branch={branch};rport"));
+        headers.push(HeaderName::VIA, self.place.carrier.via(sip, &branch));
         headers.push(HeaderName::MAX_FORWARDS, "70");
         headers.push(HeaderName::FROM, from.to_string());
         headers.push(HeaderName::TO, to.to_string());
@@ -397,7 +406,7 @@ impl Call {
 
     /// Where the phone is reached.
     pub(super) fn contact(&self) -> String {
-        NameAddr::new(Uri::Sip(SipUri::new(Some("phone"), self.place.sip))).to_string()
+        NameAddr::new(self.place.carrier.uri("phone", self.place.sip)).to_string()
     }
 
     fn branch(&mut self) -> String {
@@ -429,7 +438,7 @@ impl Call {
     fn send_request(&mut self, request: Request, now: Duration) {
         let branch = self.branch();
         let request = self.ask(request, self.number, branch.clone());
-        let asking = Asking::new(request, branch, now);
+        let asking = Asking::new(request, branch, self.place.carrier, now);
         self.out.push_back(asking.bytes());
         self.asking.push(asking);
     }
@@ -470,7 +479,7 @@ impl Call {
         invite.give_up_at(now + PATIENCE);
         let (branch, uri) = (invite.branch.clone(), invite.request.uri.clone());
         let request = self.ask(Request::new(Method::Cancel, uri), self.number, branch.clone());
-        let asking = Asking::new(request, branch, now);
+        let asking = Asking::new(request, branch, self.place.carrier, now);
         self.out.push_back(asking.bytes());
         self.asking.push(asking);
     }

@@ -195,7 +195,7 @@ impl Call {
 
     /// Gives a final answer.
     pub(super) fn give(&mut self, request: &Request, response: &Response, now: Duration) {
-        let answered = Answered::new(request, response, now);
+        let answered = Answered::new(request, response, self.place.carrier, now);
         self.out.push_back(answered.answer.clone());
         self.answered.push(answered);
     }

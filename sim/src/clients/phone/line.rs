@@ -1,4 +1,4 @@
-//! Sockets of a phone: one for SIP, and pairs for media, of which RTP has the even port.
+//! Sockets of a phone for datagrams: one for SIP, and pairs for media, of which RTP has the even port.
 
 use std::{
     future::pending,
@@ -52,7 +52,8 @@ pub(super) struct Pair<S> {
 
 /// Sockets of one phone.
 pub(super) struct Line<S> {
-    pub(super) sip: S,
+    /// Without, it speaks SIP in another way.
+    pub(super) sip: Option<S>,
     media: Pair<S>,
     /// Where media went before it moved, or will go once that is agreed on.
     other: Option<Pair<S>>,
@@ -60,9 +61,23 @@ pub(super) struct Line<S> {
 
 impl<S: UdpSocket> Line<S> {
     /// Opens them, that of SIP at `sip_port`, or any for 0.
-    pub(super) async fn open<E: Env<UdpSocket = S>>(env: &E, sip_port: u16) -> io::Result<Self> {
-        let sip = env.bind_udp(any(sip_port)).await?;
+    pub(super) async fn open<E: Env<UdpSocket = S>>(
+        env: &E,
+        sip_port: Option<u16>,
+    ) -> io::Result<Self> {
+        let sip = match sip_port {
+            Some(port) => Some(env.bind_udp(any(port)).await?),
+            None => None,
+        };
         Ok(Self { sip, media: pair(env).await?, other: None })
+    }
+
+    /// Says something to `gateway` by a datagram.
+    pub(super) async fn say(&self, message: &[u8], gateway: SocketAddr) {
+        if let Some(sip) = &self.sip {
+            // One that does not get away is a lost one.
+            let _ = sip.send_to(message, gateway).await;
+        }
     }
 
     pub(super) fn rtp(&self) -> &S {
@@ -103,7 +118,7 @@ impl<S: UdpSocket> Line<S> {
         let former = |of: fn(&Pair<S>) -> &S| self.other.as_ref().map(of);
         tokio::select! {
             biased;
-            came = self.sip.recv_from(sip) => came.map(|(bytes, _)| Came::Sip(bytes)),
+            came = receive(self.sip.as_ref(), sip) => came.map(Came::Sip),
             came = self.media.rtp.recv_from(rtp) => came.map(|(bytes, _)| Came::Rtp(bytes)),
             came = self.media.rtcp.recv_from(rtcp) => came.map(|(bytes, _)| Came::Rtcp(bytes)),
             came = receive(former(|pair| &pair.rtp), former_rtp) => came.map(Came::FormerRtp),

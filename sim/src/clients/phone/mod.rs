@@ -10,8 +10,11 @@ mod asking;
 mod call;
 mod called;
 mod callee;
+mod carrier;
 mod codec;
+mod framer;
 mod line;
+mod over_tcp;
 mod packets;
 mod plan;
 mod post;
@@ -23,11 +26,12 @@ mod rtp;
 mod screen;
 mod sdp;
 mod show;
+mod streams;
 mod timers;
 mod video;
 mod voice;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, future::pending, io, iter, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use rehearsal_core::env::{Env, UdpSocket};
@@ -39,6 +43,7 @@ pub use self::{
     call::{EVENTS, PICTURES},
     called::{Answer, Called, Proof, Registrar, Reply},
     codec::Codec,
+    over_tcp::{Close, Connection, ConnectionEnd, OverTcp},
     plan::{Cancel, Change, Direction, Fault, MessageFault, PhonePlan, Voice, Way},
     registering::ALL,
     registers::Registers,
@@ -50,10 +55,12 @@ pub use self::{
 };
 use self::{
     call::{Call, Names, Place},
+    carrier::Carrier,
     line::{Buffers, Came, Line},
     post::Post,
     registering::Registering,
     screen::{Screen, Sight},
+    streams::{Happened, Streams},
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
@@ -72,12 +79,7 @@ pub async fn run<E: Env>(
     sleep_until(origin + Duration::from_millis(plan.start_ms)).await;
     let mut report = PhoneReport::default();
     let sip_port = if plan.called.is_some() { SIP_PORT } else { 0 };
-    let media = (plan.video.as_ref(), plan.voice.as_ref());
-    let opened = async {
-        let line = Line::open(&env, sip_port).await?;
-        Ok::<_, std::io::Error>((line, Screen::open(&env, media, || source(&env, None)).await?))
-    };
-    match opened.await {
+    match Sockets::open(&env, gateway, &plan, sip_port).await {
         Err(error) => notes(&format!("has no sockets: {}", error.kind())),
         Ok(sockets) => talk(&env, gateway, plan, origin, sockets, &notes, &mut report).await,
     }
@@ -91,10 +93,38 @@ pub async fn run<E: Env>(
     report
 }
 
+/// What it speaks and hears by.
+struct Sockets<E: Env> {
+    line: Line<E::UdpSocket>,
+    /// Its connections, if it speaks SIP over TCP.
+    streams: Option<Streams<E>>,
+    screen: Screen<E::UdpSocket>,
+}
+
+impl<E: Env> Sockets<E> {
+    /// Opens them, and waits for connections if it speaks SIP over TCP.
+    async fn open(
+        env: &E,
+        gateway: SocketAddr,
+        plan: &PhonePlan,
+        sip_port: u16,
+    ) -> io::Result<Self> {
+        let streams = match plan.tcp.clone() {
+            None => None,
+            Some(tcp) => Some(Streams::open(env, gateway, tcp, sip_port).await?),
+        };
+        let line = Line::open(env, streams.is_none().then_some(sip_port)).await?;
+        let media = (plan.video.as_ref(), plan.voice.as_ref());
+        let screen = Screen::open(env, media, || source(env, None)).await?;
+        Ok(Self { line, streams, screen })
+    }
+}
+
 /// What happened on the line.
 enum Event {
     Came(Came),
     Saw(Sight),
+    Happened(Happened),
     Time,
     Leave,
 }
@@ -104,19 +134,22 @@ async fn talk<E: Env>(
     gateway: SocketAddr,
     plan: PhonePlan,
     origin: Instant,
-    (mut line, mut screen): (Line<E::UdpSocket>, Screen<E::UdpSocket>),
+    Sockets { mut line, mut streams, mut screen }: Sockets<E>,
     notes: &Notes,
     report: &mut PhoneReport,
 ) {
     let leave = origin + Duration::from_millis(plan.leave_ms);
     let ip = if gateway.ip().is_loopback() { Some(gateway.ip()) } else { env.own_ip() };
-    let ip = plan.says_ip.or(ip).unwrap_or(line.sip.local_addr().ip());
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let own = line.sip.as_ref().map_or(any, UdpSocket::local_addr);
+    let ip = plan.says_ip.or(ip).unwrap_or(own.ip());
     let rtp_ip = plan.hears_at.unwrap_or(ip);
     let place = Place {
-        sip: SocketAddr::new(ip, line.sip.local_addr().port()),
+        sip: SocketAddr::new(ip, streams.as_ref().map_or(own.port(), Streams::port)),
         rtp: SocketAddr::new(rtp_ip, line.rtp().local_addr().port()),
         video: screen.port(),
         gateway,
+        carrier: if streams.is_some() { Carrier::Tcp } else { Carrier::Udp },
     };
     let mut post = Post::new(plan.message_faults.clone());
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());
@@ -145,10 +178,18 @@ async fn talk<E: Env>(
         let next_message = |call: &mut Call, registering: &mut Option<Registering>| {
             call.next_message().or_else(|| registering.as_mut()?.next_message())
         };
-        while let Some(message) = next_message(&mut call, &mut registering) {
-            for message in post.pass(Way::Sent, message, now) {
-                // A datagram that does not get away is a lost one.
-                let _ = line.sip.send_to(&message, gateway).await;
+        let sent = iter::from_fn(|| next_message(&mut call, &mut registering));
+        let sent: Vec<Bytes> = sent.collect();
+        match &mut streams {
+            Some(streams) => {
+                for (message, over) in sent.iter().zip(streams.send(&sent, now)) {
+                    post.note(Way::Sent, message, now, over);
+                }
+            }
+            None => {
+                for message in sent.into_iter().flat_map(|it| post.pass(Way::Sent, it, now)) {
+                    line.say(&message, gateway).await;
+                }
             }
         }
         if let Some((packet, to)) = speech.take_packet(now, report) {
@@ -158,19 +199,23 @@ async fn talk<E: Env>(
             let _ = line.rtcp().send_to(&packet, to).await;
         }
         screen.send(now, env.wall_clock()).await;
-        if call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over) {
+        let is_flushed = streams.as_ref().is_none_or(Streams::is_flushed);
+        let is_over = call.is_forgotten() && registering.as_ref().is_none_or(Registering::is_over);
+        if is_over && is_flushed {
             break;
         }
         let act = acts.front().map(|(at, _)| *at).filter(|_| call.is_up());
         let registration = registering.as_ref().and_then(Registering::next);
         let ask = asks.front().copied().filter(|_| call.is_up());
-        let media = [speech.next(), screen.next(), ask];
+        let written = streams.as_ref().and_then(|streams| streams.next(now));
+        let media = [speech.next(), screen.next(), ask, written];
         let next = [call.next(), registration, act].into_iter().chain(media).flatten().min();
         let due = next.map_or(leave, |next| (origin + next).min(leave));
         let event = tokio::select! {
             biased;
             came = line.receive(&mut buffers) => came.map(Event::Came),
             came = screen.receive() => came.map(Event::Saw),
+            happened = happen(&mut streams, now, origin) => Ok(Event::Happened(happened)),
             () = sleep_until(due) => Ok(if due == leave { Event::Leave } else { Event::Time }),
         };
         let now = origin.elapsed();
@@ -196,7 +241,23 @@ async fn talk<E: Env>(
                 }
             }
             Ok(Event::Saw(sight)) => screen.see(sight, now),
+            Ok(Event::Happened(Happened::Message(message, over))) => {
+                post.note(Way::Received, &message, now, over);
+                call.receive(&message, now);
+                if let Some(registering) = &mut registering {
+                    registering.receive(&message, now);
+                }
+            }
+            Ok(Event::Happened(Happened::Lost(asked))) => {
+                call.on_lost(&asked);
+                if let Some(registering) = &mut registering {
+                    registering.on_lost(&asked, now);
+                }
+            }
             Ok(Event::Time) => {
+                if let Some(streams) = &mut streams {
+                    streams.on_time(now);
+                }
                 if asks.pop_front_if(|at| *at <= now && call.is_up()).is_some()
                     && !screen.ask(now, env.wall_clock()).await
                 {
@@ -242,6 +303,19 @@ async fn talk<E: Env>(
     }
     report.signals = post.into_log();
     report.pictures = screen.finish();
+    report.connections = streams.map_or_else(Vec::new, Streams::into_log);
+}
+
+/// What happens to its connections, if it has any; something that is due at `now` is written first.
+async fn happen<E: Env>(
+    streams: &mut Option<Streams<E>>,
+    now: Duration,
+    origin: Instant,
+) -> Happened {
+    match streams {
+        Some(streams) => streams.happen(now, || origin.elapsed()).await,
+        None => pending().await,
+    }
 }
 
 /// Does what is to be done in mid-call; what the system does not allow is left out.

@@ -8,6 +8,7 @@ use super::{
     acts::{Act, Dialled, Numbering},
     called::Called,
     codec::Codec,
+    over_tcp::OverTcp,
     registers::Registers,
     video::Video,
 };
@@ -67,6 +68,9 @@ pub struct PhonePlan {
     /// What befalls its messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_faults: Vec<MessageFault>,
+    /// It speaks SIP over TCP, in this way; without, by datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<OverTcp>,
     /// When to go at the latest, after the start of the run: its sockets are closed, whatever the call is at.
     pub leave_ms: u64,
 }
@@ -93,6 +97,7 @@ impl Default for PhonePlan {
             digits: Vec::new(),
             dials_by_info: false,
             message_faults: Vec::new(),
+            tcp: None,
             leave_ms: 0,
         }
     }

@@ -75,6 +75,12 @@ impl Post {
         arriving
     }
 
+    /// `message` goes, or has come, by the connection `over`, where nothing befalls it.
+    pub(super) fn note(&mut self, way: Way, message: &Bytes, at: Duration, over: u32) {
+        let passed = signal(at, way, None, message);
+        self.log.push(Signal { arrived_at: Some(at), over: Some(over), ..passed });
+    }
+
     pub(super) fn into_log(self) -> Vec<Signal> {
         self.log
     }
@@ -93,6 +99,7 @@ fn signal(at: Duration, way: Way, fault: Option<Fault>, raw: &Bytes) -> Signal {
         call_id: String::new(),
         from_tag: None,
         to_tag: None,
+        over: None,
         raw: raw.clone(),
     };
     match read(raw) {

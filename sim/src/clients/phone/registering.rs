@@ -146,11 +146,11 @@ impl Registering {
         let domain = Uri::Sip(SipUri::new(None, self.place.gateway));
         let address = Uri::Sip(SipUri::new(Some(&self.plan.user), self.place.gateway));
         let address = NameAddr::new(address);
-        let branch = format!("z9hG4bK{}-{}", self.branch, self.number);
+        let branch = self.newest_branch();
         let cseq = CSeq { number: self.number, method: Method::Register };
         let mut request = Request::new(Method::Register, domain);
         for (name, value) in [
-            (HeaderName::VIA, format!("SIP/2.0/UDP {};branch={branch};rport", self.place.sip)),
+            (HeaderName::VIA, self.place.carrier.via(self.place.sip, &branch)),
             (HeaderName::MAX_FORWARDS, "70".to_owned()),
             (HeaderName::FROM, address.clone().with_tag(&self.tag).to_string()),
             (HeaderName::TO, address.to_string()),
@@ -168,15 +168,19 @@ impl Registering {
             let proof = prover.prove(challenge, "REGISTER", &request.uri.to_string());
             request.headers.push(HeaderName::AUTHORIZATION, proof);
         }
-        let asking = Asking::new(request, branch, now);
+        let asking = Asking::new(request, branch, self.place.carrier, now);
         self.out.push_back(asking.bytes());
         asking
     }
 
+    /// Of its newest request.
+    fn newest_branch(&self) -> String {
+        format!("z9hG4bK{}-{}", self.branch, self.number)
+    }
+
     /// Where it can be called: itself, and wherever else.
     fn contacts(&self) -> Vec<String> {
-        let own = SipUri::new(Some(&self.plan.user), self.place.sip);
-        let own = Uri::Sip(own).to_string();
+        let own = self.place.carrier.uri(&self.plan.user, self.place.sip).to_string();
         std::iter::once(own).chain(self.plan.others.iter().cloned()).collect()
     }
 
@@ -223,6 +227,20 @@ impl Registering {
             self.next_at = None;
             let contacts = self.contacts();
             self.ask(least, contacts, now);
+        }
+    }
+
+    /// A connection is lost by which requests of these branches went: what is open goes by another one, and who was reached by it
+    /// registers again.
+    pub(super) fn on_lost(&mut self, asked: &[String], now: Duration) {
+        match &mut self.round {
+            Some(round) => self.out.extend(round.asking.on_lost(asked)),
+            None => {
+                let is_registered = self.told.last().is_some_and(|it| it.granted_s.is_some());
+                if is_registered && asked.contains(&self.newest_branch()) {
+                    self.next_at = Some(now);
+                }
+            }
         }
     }
 
@@ -292,7 +310,7 @@ fn listed(response: &Response) -> Vec<(String, u32)> {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::*;
+    use super::{super::carrier::Carrier, *};
 
     const S: Duration = Duration::from_secs(1);
 
@@ -301,7 +319,8 @@ mod tests {
         let word = || "w".to_owned();
         let names =
             Names { call_id: word(), tag: word(), branch: word(), session: 0, patience_ms: 0 };
-        let place = Place { sip: at(5060), rtp: at(40_000), video: None, gateway: at(5061) };
+        let (sip, rtp, gateway) = (at(5060), at(40_000), at(5061));
+        let place = Place { sip, rtp, video: None, gateway, carrier: Carrier::Udp };
         Registering::begin(plan, names, place, S)
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     super::stamp::Stamp,
     codec::Codec,
+    over_tcp::Connection,
     plan::{Direction, Fault, Way},
     video::Pictures,
 };
@@ -16,6 +17,8 @@ use super::{
 pub struct PhoneReport {
     /// Every SIP message that came or went, in order.
     pub signals: Vec<Signal>,
+    /// Every connection of one that speaks SIP over TCP, in order.
+    pub connections: Vec<Connection>,
     /// When the gateway first said that it rings.
     pub rang_at: Option<Duration>,
     /// When the call was answered.
@@ -136,6 +139,8 @@ pub struct Signal {
     pub from_tag: Option<String>,
     /// Tag of who answers it.
     pub to_tag: Option<String>,
+    /// The connection that it took; `None` if it was a datagram.
+    pub over: Option<u32>,
     /// All of it.
     pub raw: Bytes,
 }

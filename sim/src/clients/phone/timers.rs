@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::carrier::Carrier;
+
 /// First wait for an answer.
 pub(super) const T1: Duration = Duration::from_millis(500);
 /// Longest wait between copies, of all but a first INVITE.
@@ -18,8 +20,17 @@ pub(super) struct Copies {
 }
 
 impl Copies {
+    /// Those of a request sent at `now`: none over what loses nothing.
+    pub(super) fn of_request(is_invite: bool, carrier: Carrier, now: Duration) -> Self {
+        match (carrier, is_invite) {
+            (Carrier::Tcp, _) => Self { next: None, ..Self::of_other(now) },
+            (Carrier::Udp, true) => Self::of_invite(now),
+            (Carrier::Udp, false) => Self::of_other(now),
+        }
+    }
+
     /// Those of an INVITE sent at `now`, which wait longer and longer.
-    pub(super) fn of_invite(now: Duration) -> Self {
+    fn of_invite(now: Duration) -> Self {
         Self { next: Some(now + T1), wait: T1, longest: PATIENCE }
     }
 

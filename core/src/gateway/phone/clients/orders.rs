@@ -182,6 +182,7 @@ impl<E: Env> Phones<E> {
         let target = Target {
             uri: to.uri,
             hop,
+            other: hop.again(),
             behind: None,
             from: own.address.clone(),
             credentials: own.credentials.clone().filter(|_| is_own),

@@ -18,6 +18,7 @@ fn call() -> (Peer, Request) {
     let target = Target {
         uri: Uri::parse("sip:far@example.org").unwrap(),
         hop: peer.hop,
+        other: None,
         behind: None,
         from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
         credentials: None,

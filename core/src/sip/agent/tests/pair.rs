@@ -145,7 +145,15 @@ impl Pair {
         }
         let uri = Uri::parse("sip:talk@192.0.2.1:5070").unwrap();
         let from = NameAddr::parse("<sip:caller@192.0.2.1>").unwrap();
-        let target = Target { uri, hop, behind: None, from, credentials: None, contact_user: None };
+        let target = Target {
+            uri,
+            hop,
+            other: None,
+            behind: None,
+            from,
+            credentials: None,
+            contact_user: None,
+        };
         let caller = &mut pair.ends[0];
         caller.call = Some(caller.agent.call(pair.now, target, Bytes::from_static(b"offer")));
         let ms = Duration::from_millis;

@@ -22,6 +22,7 @@ fn call(transport: Transport) -> (Peer, CallRef) {
     let target = Target {
         uri: Uri::parse("sip:far@example.org").unwrap(),
         hop: peer.hop,
+        other: None,
         behind: None,
         from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
         credentials: Some(credentials()),

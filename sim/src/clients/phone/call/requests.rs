@@ -20,7 +20,7 @@ impl Call {
         if request.method == Method::Ack {
             let tag = request.to().and_then(|to| to.tag());
             let acknowledged = self.answered.iter_mut();
-            acknowledged.for_each(|it| it.is_acknowledged(cseq.number, tag.as_ref()));
+            acknowledged.for_each(|it| it.is_acknowledged(cseq.number, tag.as_ref(), now));
             return;
         }
         if let Some(known) = self.answered.iter().find(|answered| answered.is_of(request)) {
