@@ -1,5 +1,6 @@
 //! Two agents on a wire that loses, doubles and delays what it is told to.
 
+mod connections;
 mod flood;
 mod forks;
 mod pair;

@@ -176,6 +176,22 @@ fn a_phone_behind_a_nat_or_a_connection_is_reached_by_the_way_it_came() {
 }
 
 #[test]
+fn a_phone_whose_connection_is_lost_is_called_where_it_waits_for_others_on_its_own_host() {
+    let mut own = Registrar::new(Transport::Tcp, &[]);
+    let lost = own.peer.hop;
+    own.register("a", "<sip:a@192.0.2.50:5062;transport=tcp>");
+    own.register("b", "<sip:b@192.0.2.77:5062;transport=tcp>");
+    own.told();
+    own.peer.agent.handle_lost_way(own.peer.now, lost);
+    let by = "sip:a@192.0.2.50:5062;transport=tcp by TCP 192.0.2.50:5062";
+    assert_eq!(own.reached("a").unwrap(), by);
+    assert_eq!((own.reached("b"), own.told()), (None, vec!["-b".into()]));
+    let waits = Hop { address: "192.0.2.50:5062".parse().unwrap(), ..lost };
+    own.peer.agent.handle_unreachable(own.peer.now, waits);
+    assert_eq!((own.reached("a"), own.told()), (None, vec!["-a".into()]));
+}
+
+#[test]
 fn whoever_registers_has_to_prove_who_it_is_if_users_are_known() {
     let mut own = Registrar::new(Transport::Udp, &["a", "b"]);
     let asked = own.ask("a", &[(HeaderName::CONTACT, CONTACT)]);

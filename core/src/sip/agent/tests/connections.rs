@@ -1,0 +1,102 @@
+//! Calls over TCP whose connection is lost, or which go on by another one: where the phone is reached then.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::pair::config;
+use crate::sip::{
+    ParseLimits,
+    agent::{Agent, AgentEvent, CallRef},
+    message::{Fields, Message},
+    method::Method,
+    parse,
+    transport::{Hop, Transport},
+};
+
+/// Where the phone says that it waits for connections.
+const WAITS: u16 = 5060;
+/// The one by which it has called.
+const FIRST: u16 = 40_001;
+
+fn hop(port: u16) -> Hop {
+    Hop { transport: Transport::Tcp, address: ([192, 0, 2, 7], port).into() }
+}
+
+/// An agent that a phone has called by its first connection.
+struct Called {
+    agent: Agent,
+    call: CallRef,
+    tag: String,
+}
+
+impl Called {
+    fn new() -> Self {
+        let mut agent = Agent::new(config(5060), [7; 32]);
+        say(&mut agent, FIRST, "INVITE", 1, "");
+        let Some(AgentEvent::Incoming { call, .. }) = agent.poll_event() else { panic!("no call") };
+        agent.answer(Duration::ZERO, call, Bytes::from_static(b"answer"));
+        let answer = sent(&mut agent).pop().expect("an answer");
+        let Message::Response(response) = answer.1 else { panic!("no answer") };
+        let tag = format!(";tag={}", response.to().unwrap().tag().unwrap());
+        say(&mut agent, FIRST, "ACK", 1, &tag);
+        assert_eq!(agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
+        Self { agent, call, tag }
+    }
+
+    /// Where the agent sends the BYE when it ends the call.
+    fn bye(mut self) -> Vec<Hop> {
+        sent(&mut self.agent);
+        self.agent.hang_up(Duration::ZERO, self.call);
+        let is_bye = |message: &Message| matches!(message, Message::Request(request) if request.method == Method::Bye);
+        let all = sent(&mut self.agent).into_iter();
+        all.filter(|(_, message)| is_bye(message)).map(|(hop, _)| hop).collect()
+    }
+}
+
+/// The phone says something by its connection from `port`.
+fn say(agent: &mut Agent, port: u16, method: &str, number: u32, tag: &str) {
+    let text = format!(
+        "{method} sip:talk@192.0.2.1 SIP/2.0\r\n\
+         Via: SIP/2.0/TCP 192.0.2.7:{WAITS};branch=z9hG4bK{method}{number}\r\n\
+         From: <sip:x@192.0.2.7>;tag=1\r\nTo: <sip:talk@192.0.2.1>{tag}\r\nCall-ID: c1\r\n\
+         CSeq: {number} {method}\r\nContact: <sip:x@192.0.2.7:{WAITS};transport=tcp>\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    agent.handle_bytes(Duration::ZERO, hop(port), text.as_bytes());
+}
+
+fn sent(agent: &mut Agent) -> Vec<(Hop, Message)> {
+    let limits = ParseLimits { message_bytes: 65_535, headers: 100 };
+    let all = std::iter::from_fn(|| agent.poll_transmit());
+    all.map(|transmit| (transmit.hop, parse(&transmit.bytes, &limits).unwrap())).collect()
+}
+
+#[test]
+fn a_phone_is_reached_by_its_connection_as_long_as_that_is_there() {
+    assert_eq!(Called::new().bye(), [hop(FIRST)]);
+}
+
+#[test]
+fn a_phone_whose_connection_is_lost_is_reached_where_it_waits_for_others() {
+    let mut own = Called::new();
+    own.agent.handle_lost_way(Duration::ZERO, hop(FIRST));
+    assert_eq!(own.bye(), [hop(WAITS)]);
+    let mut own = Called::new();
+    own.agent.handle_lost_way(Duration::ZERO, hop(FIRST + 1));
+    assert_eq!(own.bye(), [hop(FIRST)], "that is another's");
+}
+
+#[test]
+fn a_phone_that_goes_on_by_another_connection_is_reached_by_that() {
+    let mut own = Called::new();
+    let tag = own.tag.clone();
+    say(&mut own.agent, FIRST + 1, "INFO", 2, &tag);
+    assert_eq!(own.bye(), [hop(FIRST + 1)]);
+    // What was overtaken moves nothing.
+    let mut own = Called::new();
+    let tag = own.tag.clone();
+    say(&mut own.agent, FIRST + 1, "INFO", 3, &tag);
+    say(&mut own.agent, FIRST + 2, "INFO", 2, &tag);
+    assert_eq!(own.bye(), [hop(FIRST + 1)]);
+}
