@@ -59,7 +59,8 @@ enum Told {
     Nothing,
     Calling,
     Invited,
-    Up,
+    /// By the client, or by whom it has called.
+    Taken,
 }
 
 /// A client of the application.
@@ -149,6 +150,7 @@ impl SipClient {
             CallNotice::Done { transaction, after } => {
                 self.told = match after {
                     After::Calling => Told::Calling,
+                    After::Taken => Told::Taken,
                     After::Over => Told::Nothing,
                     After::Same => self.told,
                 };
@@ -167,7 +169,7 @@ impl SipClient {
             }
             CallNotice::Ringing(status) => call("ringing", vec![status.into()]),
             CallNotice::Accepted(agreed) => {
-                self.told = Told::Up;
+                self.told = Told::Taken;
                 let name = |codec: Option<&str>| codec.map_or(Value::Null, Value::from);
                 let both = |Agreed { audio, video }| vec![name(audio), name(video)];
                 call("accepted", agreed.map_or(Vec::new(), both));
@@ -196,7 +198,7 @@ impl SipClient {
                 session.call_client("rejected", vec!["503 Service Unavailable".into()]);
             }
             Told::Invited => session.call_client("cancelled", vec![]),
-            Told::Up => session.call_client("byed", vec![]),
+            Told::Taken => session.call_client("byed", vec![]),
         }
     }
 }

@@ -131,6 +131,8 @@ pub(crate) enum CallNotice {
 pub(crate) enum After {
     /// It is being made.
     Calling,
+    /// It is taken.
+    Taken,
     /// It is over.
     Over,
     /// It is as it was.

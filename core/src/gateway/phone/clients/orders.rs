@@ -73,8 +73,9 @@ impl<E: Env> Phones<E> {
         }
         let after = match action {
             Action::Invite { .. } => After::Calling,
+            Action::Accept { .. } => After::Taken,
             Action::Reject { .. } | Action::Bye => After::Over,
-            Action::Accept { .. } | Action::SendDtmf(_) | Action::Hold(_) => After::Same,
+            Action::SendDtmf(_) | Action::Hold(_) => After::Same,
         };
         let answer = match self.act(now, client, action).await {
             Ok(()) => CallNotice::Done { transaction, after },
