@@ -167,9 +167,10 @@ impl Dialog {
         }
     }
 
-    /// A request of the peer's has come by the connection `source`, which is the way to it from now on.
-    pub fn take_connection(&mut self, source: Hop) {
-        if source.transport == Transport::Tcp {
+    /// The request `number` of the peer's has come by the connection `source`, which is the way to it from now on, unless that
+    /// one was overtaken.
+    pub fn take_connection(&mut self, number: u32, source: Hop) {
+        if source.transport == Transport::Tcp && self.remote_cseq == Some(number) {
             self.source = source;
         }
     }

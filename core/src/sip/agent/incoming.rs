@@ -179,13 +179,16 @@ impl Agent {
     }
 
     /// The ACK to a 2xx of ours, or to nothing.
-    pub(super) fn handle_ack(&mut self, now: Duration, ack: &Request) {
+    pub(super) fn handle_ack(&mut self, now: Duration, ack: &Request, source: Hop) {
         let id = crate::sip::dialog::DialogId::of_request(ack);
         let Some(call) = id.and_then(|id| self.dialogs.get(&id).copied()) else { return };
         let Some(own) = self.calls.get_mut(&call) else { return };
-        let number = ack.cseq().map(|cseq| cseq.number);
-        let confirmed = own.unconfirmed.take_if(|own| Some(own.cseq) == number);
+        let Some(number) = ack.cseq().map(|cseq| cseq.number) else { return };
+        let confirmed = own.unconfirmed.take_if(|own| own.cseq == number);
         let Some(confirmed) = confirmed else { return };
+        if let Some(dialog) = &mut own.dialog {
+            dialog.take_connection(number, source);
+        }
         self.transactions.confirm(confirmed.server);
         if own.is_hung_up {
             self.hang_up(now, call);

@@ -184,6 +184,9 @@ impl Agent {
                 dialog.handle_lost_way(hop);
             }
         }
+        for purpose in self.clients.values_mut() {
+            purpose.handle_lost_way(hop);
+        }
         self.transactions.handle_lost_way(hop);
         self.handle_events(now);
         self.refresh_sooner(now, hop);
@@ -220,7 +223,7 @@ impl Agent {
                 TransactionEvent::Request { id, request, source } => {
                     self.handle_request(now, id, request, source);
                 }
-                TransactionEvent::Ack { request } => self.handle_ack(now, &request),
+                TransactionEvent::Ack { request, source } => self.handle_ack(now, &request, source),
                 TransactionEvent::Cancelled { id } => self.handle_cancelled(now, id),
                 TransactionEvent::Unconfirmed { id } => {
                     self.servers.remove(&id);

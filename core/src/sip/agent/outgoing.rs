@@ -35,6 +35,23 @@ pub(super) struct InviteClient {
     acks: BTreeMap<String, (Hop, Bytes)>,
 }
 
+impl InviteClient {
+    /// The connection `hop` is lost: the INVITE, and what follows it, takes the other way.
+    fn handle_lost_way(&mut self, hop: Hop) {
+        move_on(&mut self.ways, hop);
+        for (ack_hop, _) in self.acks.values_mut().filter(|(ack_hop, _)| *ack_hop == hop) {
+            *ack_hop = self.ways.1.unwrap_or(hop);
+        }
+    }
+}
+
+/// Once the connection `lost` is, what took it takes the other way, if there is one.
+fn move_on((hop, other): &mut (Hop, Option<Hop>), lost: Hop) {
+    if *hop == lost {
+        *hop = other.unwrap_or(lost);
+    }
+}
+
 /// A BYE of ours whose call is over.
 #[derive(Debug)]
 pub(super) struct ByeClient {
@@ -42,6 +59,17 @@ pub(super) struct ByeClient {
     ways: (Hop, Option<Hop>),
     auth: ClientAuth,
     credentials: Credentials,
+}
+
+impl Purpose {
+    /// The connection `hop` is lost.
+    pub(super) fn handle_lost_way(&mut self, hop: Hop) {
+        match self {
+            Self::Invite(invite) => invite.handle_lost_way(hop),
+            Self::Bye(bye) => move_on(&mut bye.ways, hop),
+            Self::Register(_) | Self::Notice => {}
+        }
+    }
 }
 
 impl Agent {

@@ -40,12 +40,12 @@ impl Agent {
     ) {
         let Some(own) = self.calls.get_mut(&call) else { return };
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        if !own.dialog.as_mut().is_some_and(|dialog| dialog.take_number(number)) {
+        let Some(dialog) = &mut own.dialog else { return };
+        let is_newer = dialog.take_number(number);
+        dialog.take_connection(number, source);
+        if !is_newer {
             self.respond(now, id, &request, 500);
             return;
-        }
-        if let Some(dialog) = &mut own.dialog {
-            dialog.take_connection(source);
         }
         match &request.method {
             Method::Invite => self.handle_reinvite(now, call, id, request, source),

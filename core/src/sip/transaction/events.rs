@@ -43,6 +43,8 @@ pub enum TransactionEvent {
     Ack {
         /// It.
         request: Box<Request>,
+        /// Who sent it.
+        source: Hop,
     },
     /// The INVITE was cancelled; it has to be answered with 487.
     Cancelled {

@@ -212,7 +212,7 @@ impl Transactions {
             return;
         }
         if request.method == Method::Ack {
-            self.events.push_back(TransactionEvent::Ack { request: Box::new(request) });
+            self.events.push_back(TransactionEvent::Ack { request: Box::new(request), source });
             return;
         }
         let merge_key = MergeKey::of(&request).filter(|_| request.method != Method::Cancel);
@@ -283,7 +283,7 @@ impl Transactions {
                 self.retime(Timer::Server(id));
                 self.confirm(ServerId(id));
             } else {
-                self.events.push_back(TransactionEvent::Ack { request: Box::new(request) });
+                self.events.push_back(TransactionEvent::Ack { request: Box::new(request), source });
             }
             return;
         }

@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::pair::config;
+use super::{
+    pair::config,
+    peer::{challenge, credentials},
+};
 use crate::sip::{
     ParseLimits,
-    agent::{Agent, AgentEvent, CallRef},
-    message::{Fields, Message},
+    agent::{Agent, AgentEvent, CallRef, Target},
+    fields::NameAddr,
+    headers::HeaderName,
+    message::{Fields, Message, Request},
     method::Method,
     parse,
     transport::{Hop, Transport},
+    uri::Uri,
 };
 
 /// Where the phone says that it waits for connections.
@@ -32,6 +38,11 @@ struct Called {
 
 impl Called {
     fn new() -> Self {
+        Self::confirmed_by(FIRST)
+    }
+
+    /// By the connection from `port`.
+    fn confirmed_by(port: u16) -> Self {
         let mut agent = Agent::new(config(5060), [7; 32]);
         say(&mut agent, FIRST, "INVITE", 1, "");
         let Some(AgentEvent::Incoming { call, .. }) = agent.poll_event() else { panic!("no call") };
@@ -39,7 +50,7 @@ impl Called {
         let answer = sent(&mut agent).pop().expect("an answer");
         let Message::Response(response) = answer.1 else { panic!("no answer") };
         let tag = format!(";tag={}", response.to().unwrap().tag().unwrap());
-        say(&mut agent, FIRST, "ACK", 1, &tag);
+        say(&mut agent, port, "ACK", 1, &tag);
         assert_eq!(agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
         Self { agent, call, tag }
     }
@@ -89,8 +100,16 @@ fn a_phone_whose_connection_is_lost_is_reached_where_it_waits_for_others() {
 
 #[test]
 fn a_phone_that_goes_on_by_another_connection_is_reached_by_that() {
+    assert_eq!(Called::confirmed_by(FIRST + 1).bye(), [hop(FIRST + 1)]);
     let mut own = Called::new();
     let tag = own.tag.clone();
+    say(&mut own.agent, FIRST + 1, "INFO", 2, &tag);
+    assert_eq!(own.bye(), [hop(FIRST + 1)]);
+    // By one of which only a copy comes, too.
+    let mut own = Called::new();
+    let tag = own.tag.clone();
+    say(&mut own.agent, FIRST, "INFO", 2, &tag);
+    own.agent.handle_timeout(Duration::ZERO);
     say(&mut own.agent, FIRST + 1, "INFO", 2, &tag);
     assert_eq!(own.bye(), [hop(FIRST + 1)]);
     // What was overtaken moves nothing.
@@ -99,4 +118,113 @@ fn a_phone_that_goes_on_by_another_connection_is_reached_by_that() {
     say(&mut own.agent, FIRST + 1, "INFO", 3, &tag);
     say(&mut own.agent, FIRST + 2, "INFO", 2, &tag);
     assert_eq!(own.bye(), [hop(FIRST + 1)]);
+}
+
+/// An agent that calls a phone by the connection that the phone has registered by.
+struct Calling {
+    agent: Agent,
+    call: CallRef,
+    /// What waits for an answer.
+    asked: Request,
+}
+
+impl Calling {
+    fn new() -> Self {
+        let mut agent = Agent::new(config(5060), [7; 32]);
+        let said = format!("sip:x@192.0.2.7:{WAITS};transport=tcp");
+        let target = Target {
+            uri: Uri::parse(&said).unwrap(),
+            hop: hop(FIRST),
+            other: hop(FIRST).other(hop(WAITS).address),
+            behind: None,
+            from: NameAddr::parse("<sip:talk@192.0.2.1>").unwrap(),
+            credentials: Some(credentials()),
+            contact_user: None,
+        };
+        let call = agent.call(Duration::ZERO, target, Bytes::from_static(b"offer"));
+        let mut own =
+            Self { agent, call, asked: Request::new(Method::Invite, Uri::parse(&said).unwrap()) };
+        own.asked = own.requests_to(FIRST).pop().expect("an INVITE");
+        own
+    }
+
+    /// What is asked, all of it of the one at `port`.
+    fn requests_to(&mut self, port: u16) -> Vec<Request> {
+        let asked = sent(&mut self.agent).into_iter().map(|(to, message)| {
+            assert_eq!(to, hop(port), "{message:?}");
+            let Message::Request(request) = message else { panic!("{message:?}") };
+            request
+        });
+        asked.collect()
+    }
+
+    fn lose(&mut self, port: u16) {
+        self.agent.handle_lost_way(Duration::ZERO, hop(port));
+    }
+
+    fn answer(&mut self, status: u16, header: (HeaderName, String)) {
+        let mut response = self.asked.response(status, Some("far"));
+        response.headers.push(header.0, header.1);
+        self.agent.handle_bytes(Duration::ZERO, hop(WAITS), &response.to_bytes());
+    }
+
+    fn accept(&mut self) {
+        let contact = format!("<sip:x@192.0.2.7:{WAITS};transport=tcp>");
+        self.answer(200, (HeaderName::CONTACT, contact));
+    }
+}
+
+fn methods(requests: &[Request]) -> Vec<Method> {
+    requests.iter().map(|request| request.method.clone()).collect()
+}
+
+#[test]
+fn a_call_goes_on_by_the_connection_that_it_was_made_again_by() {
+    let mut own = Calling::new();
+    own.lose(FIRST);
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Invite]);
+    own.accept();
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Ack]);
+    own.agent.hang_up(Duration::ZERO, own.call);
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
+}
+
+#[test]
+fn a_call_is_proven_by_the_connection_that_it_was_made_again_by() {
+    let mut own = Calling::new();
+    own.lose(FIRST);
+    own.requests_to(WAITS);
+    own.answer(401, challenge("n", false));
+    let proven = own.requests_to(WAITS);
+    assert_eq!(methods(&proven), [Method::Ack, Method::Invite]);
+}
+
+#[test]
+fn an_end_is_proven_by_the_connection_that_it_was_said_again_by() {
+    let mut own = Calling::new();
+    own.answer(401, challenge("n", false));
+    own.asked = own.requests_to(FIRST).pop().expect("an INVITE");
+    own.accept();
+    own.requests_to(FIRST);
+    own.agent.hang_up(Duration::ZERO, own.call);
+    own.asked = own.requests_to(FIRST).pop().expect("a BYE");
+    own.lose(FIRST);
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
+    own.answer(401, challenge("m", true));
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
+}
+
+#[test]
+fn an_answer_that_nobody_wants_is_confirmed_again_by_another_connection() {
+    let mut own = Calling::new();
+    own.answer(180, (HeaderName::ALLOW, "INVITE".into()));
+    own.agent.hang_up(Duration::ZERO, own.call);
+    assert_eq!(methods(&own.requests_to(FIRST)), [Method::Cancel]);
+    own.accept();
+    assert_eq!(methods(&own.requests_to(FIRST)), [Method::Ack, Method::Bye]);
+    own.lose(FIRST);
+    // The answers to both may be lost with it.
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Cancel, Method::Bye]);
+    own.accept();
+    assert_eq!(methods(&own.requests_to(WAITS)), [Method::Ack]);
 }
