@@ -1,6 +1,9 @@
 //! Connections of calls over TCP that are lost at every message: closed by the phone before and behind each, and each two, and reset
 //! by the network of either end at every millisecond around each. Whatever happens, both ends come to know the same.
 
+#[path = "shared/calls.rs"]
+mod calls;
+
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use rehearsal_core::{
@@ -16,29 +19,20 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Answer, Called, Cancel, Change, Close, Codec, Direction, OverTcp, PhonePlan, PhoneReport,
-        Registers, Reply, Voice, Way,
+        Answer, Cancel, Change, Close, Codec, Direction, OverTcp, PhonePlan, PhoneReport,
+        Registers, Voice, Way,
     },
     heap::CountingAllocator,
 };
+
+use calls::{MESSAGES, PHONES, called, scenario, told};
 
 /// For the oracle of what is left.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-static CALLS: Scenario = Scenario {
-    name: "tests/sip-connections",
-    about: "",
-    parity: false,
-    heavy: false,
-    plan: |_| Plan::empty(),
-    check: |_| Vec::new(),
-};
+static CALLS: Scenario = scenario("tests/sip-connections");
 
-/// Messages each way from the first on at which connections are lost. Of calls that nothing befalls, the one that is changed has most.
-const MESSAGES: u32 = 8;
-/// Phones in one run.
-const PHONES: usize = 100;
 /// How long a message is on its way, and a bit: it takes 12 ms.
 const ON_ITS_WAY_MS: u64 = 14;
 /// After what is lost last, and after what is done last, both ends know: by then nobody waits for an answer any more.
@@ -275,27 +269,20 @@ fn a_call_that_is_changed() {
     all_losses(&Flow::of(PhonePlan { changes: vec![hold, resume], ..call() }));
 }
 
-/// A call of the gateway's, answered like that after a second.
-fn called(answer: Answer) -> PhonePlan {
-    let reply = Reply { rings_ms: Some(100), after_ms: 1_000, answer };
-    let called = Called { replies: vec![reply], proof: None, registrar: None, away_ms: Vec::new() };
-    PhonePlan { start_ms: 0, called: Some(called), ..call() }
-}
-
 #[test]
 fn a_call_of_the_gateway_that_is_taken() {
-    all_losses(&Flow::of(called(Answer::Accept)));
+    all_losses(&Flow::of(called(call(), Answer::Accept)));
 }
 
 #[test]
 fn a_call_of_the_gateway_that_is_refused() {
-    all_losses(&Flow::of(called(Answer::Refuse(486))));
+    all_losses(&Flow::of(called(call(), Answer::Refuse(486))));
 }
 
 #[test]
 fn a_call_of_the_gateway_that_is_given_up() {
-    all_losses(&Flow::of(called(Answer::Never)));
-    all_losses(&Flow::of(called(Answer::AcceptLate)));
+    all_losses(&Flow::of(called(call(), Answer::Never)));
+    all_losses(&Flow::of(called(call(), Answer::AcceptLate)));
 }
 
 #[test]
@@ -313,27 +300,11 @@ fn a_call_by_the_connection_of_a_registration() {
         errs_ms: None,
     };
     let tcp = OverTcp { is_hidden: true, ..OverTcp::default() };
-    let phone = called(Answer::Accept);
+    let phone = called(call(), Answer::Accept);
     all_losses(&Flow::of(PhonePlan {
         start_ms: 100,
         registers: Some(registers),
         tcp: Some(tcp),
         ..phone
     }));
-}
-
-/// A line for each message and each connection.
-fn told(report: &PhoneReport) -> String {
-    let mut text = format!("  {}\n", report.end());
-    for signal in &report.signals {
-        let way = if signal.way == Way::Sent { "->" } else { "<-" };
-        let (what, method, number) = (signal.what, &signal.method, signal.number);
-        let over = signal.over.unwrap_or_default();
-        let _ = writeln!(text, "  {:?} {over} {way} {what:?} {number} {method}", signal.at);
-    }
-    for it in &report.connections {
-        let by = if it.is_own { "own" } else { "of the gateway" };
-        let _ = writeln!(text, "  {} {by}, from {:?} to {:?}", it.number, it.begun_at, it.ended);
-    }
-    text
 }

@@ -1,6 +1,9 @@
 //! Every message of a call, and every pair of them, lost, sent twice and held back behind the next: whatever happens, both ends
 //! come to know the same.
 
+#[path = "shared/calls.rs"]
+mod calls;
+
 use std::fmt::Write;
 
 use rehearsal_core::{
@@ -15,29 +18,18 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Answer, Called, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan,
-        PhoneReport, Reply, Voice, Way,
+        Answer, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way,
     },
     heap::CountingAllocator,
 };
+
+use calls::{MESSAGES, PHONES, called, scenario, told};
 
 /// For the oracle of what is left.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-static CALLS: Scenario = Scenario {
-    name: "tests/sip-faults",
-    about: "",
-    parity: false,
-    heavy: false,
-    plan: |_| Plan::empty(),
-    check: |_| Vec::new(),
-};
-
-/// Messages each way from the first on that faults befall. Of calls that nothing befalls, the one that is changed has most.
-const MESSAGES: u32 = 8;
-/// Phones in one run.
-const PHONES: usize = 100;
+static CALLS: Scenario = scenario("tests/sip-faults");
 
 /// A call without faults.
 fn call() -> PhonePlan {
@@ -135,18 +127,6 @@ fn carry_out(
     );
 }
 
-/// A line for each message.
-fn told(report: &PhoneReport) -> String {
-    let mut text = format!("  {}\n", report.end());
-    for signal in &report.signals {
-        let way = if signal.way == Way::Sent { "->" } else { "<-" };
-        let (what, method, number) = (signal.what, &signal.method, signal.number);
-        let fault = signal.fault.map_or_else(String::new, |fault| format!("{fault:?}"));
-        let _ = writeln!(text, "  {:?} {way} {what:?} {number} {method} {fault}", signal.at);
-    }
-    text
-}
-
 #[test]
 fn a_call_that_its_phone_ends() {
     all_faults(&call());
@@ -180,21 +160,14 @@ fn a_call_that_the_gateway_refreshes() {
     });
 }
 
-/// A call of the gateway's, answered like that after a second.
-fn called(answer: Answer) -> PhonePlan {
-    let reply = Reply { rings_ms: Some(100), after_ms: 1_000, answer };
-    let called = Called { replies: vec![reply], proof: None, registrar: None, away_ms: Vec::new() };
-    PhonePlan { start_ms: 0, called: Some(called), ..call() }
-}
-
 #[test]
 fn a_call_of_the_gateway_that_is_taken() {
-    all_faults(&called(Answer::Accept));
+    all_faults(&called(call(), Answer::Accept));
 }
 
 #[test]
 fn a_call_of_the_gateway_that_is_refused() {
-    all_faults(&called(Answer::Refuse(486)));
+    all_faults(&called(call(), Answer::Refuse(486)));
 }
 
 #[test]
@@ -202,13 +175,13 @@ fn a_call_of_the_gateway_that_two_take() {
     // The phone is the one whose answer comes first; where the other one's does, that is talked to, who is none.
     let may_change_order =
         |fault: &MessageFault| fault.way == Way::Sent && fault.fault != Fault::Duplicate;
-    faults_but(&called(Answer::Fork), may_change_order);
+    faults_but(&called(call(), Answer::Fork), may_change_order);
 }
 
 #[test]
 fn a_call_of_the_gateway_that_is_given_up() {
-    all_faults(&called(Answer::Never));
-    all_faults(&called(Answer::AcceptLate));
+    all_faults(&called(call(), Answer::Never));
+    all_faults(&called(call(), Answer::AcceptLate));
 }
 
 #[test]

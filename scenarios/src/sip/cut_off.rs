@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rehearsal_sim::{
     LinkConfig, Rng,
-    clients::phone::{Close, OverTcp, PhonePlan, Reply, Way},
+    clients::phone::{Close, OverTcp, PhonePlan, Reply, Voice, Way},
 };
 
 use super::{
@@ -34,10 +34,8 @@ pub const TCP_CUT_OFF: Scenario = Scenario {
         plan.config.rtp.silence_ms = SILENCE_MS;
         let talks = |dial: &str| {
             let call = call(500, 8_000);
-            let voice = call.voice.clone().map(|voice| rehearsal_sim::clients::phone::Voice {
-                stream: format!("call/{dial}"),
-                ..voice
-            });
+            let stream = format!("call/{dial}");
+            let voice = call.voice.clone().map(|voice| Voice { stream, ..voice });
             PhonePlan { dial: dial.to_owned(), voice, ..call }
         };
         // What it sends first and second are its INVITE and its ACK.

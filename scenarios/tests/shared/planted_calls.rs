@@ -182,6 +182,14 @@ fn dialled(seen: &mut Evidence, told: &str) {
     seen.players[0].digits = told.chars().map(|digit| (at, digit)).collect();
 }
 
+/// What the phone dials it says by INFO.
+fn keyed(seen: &mut Evidence, status: u16, is_again: bool) {
+    let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
+    plan.dials_by_info = true;
+    let at = report.dialled[0].at;
+    report.keyed = vec![Keyed { at, digit: '5', status: Some(status), is_again }];
+}
+
 const O15: &str = "O15 SIP safety";
 const O16: &str = "O16 SIP timers";
 const O17: &str = "O17 call agreement";
@@ -315,10 +323,15 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
     }),
     (O20, "a digit by INFO is not told", &CALLS, |seen| {
         dialled(seen, "");
-        let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
-        plan.dials_by_info = true;
-        let at = report.dialled[0].at;
-        report.keyed = vec![Keyed { at, digit: '5', status: Some(200) }];
+        keyed(seen, 200, false);
+    }),
+    (O20, "a digit by INFO is told that was refused", &CALLS, |seen| {
+        dialled(seen, "5");
+        keyed(seen, 500, false);
+    }),
+    (O20, "a digit by INFO is told twice whose first answer may be lost", &CALLS, |seen| {
+        dialled(seen, "55");
+        keyed(seen, 500, true);
     }),
     (O17, "a call has no end", &CALLS, |seen| seen.phones[TALKS].ended = None),
     (O17, "a call is forgotten", &CALLS, |seen| {

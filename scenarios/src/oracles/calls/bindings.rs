@@ -138,12 +138,19 @@ impl<'a> Known<'a> {
                     let granted = Duration::from_secs(other.asked_s.min(GRANTED_S.1).into());
                     State::Until(other.asked_at + granted, other.at + granted)
                 }
+                _ if may_be_taken(other) => State::Unsure,
                 // Nothing has changed.
                 Some(_) => state,
             };
         }
         state
     }
+}
+
+/// Whether it was made once more and refused for its number, which is that of the first time (RFC 3261, section 10.3, step 7): then
+/// that was taken, and the answer to it lost with its connection.
+fn may_be_taken(registration: &Registration) -> bool {
+    registration.is_again && registration.status == Some(500)
 }
 
 /// What the gateway lists is what there is, each for as long as is left of it.
@@ -221,6 +228,7 @@ fn called(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
                     until = Some(registration.at + Duration::from_secs(granted_s.into()));
                     is_sure = true;
                 }
+                Some(_) if may_be_taken(registration) => is_sure = false,
                 Some(_) => {}
             }
         }

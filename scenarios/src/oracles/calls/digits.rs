@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::Deed,
+    phone::{Deed, Keyed},
     sip_client::{Callback, Command},
 };
 
@@ -39,9 +39,9 @@ fn told_to_players(evidence: &Evidence) -> Vec<String> {
         if !dials || !its.iter().all(|case| is_judged(*case) && was_there(*case, player)) {
             return None;
         }
-        let due: String = its.iter().map(|case| due(evidence, *case)).collect::<Option<_>>()?;
-        let told: String = report.digits.iter().map(|(_, digit)| *digit).collect();
-        (told != due).then(|| format!("{} was told of {told}, dialled was {due}", player.host))
+        let due: Vec<Due> = its.iter().flat_map(|case| due(evidence, *case)).collect();
+        let told: Vec<char> = report.digits.iter().map(|(_, digit)| *digit).collect();
+        (!is_of(&told, &due)).then(|| is_wrong(&player.host, &told, &due))
     });
     wrong.collect()
 }
@@ -53,7 +53,10 @@ fn told_to_clients(evidence: &Evidence) -> Vec<String> {
         let Some(voice) = case.phone.plan.voice.as_ref().filter(|_| dials) else {
             return Vec::new();
         };
-        let Some(due) = due(evidence, case).filter(|_| is_judged(case)) else { return Vec::new() };
+        if !is_judged(case) {
+            return Vec::new();
+        }
+        let due = due(evidence, case);
         let clients = evidence.plan.sip_clients.iter().zip(&evidence.sip_clients);
         let its = clients.filter(|(client, _)| {
             client.plan.listens.as_ref() == Some(&voice.stream)
@@ -66,8 +69,8 @@ fn told_to_clients(evidence: &Evidence) -> Vec<String> {
                 Callback::Dtmf(digit) => Some(*digit),
                 _ => None,
             });
-            let told: String = told.collect();
-            (told != due).then(|| format!("{} was told of {told}, dialled was {due}", client.host))
+            let told: Vec<char> = told.collect();
+            (!is_of(&told, &due)).then(|| is_wrong(&client.host, &told, &due))
         });
         wrong.collect()
     })
@@ -125,13 +128,20 @@ fn was_there(case: Case<'_>, player: &Player) -> bool {
         && !case.plan.may_skip(&player.host)
 }
 
-/// The digits of which any packet gets through, in order; `None` if nobody knows whether one did.
-fn due(evidence: &Evidence, case: Case<'_>) -> Option<String> {
+/// A digit of which something gets through.
+struct Due {
+    digit: char,
+    /// It is listened to for sure.
+    is_sure: bool,
+}
+
+/// The digits of which any packet gets through, or the INFO, in order.
+fn due(evidence: &Evidence, case: Case<'_>) -> Vec<Due> {
     if case.phone.plan.dials_by_info {
-        let keyed = &case.report.keyed;
-        let is_known = keyed.iter().all(|keyed| keyed.status.is_some());
-        let taken = keyed.iter().filter(|keyed| keyed.status == Some(200));
-        return is_known.then(|| taken.map(|keyed| keyed.digit).collect());
+        // One that was made again may have been taken the first time, its answer lost with the connection.
+        let keyed = case.report.keyed.iter().filter(|it| it.is_again || !is_refused(it));
+        let due = keyed.map(|it| Due { digit: it.digit, is_sure: it.status == Some(200) });
+        return due.collect();
     }
     let lost = on_the_way(evidence, case).iter().filter(|lost| lost.is_of_phone);
     let lost: BTreeSet<(u32, u16)> = lost.filter_map(|lost| lost.packet).collect();
@@ -146,8 +156,31 @@ fn due(evidence: &Evidence, case: Case<'_>) -> Option<String> {
             _ => keys.push((key, is_sure)),
         }
     }
-    let is_known = keys.iter().all(|(_, is_sure)| *is_sure);
-    is_known.then(|| keys.into_iter().map(|((.., digit), _)| digit).collect())
+    keys.into_iter().map(|((.., digit), is_sure)| Due { digit, is_sure }).collect()
+}
+
+fn is_refused(keyed: &Keyed) -> bool {
+    keyed.status.is_some_and(|status| status != 200)
+}
+
+/// Whether `told` is all that is sure of `due`, and of the rest some, in order.
+fn is_of(told: &[char], due: &[Due]) -> bool {
+    // How much of `told` may be by what is due so far.
+    let mut ends = BTreeSet::from([0]);
+    for Due { digit, is_sure } in due {
+        let with = ends.iter().filter(|end| told.get(**end) == Some(digit)).map(|end| end + 1);
+        let without = ends.iter().filter(|_| !is_sure).copied();
+        ends = with.chain(without).collect();
+    }
+    ends.contains(&told.len())
+}
+
+fn is_wrong(host: &str, told: &[char], due: &[Due]) -> String {
+    let told: String = told.iter().collect();
+    let in_words =
+        |it: &Due| if it.is_sure { it.digit.to_string() } else { format!("[{}]", it.digit) };
+    let due: String = due.iter().map(in_words).collect();
+    format!("{host} was told of {told}, dialled was {due}")
 }
 
 /// Whether the phone and the gateway may not be of one mind, at `at`, from where it speaks.

@@ -6,19 +6,16 @@ use std::{collections::BTreeMap, time::Duration};
 use rehearsal_sim::clients::{
     phone::{Codec, EVENTS, Heard},
     publisher::Source,
-    stamp::stream_hash,
     verify::Kind,
 };
 
-use super::{Case, commands::round_trip, of_each};
+use super::{Case, DELAY_MAX, commands::round_trip, of_each, order::Order};
 use crate::run::Evidence;
 
 /// A pause that is no longer than this is none, for who hears it: what comes behind it follows at once.
 const JUMP_MS: u32 = 40;
 /// Longest silence between two packets of audio that is published evenly.
 const GAP_MAX: Duration = Duration::from_millis(100);
-/// Longest way of audio from who publishes it to the phone.
-const DELAY_MAX: Duration = Duration::from_millis(300);
 
 /// Every phone, as far as its line lets through what is sent.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
@@ -80,7 +77,7 @@ fn contents(case: Case<'_>) -> Vec<String> {
     };
     let agreed = case.report.codec.map(|codec| codec.payload_type());
     let (samples_per_ms, lengths) = (codec(case).samples_per_ms(), codec(case).packet_bytes());
-    let (mut found, mut last) = (Vec::new(), None);
+    let (mut found, mut order) = (Vec::new(), Order::of(&stream, "packet"));
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
     for heard in case.report.heard.iter().filter(|it| it.payload_type != EVENTS) {
         let at = heard.at;
@@ -93,14 +90,7 @@ fn contents(case: Case<'_>) -> Vec<String> {
             found.push(format!("at {at:?} came what nobody published: {:?}", heard.stamp));
             continue;
         };
-        if stamp.stream != stream_hash(&stream) {
-            found.push(format!("at {at:?} came a packet of another stream than {stream}"));
-        }
-        let now = (stamp.epoch, stamp.index);
-        if last.is_some_and(|last| now <= last) {
-            found.push(format!("at {at:?} packet {now:?} came behind {last:?}"));
-        }
-        last = Some(now);
+        found.extend(order.take(at, &stamp));
         let shift = heard.timestamp.wrapping_sub(stamp.timestamp_ms.wrapping_mul(samples_per_ms));
         let expected = shifts.entry((heard.ssrc, stamp.epoch)).or_insert(shift);
         let by = shift.wrapping_sub(*expected) as i32;

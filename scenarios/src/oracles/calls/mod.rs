@@ -9,6 +9,7 @@ mod digits;
 mod glare;
 mod loss;
 mod media;
+mod order;
 mod pictures;
 mod registrations;
 mod signalling;
@@ -23,7 +24,7 @@ use rehearsal_core::config::{Call, Route};
 use rehearsal_sim::{
     Direction, LinkConfig,
     clients::{
-        phone::{Deed, PhoneReport, Saying, Signal, Way},
+        phone::{CallEnd, Deed, PhoneReport, Saying, Signal, Way},
         sip_client::{Command, Talk},
     },
 };
@@ -43,6 +44,15 @@ use crate::{
 
 /// For links and tasks, besides what links take.
 const SOON: Duration = Duration::from_millis(50);
+
+/// Packets are held to be put in order, and given out at their time.
+const HELD: Duration = Duration::from_millis(100);
+
+/// Longest way of what is published to a phone.
+const DELAY_MAX: Duration = Duration::from_millis(300);
+
+/// What is said before a player has its stream is not for it.
+const BEFORE: Duration = Duration::from_secs(1);
 
 /// For so long, before and after a phone goes on from another port, the gateway may take another one for its.
 const MOVES: Duration = Duration::from_millis(150);
@@ -123,6 +133,11 @@ impl Case<'_> {
         let links = [self.phone.link, self.plan.gateway_link];
         let mut directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
         directions.all(|it| it.duplicate_ppm == 0 && it.reorder_ppm == 0 && it.corrupt_ppm == 0)
+    }
+
+    /// Whether what it said and showed is not known.
+    fn has_crashed(&self) -> bool {
+        matches!(self.report.ended, Some((_, CallEnd::Crashed)))
     }
 
     /// Whether it and the gateway are there all the time.

@@ -35,11 +35,16 @@ impl Case<'_> {
     /// Whether what was to follow at `at` within a time may be lost with its connection, and nobody can say it again: there is no other
     /// way to the phone, or the call is over.
     pub(super) fn may_be_lost(&self, at: Duration, within: Duration) -> bool {
-        let Some(tcp) = &self.phone.plan.tcp else { return false };
-        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some();
         let mut byes = self.report.signals.iter().filter(|it| it.method == "BYE");
         let is_over = byes.any(|bye| (at..=at + within).contains(&bye.at));
-        !self.keeps_connections() && (is_hidden || is_over)
+        self.may_be_out_of_reach() || self.is_over_tcp() && !self.keeps_connections() && is_over
+    }
+
+    /// Whether a connection of it may be lost, and there is no other way to it.
+    pub(super) fn may_be_out_of_reach(&self) -> bool {
+        let Some(tcp) = &self.phone.plan.tcp else { return false };
+        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some();
+        is_hidden && !self.keeps_connections()
     }
 
     /// Whether at most connections of it are lost, while it and the gateway are there.

@@ -4,25 +4,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{CallEnd, Spoken},
+    phone::{Spoken, Way},
     verify::{Breach, Kind, Logged, Promise},
 };
 
-use super::{Case, MOVES, commands::round_trip, is_with, of_each};
+use super::{BEFORE, Case, HELD, MOVES, commands::round_trip, is_with, of_each};
 use crate::run::Evidence;
-
-/// Packets are held to be put in order, and given out at their time.
-const HELD: Duration = Duration::from_millis(100);
-/// What is said before a player has its stream is not for it.
-const BEFORE: Duration = Duration::from_secs(1);
 
 /// Every stream that phones say something on and that is played.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     let mut found = strangers(evidence);
     found.extend(of_each(evidence, |case| {
         let Some(voice) = &case.phone.plan.voice else { return Vec::new() };
-        // What it said is not known.
-        if matches!(case.report.ended, Some((_, CallEnd::Crashed))) {
+        if case.has_crashed() {
             return Vec::new();
         }
         let players = evidence.plan.players.iter().zip(&evidence.players);
@@ -109,8 +103,7 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
     let spoken = &case.report.spoken;
     let way = case.round_trip() + listener.way;
     let most = HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way;
-    // Whoever is reached no more, its connection being lost, is hung up on when its session is over.
-    let is_whole = case.is_faithful() && case.is_undisturbed() && case.keeps_connections();
+    let is_whole = case.is_faithful() && case.is_undisturbed();
     for (index, seen) in &its {
         let Some(said) = spoken.get(*index as usize) else {
             found.push(format!("{host} has packet {index}, which was not said"));
@@ -155,10 +148,26 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     if case.is_early(said.at) || is_alone || is_unsure || case.is_changing(said.at) {
         return true;
     }
+    // Whoever cannot be reached when his session is to be refreshed is hung up on.
+    let refreshed = Duration::from_millis(case.plan.config.sip.session_expires_ms) / 2;
+    if case.may_be_out_of_reach()
+        && said.at + HELD + case.round_trip() >= counts_from(case) + refreshed
+    {
+        return true;
+    }
     let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
     let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
     let within = said.at..=said.at + HELD + case.round_trip();
     over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
+}
+
+/// From when on, at the earliest, the gateway counts how long a call is up: from its own answer, of which perhaps a copy came, or from
+/// the phone's.
+fn counts_from(case: Case<'_>) -> Duration {
+    let mut signals = case.report.signals.iter();
+    let calls = signals.find(|it| it.way == Way::Sent && it.method == "INVITE").map(|it| it.at);
+    let calls = calls.filter(|_| case.phone.plan.called.is_none());
+    calls.or(case.report.answered_at).unwrap_or_default()
 }
 
 /// As many are said to be lost, by those reports that come before `until`, as are missing, of those up to the greatest number

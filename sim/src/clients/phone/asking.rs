@@ -105,6 +105,11 @@ impl Asking {
         is_due.then(|| self.bytes.clone())
     }
 
+    /// Whether it went again by another connection.
+    pub(super) fn is_again(&self) -> bool {
+        self.again > 0
+    }
+
     /// When there is something to do.
     pub(super) fn next(&self) -> Option<Duration> {
         [self.copies.next(), self.gives_up_at, self.forgotten_at].into_iter().flatten().min()

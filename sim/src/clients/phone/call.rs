@@ -449,7 +449,7 @@ impl Call {
         let body = format!("Signal={digit}\r\nDuration=160\r\n");
         let request = Request::new(Method::Info, self.target()).with_body(DTMF_RELAY, body);
         self.send_request(request, now);
-        self.told.keyed.push(Keyed { at: now, digit, status: None });
+        self.told.keyed.push(Keyed { at: now, digit, status: None, is_again: false });
     }
 
     /// A keyframe is to be asked for, as soon as nothing else is asked.

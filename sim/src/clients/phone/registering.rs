@@ -246,9 +246,8 @@ impl Registering {
 
     /// The request was answered finally, or never.
     fn on_result(&mut self, response: Option<&Response>, now: Duration) {
-        let Some(Round { asked_at, asked_s, contacts, stale, .. }) = self.round.take() else {
-            return;
-        };
+        let Some(round) = self.round.take() else { return };
+        let Round { asking, asked_at, asked_s, contacts, stale, .. } = round;
         let listed = response.map(listed).unwrap_or_default();
         let own = self.contacts().swap_remove(0);
         let granted = listed.iter().find(|(uri, _)| *uri == own);
@@ -271,6 +270,7 @@ impl Registering {
             asked_s,
             contacts,
             status,
+            is_again: asking.is_again(),
             stale,
             granted_s,
             listed,
@@ -288,6 +288,7 @@ impl Registering {
             asked_s: round.asked_s,
             contacts: round.contacts.clone(),
             status: None,
+            is_again: round.asking.is_again(),
             stale: round.stale,
             granted_s: None,
             listed: Vec::new(),

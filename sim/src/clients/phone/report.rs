@@ -83,6 +83,8 @@ pub struct Registration {
     pub contacts: Vec<String>,
     /// How it was answered; `None` if it was not.
     pub status: Option<u16>,
+    /// The last request of it was made once more, by another connection.
+    pub is_again: bool,
     /// How often a nonce was too old.
     pub stale: u32,
     /// For how many seconds the phone itself is registered, as the answer has it.
@@ -197,6 +199,8 @@ pub struct Keyed {
     pub digit: char,
     /// How it was answered; `None` if it was not.
     pub status: Option<u16>,
+    /// It was said once more, by another connection.
+    pub is_again: bool,
 }
 
 /// An RTP packet that came.

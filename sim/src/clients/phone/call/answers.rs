@@ -54,6 +54,7 @@ impl Call {
                 let is_key = is_key == Some(DTMF_RELAY);
                 if let Some(keyed) = self.told.keyed.last_mut().filter(|_| is_key) {
                     keyed.status = Some(response.status);
+                    keyed.is_again = asking.is_again();
                 }
                 self.forget(&branch, &Method::Info);
             }
