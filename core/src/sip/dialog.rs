@@ -175,6 +175,13 @@ impl Dialog {
         }
     }
 
+    /// The peer has answered by the connection `source`, which is the way to it from now on.
+    pub fn answer_by(&mut self, source: Hop) {
+        if source.transport == Transport::Tcp {
+            self.source = source;
+        }
+    }
+
     /// An address of its own network that the peer says for itself, and by which it cannot be reached from here.
     pub(super) fn hidden_ip(&self) -> Option<IpAddr> {
         self.behind.and_then(|behind| behind.hidden_ip(self.source))

@@ -41,17 +41,21 @@ impl<E: Env> Phones<E> {
             }
             Notice::Closed(ports) => self.ports.release(now, ports),
             Notice::KeyframeNeeded(call) => {
-                let body = keyframe_request::BODY.into();
-                self.agent.send_info(now, call, keyframe_request::CONTENT_TYPE, body);
-            }
-            Notice::SendDigit(call, digit) if self.agent.takes_info(call) => {
-                let body = digit_message::body(digit, DIGIT_MS).into();
-                self.agent.send_info(now, call, digit_message::CONTENT_TYPE, body);
+                // One that the phone has not answered yet does for this, too.
+                if !self.agent.is_saying(call, keyframe_request::CONTENT_TYPE) {
+                    let body = keyframe_request::BODY.into();
+                    self.agent.send_info(now, call, keyframe_request::CONTENT_TYPE, body);
+                }
             }
             Notice::SendDigit(call, digit) => {
-                count(&self.shared.counters.digits_dropped, 1);
-                if let Some(own) = self.calls.get(&call) {
-                    info!(peer = %own.source, digit = %digit.to_char(), "a phone takes no digits");
+                let body = digit_message::body(digit, DIGIT_MS).into();
+                let is_sent = self.agent.takes_info(call)
+                    && self.agent.send_info(now, call, digit_message::CONTENT_TYPE, body);
+                if !is_sent {
+                    count(&self.shared.counters.digits_dropped, 1);
+                    if let Some(own) = self.calls.get(&call) {
+                        info!(peer = %own.source, digit = %digit.to_char(), "a digit is not sent");
+                    }
                 }
             }
             Notice::Over(call) => {

@@ -57,6 +57,9 @@ impl<E: Env> Phones<E> {
 
     /// A phone has registered as `user`: whoever waits for it calls it.
     pub(super) async fn dial_registered(&mut self, now: Duration, user: &str) {
+        if self.is_ending {
+            return;
+        }
         for index in 0..self.dialled.len() {
             let is_wanted = self.shared.config.sip.calls[index].to == user;
             if is_wanted && self.dialled[index] == Dialling::WaitsForPhone {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{auth::ClientAuth, session::SessionDue};
+use super::{auth::ClientAuth, info::Sayings, session::SessionDue};
 use crate::sip::{
     dialog::Dialog,
     digest::Credentials,
@@ -23,6 +23,8 @@ pub(super) struct Call {
     pub(super) is_caller: bool,
     /// Whether the peer says that it takes INFO.
     pub(super) takes_info: bool,
+    /// What is said by INFO.
+    pub(super) sayings: Sayings,
     /// A 2xx of ours whose ACK has not come.
     pub(super) unconfirmed: Option<Unconfirmed>,
     /// The user has hung up, but the ACK is still due.
@@ -109,6 +111,7 @@ impl Call {
             dialog,
             is_caller,
             takes_info: false,
+            sayings: Sayings::default(),
             unconfirmed: None,
             is_hung_up: false,
             own_offer: None,

@@ -19,6 +19,7 @@ mod call;
 mod config;
 mod events;
 mod incoming;
+mod info;
 mod outgoing;
 mod registrar;
 mod registration;
@@ -80,7 +81,9 @@ enum Purpose {
     Bye(Box<ByeClient>),
     /// A REGISTER.
     Register(AccountRef),
-    /// A BYE, or what is said within a call: whatever the answer is, nothing follows from it.
+    /// What is said within a call; the next is said behind it.
+    Info(CallRef),
+    /// A BYE: whatever the answer is, nothing follows from it.
     Notice,
 }
 
@@ -184,10 +187,7 @@ impl Agent {
                 dialog.handle_lost_way(hop);
             }
         }
-        for purpose in self.clients.values_mut() {
-            purpose.handle_lost_way(hop);
-        }
-        self.transactions.handle_lost_way(hop);
+        self.transactions.handle_lost_way(now, hop);
         self.handle_events(now);
         self.refresh_sooner(now, hop);
         self.move_bindings(hop);
@@ -195,7 +195,7 @@ impl Agent {
 
     /// Nothing can be sent to `hop`.
     pub fn handle_unreachable(&mut self, now: Duration, hop: Hop) {
-        self.transactions.handle_unreachable(hop);
+        self.transactions.handle_unreachable(now, hop);
         self.handle_events(now);
         self.refresh_sooner(now, hop);
         self.unbind_way(hop);
@@ -228,8 +228,8 @@ impl Agent {
                 TransactionEvent::Unconfirmed { id } => {
                     self.servers.remove(&id);
                 }
-                TransactionEvent::Response { id, response } => {
-                    self.handle_response(now, id, &response);
+                TransactionEvent::Response { id, response, source } => {
+                    self.handle_response(now, id, &response, source);
                 }
                 TransactionEvent::Ended { id } => {
                     self.forget_client(id);
@@ -249,15 +249,18 @@ impl Agent {
         }
     }
 
-    fn handle_response(&mut self, now: Duration, id: ClientId, response: &Response) {
+    fn handle_response(&mut self, now: Duration, id: ClientId, response: &Response, source: Hop) {
         match self.clients.get(&id) {
-            Some(Purpose::Invite(_)) => self.handle_invite_response(now, id, response),
-            Some(Purpose::Register(_) | Purpose::Bye(_)) if response.is_final() => {
+            Some(Purpose::Invite(_)) => self.handle_invite_response(now, id, response, source),
+            Some(Purpose::Register(_) | Purpose::Bye(_) | Purpose::Info(_))
+                if response.is_final() =>
+            {
                 match self.forget_client(id) {
                     Some(Purpose::Register(account)) => {
                         self.handle_registration(now, account, response.status, Some(response));
                     }
-                    Some(Purpose::Bye(bye)) => self.send_bye_again(now, bye, response),
+                    Some(Purpose::Bye(bye)) => self.send_bye_again(now, bye, response, source),
+                    Some(Purpose::Info(call)) => self.handle_said(now, call),
                     _ => {}
                 }
             }
@@ -277,6 +280,7 @@ impl Agent {
             Some(Purpose::Register(account)) => {
                 self.handle_registration(now, account, status, None);
             }
+            Some(Purpose::Info(call)) => self.handle_said(now, call),
             Some(Purpose::Bye(_) | Purpose::Notice) | None => {}
         }
     }
@@ -303,6 +307,9 @@ impl Agent {
         self.deadlines.set(Timed::Call(call), None);
         if let Some(dialog) = &removed.dialog {
             self.dialogs.remove(&dialog.id());
+        }
+        if let Some(info) = removed.sayings.open() {
+            self.transactions.give_up(info);
         }
         if let Stage::Incoming { server, .. } = &removed.stage {
             self.servers.remove(server);

@@ -31,25 +31,8 @@ pub(super) struct InviteClient {
     ways: (Hop, Option<Hop>),
     behind: Option<Behind>,
     is_first: bool,
-    /// What each 2xx was confirmed with, by the tag of who gave it.
+    /// What each 2xx was confirmed with, and where, by the tag of who gave it.
     acks: BTreeMap<String, (Hop, Bytes)>,
-}
-
-impl InviteClient {
-    /// The connection `hop` is lost: the INVITE, and what follows it, takes the other way.
-    fn handle_lost_way(&mut self, hop: Hop) {
-        move_on(&mut self.ways, hop);
-        for (ack_hop, _) in self.acks.values_mut().filter(|(ack_hop, _)| *ack_hop == hop) {
-            *ack_hop = self.ways.1.unwrap_or(hop);
-        }
-    }
-}
-
-/// Once the connection `lost` is, what took it takes the other way, if there is one.
-fn move_on((hop, other): &mut (Hop, Option<Hop>), lost: Hop) {
-    if *hop == lost {
-        *hop = other.unwrap_or(lost);
-    }
 }
 
 /// A BYE of ours whose call is over.
@@ -61,14 +44,12 @@ pub(super) struct ByeClient {
     credentials: Credentials,
 }
 
-impl Purpose {
-    /// The connection `hop` is lost.
-    pub(super) fn handle_lost_way(&mut self, hop: Hop) {
-        match self {
-            Self::Invite(invite) => invite.handle_lost_way(hop),
-            Self::Bye(bye) => move_on(&mut bye.ways, hop),
-            Self::Register(_) | Self::Notice => {}
-        }
+/// The way on behind an answer that came from `source`: over TCP its connection, which is there, and may be another one than that of
+/// the request.
+fn way_on((hop, other): (Hop, Option<Hop>), source: Hop) -> (Hop, Option<Hop>) {
+    match source.transport {
+        Transport::Tcp => (source, other),
+        Transport::Udp => (hop, other),
     }
 }
 
@@ -124,12 +105,14 @@ impl Agent {
         now: Duration,
         id: ClientId,
         response: &Response,
+        source: Hop,
     ) {
         match response.status {
             100..200 => self.handle_progress(id, response.status),
-            200..300 => self.handle_success(now, id, response),
+            200..300 => self.handle_success(now, id, response, source),
             _ => {
-                if let Some(Purpose::Invite(invite)) = self.forget_client(id) {
+                if let Some(Purpose::Invite(mut invite)) = self.forget_client(id) {
+                    invite.ways = way_on(invite.ways, source);
                     self.handle_invite_failure(now, &invite, response.status, Some(response));
                 }
             }
@@ -148,20 +131,17 @@ impl Agent {
 
     /// A 2xx: the first of its peer is confirmed and begins the call, or ends at once what nobody wants any more; copies are
     /// confirmed once more.
-    fn handle_success(&mut self, now: Duration, id: ClientId, response: &Response) {
+    fn handle_success(&mut self, now: Duration, id: ClientId, response: &Response, source: Hop) {
         let Some(Purpose::Invite(invite)) = self.clients.get(&id) else { return };
         let tag = response.to().and_then(|to| to.tag()).unwrap_or_default();
         if let Some((hop, bytes)) = invite.acks.get(&tag).cloned() {
-            // A connection may be lost by now, and all who answer come by one.
-            let own = self.calls.get(&invite.call).filter(|_| hop.transport == Transport::Tcp);
-            let own = own.and_then(|own| own.dialog.as_ref());
-            self.transactions.resend(own.map_or(hop, Dialog::hop), bytes);
+            self.transactions.resend(way_on((hop, None), source).0, bytes);
             return;
         }
         if invite.acks.len() >= FORKS_MAX {
             return;
         }
-        let InviteClient { call, ways: (hop, _), behind, is_first, .. } = **invite;
+        let InviteClient { call, ways, behind, is_first, .. } = **invite;
         let request = invite.request.clone();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let own_dialog = match is_first {
@@ -171,9 +151,10 @@ impl Agent {
         let dialog = match own_dialog {
             Some(mut dialog) => {
                 dialog.refresh_target(response);
+                dialog.answer_by(source);
                 Some(dialog)
             }
-            None => Dialog::of_client(&request, response, hop, behind),
+            None => Dialog::of_client(&request, response, way_on(ways, source).0, behind),
         };
         let Some(mut dialog) = dialog else { return };
         let mut ack = dialog.ack(number);
@@ -298,7 +279,9 @@ impl Agent {
         now: Duration,
         mut bye: Box<ByeClient>,
         response: &Response,
+        source: Hop,
     ) {
+        bye.ways = way_on(bye.ways, source);
         if bye.auth.take(response) {
             let tokens = self.transactions.tokens();
             bye.auth.authorize(&mut bye.request, Some(&bye.credentials), tokens);

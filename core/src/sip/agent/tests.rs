@@ -8,6 +8,7 @@ mod peer;
 mod proofs;
 mod registrar;
 mod registration;
+mod sayings;
 
 use std::{net::SocketAddr, time::Duration};
 

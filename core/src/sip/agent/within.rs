@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Agent, AgentEvent, CallRef, End, GLARES_MAX, Purpose, SDP, add_capabilities,
+    Agent, AgentEvent, CallRef, End, GLARES_MAX, SDP, add_capabilities,
     call::{OwnOffer, Stage},
     incoming::refused_response,
     sdp_of,
@@ -254,26 +254,9 @@ impl Agent {
         }
     }
 
-    /// Whether the peer of `call` has said, in what made the call, that it takes what [`Agent::send_info`] sends.
-    pub fn takes_info(&self, call: CallRef) -> bool {
-        self.calls.get(&call).is_some_and(|own| own.takes_info)
-    }
-
     /// An address of its own network that the peer of `call` says for itself, and by which it cannot be reached from here.
     pub fn hidden_ip(&self, call: CallRef) -> Option<IpAddr> {
         self.calls.get(&call)?.dialog.as_ref()?.hidden_ip()
-    }
-
-    /// Says something to the peer.
-    pub fn send_info(&mut self, now: Duration, call: CallRef, content_type: &str, body: Bytes) {
-        let Some(own) = self.calls.get_mut(&call) else { return };
-        if let (Stage::Up, Some(dialog)) = (&own.stage, &mut own.dialog) {
-            let mut info = dialog.request(Method::Info).with_body(content_type, body);
-            let ways = dialog.hops();
-            own.auth.authorize(&mut info, own.credentials.as_ref(), self.transactions.tokens());
-            let id = self.transactions.request(now, info, ways);
-            self.clients.insert(id, Purpose::Notice);
-        }
     }
 
     /// Ends the call, however far it has come; nothing more is heard of it.

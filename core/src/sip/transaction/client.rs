@@ -40,6 +40,8 @@ pub(super) struct Client {
     again: u32,
     state: State,
     resend_at: Option<Duration>,
+    /// Nobody wants to know the answer any more.
+    is_given_up: bool,
     interval: Duration,
     ends_at: Duration,
     /// What a final answer but 2xx was confirmed with.
@@ -66,6 +68,17 @@ pub(super) enum Reception {
     ConfirmAgain,
     /// A copy, or too late.
     Nothing,
+}
+
+/// What becomes of a request whose connection is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It goes again, another way.
+    Again,
+    /// Its answer is waited for.
+    Waits,
+    /// It gets none.
+    Failed,
 }
 
 /// What is to be done when a time has come.
@@ -100,6 +113,7 @@ impl Client {
             again: 0,
             state: State::Calling,
             resend_at,
+            is_given_up: false,
             interval: timers.t1,
             ends_at: now + timers.give_up(),
             ack: None,
@@ -111,12 +125,29 @@ impl Client {
         self.hop
     }
 
-    /// The connection that it went by is lost, and perhaps the request, or its answer, with it. Whether it goes again, another way.
-    pub(super) fn take_other_way(&mut self) -> bool {
-        let other = self.other.filter(|_| self.again < AGAIN_MAX);
-        self.hop = other.unwrap_or(self.hop);
+    /// The connection that it went by is lost, and perhaps the request, or its answer, with it.
+    pub(super) fn lose_way(&mut self, now: Duration, timers: &Timers) -> Lost {
+        let Some(other) = self.other.filter(|_| self.again < AGAIN_MAX) else {
+            // A call may have come before the connection was lost. Who has it says so soon.
+            if self.is_invite() && self.state == State::Calling {
+                self.ends_at = self.ends_at.min(now + timers.t2);
+                return Lost::Waits;
+            }
+            return self.lose_peer(now, timers);
+        };
+        self.hop = other;
         self.again += 1;
-        other.is_some()
+        Lost::Again
+    }
+
+    /// Nothing can be sent to its peer. One that works on it answers by a connection of its own (section 18.2.2), and has the usual
+    /// time for it.
+    pub(super) fn lose_peer(&mut self, now: Duration, timers: &Timers) -> Lost {
+        if self.state != State::Proceeding || self.cancel == Cancel::Sent {
+            return Lost::Failed;
+        }
+        self.ends_at = self.ends_at.min(now + timers.give_up());
+        Lost::Waits
     }
 
     /// The way there, and the one that is left if that is lost.
@@ -134,6 +165,16 @@ impl Client {
 
     pub(super) fn has_final(&self) -> bool {
         matches!(self.state, State::Completed | State::Accepted)
+    }
+
+    /// Whether somebody waits for its answer.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.has_final() && !self.is_given_up
+    }
+
+    /// Nobody wants to know the answer any more.
+    pub(super) fn give_up(&mut self) {
+        (self.is_given_up, self.resend_at, self.other) = (true, None, None);
     }
 
     fn is_invite(&self) -> bool {

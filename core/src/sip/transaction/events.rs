@@ -62,6 +62,8 @@ pub enum TransactionEvent {
         id: ClientId,
         /// It.
         response: Box<Response>,
+        /// Who sent it.
+        source: Hop,
     },
     /// No more answers are expected.
     Ended {

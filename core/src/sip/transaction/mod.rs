@@ -140,7 +140,7 @@ impl Transactions {
 
     /// Whether a peer has still to answer something finally.
     pub fn awaits_answers(&self) -> bool {
-        self.clients.values().any(|(_, client)| !client.has_final())
+        self.clients.values().any(|(_, client)| client.is_wanted())
     }
 
     /// Whether there is nothing to wait for and nothing to tell.
@@ -171,7 +171,7 @@ impl Transactions {
                 let unconfirmed_max = (!is_of_call(&request)).then_some(unconfirmed_max);
                 self.handle_request(now, source, request, unconfirmed_max);
             }
-            Ok(Message::Response(response)) => self.handle_response(now, response),
+            Ok(Message::Response(response)) => self.handle_response(now, source, response),
             Err(ParseError::Unreadable(_)) => self.counters.dropped += 1,
             Err(ParseError::Refused { request, status, problem }) => {
                 self.counters.malformed += 1;
@@ -312,7 +312,7 @@ impl Transactions {
         self.respond(now, ServerId(id), response);
     }
 
-    fn handle_response(&mut self, now: Duration, response: Response) {
+    fn handle_response(&mut self, now: Duration, source: Hop, response: Response) {
         let key = ClientKey::of_response(&response);
         let id = key.and_then(|key| self.client_keys.get(&key).copied());
         let Some(id) = id else {
@@ -336,40 +336,50 @@ impl Transactions {
                     self.transmits.extend(ack);
                 }
                 let response = Box::new(response);
-                self.events.push_back(TransactionEvent::Response { id: ClientId(id), response });
+                let id = ClientId(id);
+                self.events.push_back(TransactionEvent::Response { id, response, source });
             }
         }
         self.send_cancel(now, id);
     }
 
     /// The connection `hop` is lost, and what was on its way with it. What waits for an answer is sent again, by another
-    /// connection, if there is a way; otherwise it gets none.
-    pub fn handle_lost_way(&mut self, hop: Hop) {
-        let mut failed = Vec::new();
-        for (id, (_, client)) in &mut self.clients {
-            if client.hop() != hop || client.has_final() {
-                continue;
-            }
-            if client.take_other_way() {
-                sometimes!("a request is made again whose connection is lost");
-                self.counters.copies_sent += 1;
-                let again = Transmit { hop: client.hop(), bytes: client.bytes() };
-                self.transmits.push_back(again);
-            } else {
-                failed.push(*id);
-            }
-        }
+    /// connection, if there is a way; otherwise it gets one only from a peer that works on it already.
+    pub fn handle_lost_way(&mut self, now: Duration, hop: Hop) {
+        self.lose(now, hop, Client::lose_way);
         for (_, _, server) in self.servers.values_mut() {
             server.handle_lost_way(hop);
         }
-        self.fail(failed);
     }
 
-    /// Nothing can be sent to `hop`: requests that wait for an answer from it get none.
-    pub fn handle_unreachable(&mut self, hop: Hop) {
-        let waiting = self.clients.iter();
-        let waiting = waiting.filter(|(_, (_, client))| client.hop() == hop && !client.has_final());
-        let failed = waiting.map(|(id, _)| *id).collect();
+    /// Nothing can be sent to `hop`: requests that wait for an answer from it get none, unless it works on them already.
+    pub fn handle_unreachable(&mut self, now: Duration, hop: Hop) {
+        self.lose(now, hop, Client::lose_peer);
+    }
+
+    fn lose(
+        &mut self,
+        now: Duration,
+        hop: Hop,
+        lose: fn(&mut Client, Duration, &Timers) -> client::Lost,
+    ) {
+        let (timers, mut waiting, mut failed) = (self.config.timers, Vec::new(), Vec::new());
+        let clients = self.clients.iter_mut().map(|(id, (_, client))| (*id, client));
+        for (id, client) in clients.filter(|(_, it)| it.hop() == hop && !it.has_final()) {
+            match lose(client, now, &timers) {
+                client::Lost::Again => {
+                    sometimes!("a request is made again whose connection is lost");
+                    self.counters.copies_sent += 1;
+                    let again = Transmit { hop: client.hop(), bytes: client.bytes() };
+                    self.transmits.push_back(again);
+                }
+                client::Lost::Waits => waiting.push(id),
+                client::Lost::Failed => failed.push(id),
+            }
+        }
+        for id in waiting {
+            self.retime(Timer::Client(id));
+        }
         self.fail(failed);
     }
 
@@ -508,6 +518,14 @@ impl Transactions {
         if let Some((_, client)) = self.clients.get_mut(&id.0) {
             client.ask_for_cancel();
             self.send_cancel(now, id.0);
+        }
+    }
+
+    /// The answer to the request `id` does not matter any more: no copies of it are sent, and nobody waits for it.
+    pub fn give_up(&mut self, id: ClientId) {
+        if let Some((_, client)) = self.clients.get_mut(&id.0) {
+            client.give_up();
+            self.retime(Timer::Client(id.0));
         }
     }
 

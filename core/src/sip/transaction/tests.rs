@@ -102,13 +102,13 @@ fn a_request_whose_connection_is_lost_goes_again_by_another_one_but_not_for_ever
     let mut own = transactions();
     own.request(Duration::ZERO, request(Method::Bye), (lost, Some(other)));
     assert_eq!(sent_to(&mut own), [lost]);
-    own.handle_lost_way(hop(Transport::Udp));
+    own.handle_lost_way(Duration::ZERO, hop(Transport::Udp));
     assert_eq!(sent_to(&mut own), []);
     for gone in [lost, other, other] {
-        own.handle_lost_way(gone);
+        own.handle_lost_way(Duration::ZERO, gone);
         assert_eq!((sent_to(&mut own), own.poll_event()), (vec![other], None));
     }
-    own.handle_lost_way(other);
+    own.handle_lost_way(Duration::ZERO, other);
     assert_eq!(sent_to(&mut own), []);
     let failed = own.poll_event();
     assert!(matches!(failed, Some(TransactionEvent::Failed { failure: Failure::Unreachable, .. })));
@@ -136,7 +136,7 @@ fn an_answer_whose_connection_is_lost_goes_where_the_request_says_or_comes_from_
             panic!()
         };
         assert_eq!(sent_to(&mut own), [lost]);
-        own.handle_lost_way(lost);
+        own.handle_lost_way(Duration::ZERO, lost);
         if moves {
             own.handle_bytes(Duration::ZERO, newer, &invite.to_bytes(), 9, |_| false);
             assert_eq!(sent_to(&mut own), [newer]);
@@ -209,7 +209,7 @@ fn a_connection_that_is_lost_ends_what_waits_for_an_answer_from_there() {
     let first = own.request(Duration::ZERO, request(Method::Options), (lost, None));
     own.request(Duration::ZERO, request(Method::Options), (other, None));
     own.request(Duration::ZERO, request(Method::Options), (hop(Transport::Udp), None));
-    own.handle_unreachable(lost);
+    own.handle_unreachable(Duration::ZERO, lost);
     let failure = Failure::Unreachable;
     assert_eq!(own.poll_event(), Some(TransactionEvent::Failed { id: first, failure }));
     assert_eq!((own.poll_event(), own.clients.len()), (None, 2));

@@ -32,6 +32,8 @@ pub(super) struct Video {
     pacer: PicturePacer,
     /// Nothing can be sent before a keyframe.
     awaits_keyframe: bool,
+    /// Something that the phone has shown was left out, and what follows may refer to it.
+    has_left_out: bool,
     /// The phone is to be told by RTCP that a picture of its is lost.
     tells_loss: bool,
     /// Messages of the stream that were not sent.
@@ -54,6 +56,7 @@ impl Video {
             packetizer: H264Packetizer::new(H264PacketizerConfig::default()),
             pacer: PicturePacer::new(PicturePacerConfig::default()),
             awaits_keyframe: true,
+            has_left_out: false,
             tells_loss: false,
             dropped: 0,
             leg: Leg::new(shared, agreed, peer, now),
@@ -172,10 +175,11 @@ impl Video {
     ) -> bool {
         let (mut publisher, mut is_needed) = (publisher, false);
         while let Some(playout) = self.leg.session.poll_playout(until) {
-            let Some(publisher) = &mut publisher else { continue };
-            if !self.leg.agreed.direction.receive {
+            let is_heard = self.leg.agreed.direction.receive;
+            let Some(publisher) = publisher.as_mut().filter(|_| is_heard) else {
+                self.has_left_out = true;
                 continue;
-            }
+            };
             if playout.discontinuity {
                 self.clock.reanchor();
                 self.depacketizer.restart();
@@ -183,7 +187,7 @@ impl Video {
             let packet = H264Packet {
                 timestamp: playout.ext_timestamp,
                 marker: playout.marker,
-                lost_before: playout.lost_before > 0,
+                lost_before: playout.lost_before > 0 || std::mem::take(&mut self.has_left_out),
                 payload: &playout.payload,
             };
             for event in self.depacketizer.handle_packet(now, packet) {

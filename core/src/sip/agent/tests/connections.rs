@@ -130,12 +130,17 @@ struct Calling {
 
 impl Calling {
     fn new() -> Self {
+        Self::of_phone(true)
+    }
+
+    /// `waits`: the phone waits for connections where it says that it is.
+    fn of_phone(waits: bool) -> Self {
         let mut agent = Agent::new(config(5060), [7; 32]);
         let said = format!("sip:x@192.0.2.7:{WAITS};transport=tcp");
         let target = Target {
             uri: Uri::parse(&said).unwrap(),
             hop: hop(FIRST),
-            other: hop(FIRST).other(hop(WAITS).address),
+            other: hop(FIRST).other(hop(WAITS).address).filter(|_| waits),
             behind: None,
             from: NameAddr::parse("<sip:talk@192.0.2.1>").unwrap(),
             credentials: Some(credentials()),
@@ -162,15 +167,20 @@ impl Calling {
         self.agent.handle_lost_way(Duration::ZERO, hop(port));
     }
 
-    fn answer(&mut self, status: u16, header: (HeaderName, String)) {
+    /// By the connection at `port`.
+    fn answer(&mut self, port: u16, status: u16, header: (HeaderName, String)) {
         let mut response = self.asked.response(status, Some("far"));
         response.headers.push(header.0, header.1);
-        self.agent.handle_bytes(Duration::ZERO, hop(WAITS), &response.to_bytes());
+        self.agent.handle_bytes(Duration::ZERO, hop(port), &response.to_bytes());
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self, port: u16) {
         let contact = format!("<sip:x@192.0.2.7:{WAITS};transport=tcp>");
-        self.answer(200, (HeaderName::CONTACT, contact));
+        self.answer(port, 200, (HeaderName::CONTACT, contact));
+    }
+
+    fn ring(&mut self, port: u16) {
+        self.answer(port, 180, (HeaderName::ALLOW, "INVITE".into()));
     }
 }
 
@@ -179,52 +189,109 @@ fn methods(requests: &[Request]) -> Vec<Method> {
 }
 
 #[test]
-fn a_call_goes_on_by_the_connection_that_it_was_made_again_by() {
+fn a_call_goes_on_by_the_connection_that_it_is_taken_by() {
     let mut own = Calling::new();
     own.lose(FIRST);
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Invite]);
-    own.accept();
+    own.accept(WAITS);
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Ack]);
+    // A copy may take another one.
+    own.accept(FIRST + 1);
+    assert_eq!(methods(&own.requests_to(FIRST + 1)), [Method::Ack]);
     own.agent.hang_up(Duration::ZERO, own.call);
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
 }
 
 #[test]
-fn a_call_is_proven_by_the_connection_that_it_was_made_again_by() {
+fn a_phone_that_rings_answers_by_another_connection_though_its_own_is_lost_and_it_waits_for_none() {
+    let mut own = Calling::of_phone(false);
+    own.ring(FIRST);
+    own.lose(FIRST);
+    assert_eq!(own.requests_to(FIRST), []);
+    own.accept(FIRST + 1);
+    assert_eq!(methods(&own.requests_to(FIRST + 1)), [Method::Ack]);
+    own.agent.hang_up(Duration::ZERO, own.call);
+    assert_eq!(methods(&own.requests_to(FIRST + 1)), [Method::Bye]);
+}
+
+#[test]
+fn a_phone_that_rings_and_is_not_heard_of_again_is_given_up() {
+    let mut own = Calling::of_phone(false);
+    own.ring(FIRST);
+    let ringing = own.agent.poll_event();
+    assert!(matches!(ringing, Some(AgentEvent::Ringing { .. })));
+    own.lose(FIRST);
+    let cancel_at = own.agent.poll_timeout().expect("a time to give up");
+    assert_eq!(cancel_at, Duration::from_secs(32));
+    own.agent.handle_timeout(cancel_at);
+    assert_eq!(methods(&own.requests_to(FIRST)), [Method::Cancel]);
+    own.agent.handle_unreachable(cancel_at, hop(FIRST));
+    assert!(matches!(own.agent.poll_event(), Some(AgentEvent::Ended { .. })));
+    assert!(own.agent.is_idle());
+}
+
+#[test]
+fn a_phone_that_says_nothing_when_its_connection_is_lost_is_given_up_soon() {
+    let mut own = Calling::of_phone(false);
+    own.lose(FIRST);
+    assert_eq!(own.agent.poll_event(), None);
+    let given_up_at = own.agent.poll_timeout().expect("a time to give up");
+    assert_eq!(given_up_at, Duration::from_secs(4));
+    own.agent.handle_timeout(given_up_at);
+    assert!(matches!(own.agent.poll_event(), Some(AgentEvent::Ended { .. })));
+    assert!(own.agent.is_idle());
+    // One that cannot be connected to has never heard of it.
+    let mut own = Calling::of_phone(false);
+    own.agent.handle_unreachable(Duration::ZERO, hop(FIRST));
+    assert!(matches!(own.agent.poll_event(), Some(AgentEvent::Ended { .. })));
+}
+
+#[test]
+fn a_phone_answers_by_another_connection_though_nothing_has_come_by_its_first_one() {
+    let mut own = Calling::of_phone(false);
+    own.lose(FIRST);
+    own.ring(FIRST + 1);
+    own.agent.handle_timeout(Duration::from_secs(4));
+    own.accept(FIRST + 1);
+    assert_eq!(methods(&own.requests_to(FIRST + 1)), [Method::Ack]);
+}
+
+#[test]
+fn a_call_is_proven_by_the_connection_that_the_proof_is_wanted_by() {
     let mut own = Calling::new();
     own.lose(FIRST);
     own.requests_to(WAITS);
-    own.answer(401, challenge("n", false));
+    own.answer(WAITS, 401, challenge("n", false));
     let proven = own.requests_to(WAITS);
     assert_eq!(methods(&proven), [Method::Ack, Method::Invite]);
 }
 
 #[test]
-fn an_end_is_proven_by_the_connection_that_it_was_said_again_by() {
+fn an_end_is_proven_by_the_connection_that_the_proof_is_wanted_by() {
     let mut own = Calling::new();
-    own.answer(401, challenge("n", false));
+    own.answer(FIRST, 401, challenge("n", false));
     own.asked = own.requests_to(FIRST).pop().expect("an INVITE");
-    own.accept();
+    own.accept(FIRST);
     own.requests_to(FIRST);
     own.agent.hang_up(Duration::ZERO, own.call);
     own.asked = own.requests_to(FIRST).pop().expect("a BYE");
     own.lose(FIRST);
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
-    own.answer(401, challenge("m", true));
+    own.answer(WAITS, 401, challenge("m", true));
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Bye]);
 }
 
 #[test]
 fn an_answer_that_nobody_wants_is_confirmed_again_by_another_connection() {
     let mut own = Calling::new();
-    own.answer(180, (HeaderName::ALLOW, "INVITE".into()));
+    own.ring(FIRST);
     own.agent.hang_up(Duration::ZERO, own.call);
     assert_eq!(methods(&own.requests_to(FIRST)), [Method::Cancel]);
-    own.accept();
+    own.accept(FIRST);
     assert_eq!(methods(&own.requests_to(FIRST)), [Method::Ack, Method::Bye]);
     own.lose(FIRST);
     // The answers to both may be lost with it.
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Cancel, Method::Bye]);
-    own.accept();
+    own.accept(WAITS);
     assert_eq!(methods(&own.requests_to(WAITS)), [Method::Ack]);
 }

@@ -17,7 +17,7 @@ use crate::sip::{
 const CONTACT: &str = "<sip:far@192.0.2.50>";
 
 /// A call that is up, whose caller was asked for a proof with `n0`.
-fn call(transport: Transport) -> (Peer, CallRef) {
+pub(super) fn call(transport: Transport) -> (Peer, CallRef) {
     let mut peer = Peer::new(transport);
     let target = Target {
         uri: Uri::parse("sip:far@example.org").unwrap(),
