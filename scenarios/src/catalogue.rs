@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 138] = [
+pub const CATALOGUE: [Scenario; 139] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -89,6 +89,7 @@ pub const CATALOGUE: [Scenario; 138] = [
     slow::TENTH,
     slow::NEARLY,
     slow::RECOVERS,
+    slow::TAKEN_TO_BE_LATE,
     slow::VANISHES,
     slow::HALF_CLOSED,
     slow::ACROSS_EPOCHS,

@@ -38,7 +38,9 @@ fn is_calm(plan: &Plan, host: &str) -> bool {
     let raw_clients = plan.raw_clients.iter().map(|raw| (&raw.host, raw.link));
     let crowds = plan.crowds.iter().map(|crowd| (&crowd.host, crowd.link));
     let sip_clients = plan.sip_clients.iter().map(|client| (&client.host, client.link));
-    let of_host = publishers.chain(players).chain(raw_clients).chain(crowds).chain(sip_clients);
+    let phones = plan.phones.iter().map(|phone| (&phone.host, phone.link));
+    let of_host = publishers.chain(players).chain(raw_clients).chain(crowds);
+    let of_host = of_host.chain(sip_clients).chain(phones);
     let mut links = of_host.filter(|(name, _)| *name == host).map(|(_, link)| link);
     let is_steady = |link: LinkConfig| {
         [link.up, link.down].iter().all(|way| {

@@ -66,5 +66,5 @@ pub(super) const FAULT_POINTS: [Situation; 5] = [
     told("a delivery takes one frame and no more", DRAWN),
     told("an RTMP connection lets others go first", DRAWN),
     told("a ring lets go of all but its newest frame", DRAWN),
-    told("a subscriber is taken to be late", DRAWN),
+    told("a subscriber is taken to be late", &["slow", "swarm"]),
 ];

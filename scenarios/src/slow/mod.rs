@@ -185,6 +185,34 @@ pub const RECOVERS: Scenario = Scenario {
     },
 };
 
+/// The gateway's fault point by which whoever has something to skip is late.
+const LATE: &str = "a subscriber is taken to be late";
+/// Of a million times, so many it fires.
+const LATE_PPM: u32 = 50_000;
+
+/// Lines that fall behind, but not so far that the gateway would have anybody skip by itself.
+pub const TAKEN_TO_BE_LATE: Scenario = Scenario {
+    name: "slow/taken-to-be-late",
+    about: "subscribers that skip though they need not go on at a keyframe, and lack nothing else",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut plan = plan(seed, line_of(80), None);
+        let live = &mut plan.config.live;
+        (live.lag_resync_ms, live.lag_resync_bytes) = (60_000, live.ring_bytes as u64);
+        plan.fault_points.insert(LATE.to_owned(), LATE_PPM);
+        plan.terms.may_skip = plan.players.iter().map(|player| player.host.clone()).collect();
+        plan.terms.twin_within_ms = None;
+        plan
+    },
+    check: |evidence| {
+        let check = |(player, report): (&Player, &PlayReport)| {
+            unless(report.gaps > 0, || format!("{} has skipped nothing", player.host))
+        };
+        slow(evidence).filter_map(check).collect()
+    },
+};
+
 /// A black hole.
 pub const VANISHES: Scenario = Scenario {
     name: "slow/vanishes",

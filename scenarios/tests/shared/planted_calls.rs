@@ -176,7 +176,9 @@ fn again(report: &mut PhoneReport, place: usize, change: impl Fn(&mut Signal)) {
 fn dialled(seen: &mut Evidence, told: &str) {
     let (plan, report) = (&mut seen.plan.phones[TALKS].plan, &mut seen.phones[TALKS]);
     plan.digits = vec![Dialled { at_ms: 0, digit: '5', lost: 0 }];
-    let Spoken { at, ssrc, sequence, timestamp, .. } = *report.spoken.last().unwrap();
+    // In the midst of the call: of what is dialled at its end nobody knows.
+    let spoken = &report.spoken;
+    let Spoken { at, ssrc, sequence, timestamp, .. } = spoken[spoken.len() / 2];
     let (sequence, is_lost) = (sequence.wrapping_add(1), false);
     report.dialled = vec![Pressed { at, ssrc, sequence, timestamp, digit: '5', is_lost }];
     seen.players[0].digits = told.chars().map(|digit| (at, digit)).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::CallEnd;
+use rehearsal_sim::clients::phone::{CallEnd, Way};
 
 use super::{Case, of_each};
 use crate::run::Evidence;
@@ -48,11 +48,17 @@ fn unexpected(case: Case<'_>) -> Option<String> {
     let (at, end) = case.report.ended?;
     let is_plain = plan.message_faults.is_empty() && gets_through(case) && case.keeps_connections();
     let is_long = plan.talk_ms.is_none_or(|ms| ms >= case.plan.config.rtp.silence_ms);
+    // What it says by a line that loses segments may come later than its silence is noticed.
+    let silence = Duration::from_millis(case.plan.config.rtp.silence_ms);
+    let has_hung_up = !case.is_faithful()
+        && case.report.signals.iter().any(|it| {
+            it.method == "BYE" && it.way == Way::Sent && it.at + silence <= at + case.round_trip()
+        });
     let is_wrong = match end {
         CallEnd::Forgotten | CallEnd::HungUpRefused(_) => true,
         CallEnd::NoAnswer | CallEnd::HungUpUnanswered => true,
         // Because its client has, and that is judged there.
-        CallEnd::ByGateway => !is_long && case.client().is_none(),
+        CallEnd::ByGateway => !is_long && !has_hung_up && case.client().is_none(),
         CallEnd::Rejected(_) | CallEnd::Cancelled | CallEnd::HungUp | CallEnd::Crashed => false,
     };
     (is_plain && is_wrong).then(|| format!("at {at:?} the call ended with: {}", case.report.end()))

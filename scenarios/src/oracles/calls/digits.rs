@@ -150,7 +150,9 @@ fn due(evidence: &Evidence, case: Case<'_>) -> Vec<Due> {
     // Of each key, whether any packet of it is sure to be listened to.
     let mut keys: Vec<((u32, u32, char), bool)> = Vec::new();
     for it in came {
-        let (key, is_sure) = ((it.ssrc, it.timestamp, it.digit), !is_moving(case, it.at));
+        let is_unsure =
+            is_moving(case, it.at) || case.is_cut_short(it.at) || case.may_be_hung_up_on(it.at);
+        let (key, is_sure) = ((it.ssrc, it.timestamp, it.digit), !is_unsure);
         match keys.last_mut() {
             Some((last, was_sure)) if *last == key => *was_sure |= is_sure,
             _ => keys.push((key, is_sure)),

@@ -7,7 +7,7 @@ use rehearsal_sim::clients::phone::{Deed, ReceptionReport};
 
 use super::{
     Case, MOVES, of_each,
-    sources::{Source, on_the_way, sources},
+    sources::{Sent, Source, on_the_way, sources},
 };
 use crate::run::Evidence;
 
@@ -103,9 +103,8 @@ fn losses(
     let (from, to) = (first, highest + 1);
     let lost_in = |from: usize, to: usize| packets[from..to].iter().filter(|it| it.is_lost).count();
     let unsure = packets[from..to].iter().filter(|it| is_unsure(case, it.at)).count();
-    // What comes before its answer is nobody's, and does not count.
-    let heard = packets.iter().position(|it| !it.is_lost && !case.is_early(it.at));
-    let (least, most) = (lost_in(heard.unwrap_or(to).min(to), to), lost_in(from, to) + unsure);
+    let sure = believed(case, packets).unwrap_or(to).min(to);
+    let (least, most) = (lost_in(sure, to), lost_in(from, to) + unsure);
     let told = report.lost;
     if from >= to || !(least as i32..=most as i32).contains(&told) {
         return vec![format!("at {at:?} {told} packets were lost, the links lost {least}")];
@@ -118,10 +117,12 @@ fn losses(
     let (since, since_at) = match before {
         Some(before) => (source.place_of(before.highest) + 1, before.at),
         // From which on it counts is not known.
-        None if case.is_early(packets[from].at) => return Vec::new(),
+        None if sure > from => return Vec::new(),
         None => (from, Duration::ZERO),
     };
-    if unsure > 0 || since > to || !is_none_missing(since_at) {
+    // One may have gone to a port that is not the phone's any more.
+    let has_moved = case.report.moved.iter().any(|moved| (since_at..=at).contains(moved));
+    if unsure > 0 || since > to || has_moved || !is_none_missing(since_at) {
         return Vec::new();
     }
     let (lost, due) = (lost_in(since, to), to - since);
@@ -132,6 +133,19 @@ fn losses(
         format!("at {at:?} {fraction} of 256 were lost, the links lost {lost} of {due} ({share})")
     });
     told.into_iter().collect()
+}
+
+/// The first packet that is sure to be counted. What comes before its answer is nobody's; and one packet alone is no source yet, and
+/// is forgotten if something is agreed on before the next one.
+fn believed(case: Case<'_>, packets: &[Sent]) -> Option<usize> {
+    let heard = packets.iter().enumerate().filter(|(_, it)| !it.is_lost && !case.is_early(it.at));
+    let heard: Vec<(usize, Duration)> = heard.map(|(place, it)| (place, it.at)).collect();
+    let way = case.round_trip();
+    let changes: Vec<Duration> = case.report.directions.iter().skip(1).map(|it| it.0).collect();
+    let is_forgotten = |from: Duration, to: Duration| {
+        changes.iter().any(|at| from <= *at + way && *at <= to + way)
+    };
+    heard.windows(2).find(|two| !is_forgotten(two[0].1, two[1].1)).map(|two| two[0].0)
 }
 
 /// Whether it was sent from a port of which the gateway does not know yet whether it is the phone's, or knows that it no longer is.

@@ -160,6 +160,23 @@ impl Case<'_> {
         tcp.map_or(way, |tcp| way + 2 * (Duration::from_nanos(one_way) + tcp.writes_for()))
     }
 
+    /// Whether what the phone sends at `at` may still be held when its call is over, or it is agreed that it is not heard any more.
+    fn is_cut_short(&self, at: Duration) -> bool {
+        let over = self.report.ended.map(|(at, _)| at);
+        let byes = self.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
+        let changes = self.report.directions.iter().skip(1).map(|(at, _)| *at);
+        let within = at..=at + HELD + self.round_trip();
+        over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
+    }
+
+    /// How long what the phone sends may wait to be put on its line: one that was frozen sends much at once.
+    fn queued_for(&self) -> Duration {
+        let up = self.phone.link.up;
+        let is_sent_at_once = self.plan.is_faulty(&self.phone.host) && up.rate_bps > 0;
+        let bits = if is_sent_at_once { u64::from(up.queue_bytes) * 8 } else { 0 };
+        Duration::from_secs_f64(bits as f64 / up.rate_bps.max(1) as f64)
+    }
+
     /// Requests of the gateway, copies too, by their transactions in the order they began.
     fn asked(&self) -> Vec<Vec<&Signal>> {
         self.grouped(Way::Received, |signal| signal.what == Saying::Request)

@@ -215,8 +215,13 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
                 found.push(format!("picture {index} was sent at {sent:?} and came at {at:?}"));
             }
         }
-        let Some((from, _, true)) = case.report.pictures.agreed.first() else { continue };
+        let agreed = &case.report.pictures.agreed;
+        let Some((from, ..)) = agreed.first() else { continue };
         let from = (*from).max(first.at);
+        let sees = agreed.iter().rfind(|(at, ..)| *at <= from).is_some_and(|(.., sees)| *sees);
+        if !sees {
+            continue;
+        }
         let over = case.report.ended.map_or(case.report.left_at, |(at, _)| at);
         let is_there = last.at.min(over) > from + FIRST_PICTURE + case.round_trip();
         let came = of_epoch(case, report.epoch).next().map(|(picture, _)| picture.at);
@@ -342,6 +347,7 @@ fn may_be_left_out(case: Case<'_>, picture: &Shown, place: usize) -> bool {
     let within = at..=at + HELD + case.round_trip();
     case.is_early(at)
         || case.is_changing(at)
+        || case.may_be_hung_up_on(at)
         || place == 0 && picture.packets.1 < 2
         || over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
 }
@@ -389,7 +395,10 @@ fn of_player(
         .filter_map(|seen| Some((seen.stamp?.index, seen)))
         .collect();
     let shown = &case.report.pictures.shown;
-    let most = HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + case.round_trip();
+    let most = HELD
+        + Duration::from_millis(case.plan.config.rtp.max_delay_ms)
+        + case.round_trip()
+        + case.queued_for();
     let late = if is_whole(case) { HELD + case.round_trip() } else { most };
     for (index, seen) in &its {
         let Some(shown) = shown.get(*index as usize) else {
@@ -458,17 +467,39 @@ pub(crate) fn requests(evidence: &Evidence) -> Vec<String> {
         if let Some(wrong) = asked.iter().find(|it| it.by_rtcp != video.tells_by_rtcp) {
             found.push(format!("at {:?} it was asked for a keyframe in another way", wrong.at));
         }
-        for two in asked.windows(2) {
-            if two[1].at + way < two[0].at + every {
-                let at = (two[0].at, two[1].at);
-                found.push(format!("it was asked for a keyframe at {at:?}, {every:?} apart"));
-            }
-        }
+        found.extend(too_often(case, asked, every, way));
         if let Some(lost) = lost(evidence, case) {
             found.extend(causes(case, asked, &lost));
         }
         found
     })
+}
+
+/// What is asked more often than it may be.
+fn too_often(case: Case<'_>, asked: &[Asked], every: Duration, way: Duration) -> Vec<String> {
+    // Of an INFO that is lost a copy comes, any time later; but there is one for each time, and none with the other.
+    let is_late = |it: &Asked| !it.by_rtcp && !case.is_over_tcp() && !case.is_faithful();
+    let mut found = Vec::new();
+    if let (Some(first), Some(last)) = (asked.first(), asked.last())
+        && asked.iter().any(is_late)
+    {
+        let began = case.report.answered_at.unwrap_or_default();
+        let most = 1 + ((last.at + way).saturating_sub(began).as_millis() / every.as_millis());
+        if asked.len() as u128 > most {
+            let (from, to, times) = (first.at, last.at, asked.len());
+            found.push(format!(
+                "it was asked for a keyframe {times} times from {from:?} to {to:?}, {every:?} apart"
+            ));
+        }
+        return found;
+    }
+    for two in asked.windows(2) {
+        if two[1].at + way < two[0].at + every {
+            let at = (two[0].at, two[1].at);
+            found.push(format!("it was asked for a keyframe at {at:?}, {every:?} apart"));
+        }
+    }
+    found
 }
 
 /// Nothing is asked for without a loss, and each loss is told of, if none was just before.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rehearsal_sim::clients::phone::{Connection, Saying, Signal, Way};
 
-use super::{Case, is_ack, is_final};
+use super::{Case, HELD, is_ack, is_final};
 use crate::fault::Lever;
 
 impl Case<'_> {
@@ -45,6 +45,17 @@ impl Case<'_> {
         let Some(tcp) = &self.phone.plan.tcp else { return false };
         let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some();
         is_hidden && !self.keeps_connections()
+    }
+
+    /// Whether it may be hung up on by `at`, or just behind it: whoever cannot be reached when his session is to be refreshed is.
+    pub(super) fn may_be_hung_up_on(&self, at: Duration) -> bool {
+        // The gateway counts from its own answer, of which perhaps a copy came, or from that of the phone.
+        let mut signals = self.report.signals.iter();
+        let calls = signals.find(|it| it.way == Way::Sent && it.method == "INVITE").map(|it| it.at);
+        let calls = calls.filter(|_| self.phone.plan.called.is_none());
+        let counts_from = calls.or(self.report.answered_at).unwrap_or_default();
+        let refreshed = Duration::from_millis(self.plan.config.sip.session_expires_ms) / 2;
+        self.may_be_out_of_reach() && at + HELD + self.round_trip() >= counts_from + refreshed
     }
 
     /// Whether at most connections of it are lost, while it and the gateway are there.
@@ -94,8 +105,8 @@ fn elsewhere(case: Case<'_>) -> Option<String> {
                 && it.at <= answer.at
         });
         let mut asked: Vec<&Signal> = asked.collect();
-        // One that has just gone by another connection may not have come.
-        let is_news = |it: &&Signal| it.at + case.round_trip() > answer.at;
+        // One that has just gone by another connection may not have come, and where segments are lost nobody knows when it comes.
+        let is_news = |it: &&Signal| !case.is_faithful() || it.at + case.round_trip() > answer.at;
         while asked.len() > 1 && asked.last().is_some_and(is_news) {
             asked.pop();
         }

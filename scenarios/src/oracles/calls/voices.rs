@@ -1,10 +1,13 @@
 //! O19 the other way: what phones say is what those have who play their streams, whole where the line is, and what the gateway
 //! tells phones of loss is what is missing there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rehearsal_sim::clients::{
-    phone::{Spoken, Way},
+    phone::Spoken,
     verify::{Breach, Kind, Logged, Promise},
 };
 
@@ -102,15 +105,22 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
         .collect();
     let spoken = &case.report.spoken;
     let way = case.round_trip() + listener.way;
-    let most = HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way;
+    let most =
+        HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way + case.queued_for();
     let is_whole = case.is_faithful() && case.is_undisturbed();
+    let mut first_of = BTreeSet::new();
     for (index, seen) in &its {
         let Some(said) = spoken.get(*index as usize) else {
             found.push(format!("{host} has packet {index}, which was not said"));
             continue;
         };
         let late = if is_whole { HELD + way } else { most };
-        if seen.at < said.at || seen.at > said.at + late {
+        // One packet alone is no source yet, and waits for the next that comes.
+        let is_first = first_of.insert(said.ssrc);
+        let next = its.range(index + 1..).next().and_then(|(next, _)| spoken.get(*next as usize));
+        let next = next.filter(|next| is_first && next.ssrc == said.ssrc);
+        let due = next.map_or(said.at, |next| next.at);
+        if seen.at < said.at || seen.at > due + late {
             found.push(format!(
                 "{host} has packet {index}, said at {:?}, at {:?}",
                 said.at, seen.at
@@ -140,7 +150,6 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
 
 /// What is said just before the call is over, or the phone stops to talk, may still be held then, and is left out.
 fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
-    let over = case.report.ended.map(|(at, _)| at);
     let mut moves = case.report.moved.iter();
     let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
     // One packet alone is no source yet.
@@ -148,26 +157,7 @@ fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
     if case.is_early(said.at) || is_alone || is_unsure || case.is_changing(said.at) {
         return true;
     }
-    // Whoever cannot be reached when his session is to be refreshed is hung up on.
-    let refreshed = Duration::from_millis(case.plan.config.sip.session_expires_ms) / 2;
-    if case.may_be_out_of_reach()
-        && said.at + HELD + case.round_trip() >= counts_from(case) + refreshed
-    {
-        return true;
-    }
-    let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
-    let changes = case.report.directions.iter().skip(1).map(|(at, _)| *at);
-    let within = said.at..=said.at + HELD + case.round_trip();
-    over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
-}
-
-/// From when on, at the earliest, the gateway counts how long a call is up: from its own answer, of which perhaps a copy came, or from
-/// the phone's.
-fn counts_from(case: Case<'_>) -> Duration {
-    let mut signals = case.report.signals.iter();
-    let calls = signals.find(|it| it.way == Way::Sent && it.method == "INVITE").map(|it| it.at);
-    let calls = calls.filter(|_| case.phone.plan.called.is_none());
-    calls.or(case.report.answered_at).unwrap_or_default()
+    case.may_be_hung_up_on(said.at) || case.is_cut_short(said.at)
 }
 
 /// As many are said to be lost, by those reports that come before `until`, as are missing, of those up to the greatest number

@@ -238,7 +238,7 @@ impl Call {
 
     /// When there is something to do.
     pub(super) fn next(&self) -> Option<Duration> {
-        let changes = self.changes.front().map(|(at, _)| *at);
+        let changes = self.changes.front().map(|(at, _)| *at).filter(|_| self.may_change());
         let keys = self.keys.front().map(|(at, _)| *at);
         let change = [changes, keys, self.wants_keyframe_at]
             .into_iter()
@@ -292,7 +292,7 @@ impl Call {
             self.key(digit, now);
         }
         if self.is_up()
-            && !self.is_asking()
+            && self.may_change()
             && let Some((_, direction)) = self.changes.pop_front_if(|(at, _)| *at <= now)
         {
             self.invite(direction, now);
@@ -334,6 +334,11 @@ impl Call {
         self.changes.clear();
         self.keys.clear();
         self.wants_keyframe_at = None;
+    }
+
+    /// Whether it may ask for a change: not before what it has taken is acknowledged (RFC 3261, section 14.1).
+    fn may_change(&self) -> bool {
+        !self.is_asking() && !self.answered.iter().any(Answered::is_open)
     }
 
     /// Whether something is on its way within the call: what comes behind it could overtake it, and would count as newer.

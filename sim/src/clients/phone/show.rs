@@ -152,7 +152,9 @@ impl Show {
         let timestamp_ms = (due - began).as_millis() as u32;
         let (stream, epoch) = (self.stream, self.epoch);
         let stamp = Stamp { stream, epoch, index, config, timestamp_ms };
-        let Shows { slices, slice_bytes, is_adorned, payload_bytes, aggregates, .. } = self.plan;
+        let Shows { slices, slice_bytes, payload_bytes, aggregates, .. } = self.plan;
+        // Nobody could tell that the very first packet is lost if it had nothing but that.
+        let is_adorned = self.plan.is_adorned && index > 0;
         let slice_bytes = if is_key { slice_bytes } else { slice_bytes / 5 };
         let mut units = units(&stamp, Shape { is_key, slices, slice_bytes, is_adorned });
         if has_sets {
