@@ -4,7 +4,7 @@
 
 use std::{
     env,
-    process::{self, Command, Stdio},
+    process::{self, Child, Command, Stdio},
     time::Duration,
 };
 
@@ -24,18 +24,22 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// A process that goes on by itself.
+fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the command starts")
+}
+
+/// What a process has printed by its end.
+fn output(child: Child) -> String {
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
 /// What `N` processes print that live at the same time.
 fn outputs<const N: usize>(command: impl Fn() -> Command) -> [String; N] {
-    let start = |_| {
-        let mut command = command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().expect("the command starts")
-    };
-    [0; N].map(start).map(|child| {
-        let output = child.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8")
-    })
+    [0; N].map(|_| start(command())).map(output)
 }
 
 fn rehearse(arguments: &[&str]) -> String {
@@ -56,10 +60,11 @@ fn two_processes_and_this_one_agree_on_every_scenario() {
         let seeds = seeds(scenario.name);
         let runs = seeds.map(|seed| {
             let seed_text = seed.to_string();
-            let replay = || command(&["replay", scenario.name, "--seed", &seed_text]);
-            let [first, second] = outputs(replay);
-            assert_eq!(first, second);
+            let replay = || start(command(&["replay", scenario.name, "--seed", &seed_text]));
+            let others = [replay(), replay()];
             let here = run::run(scenario, seed);
+            let [first, second] = others.map(output);
+            assert_eq!(first, second);
             let hash = format!("trace hash {:016x}", here.trace_hash());
             assert!(first.contains(&hash), "{hash} is not in:\n{first}");
             here

@@ -173,7 +173,7 @@ impl Case<'_> {
     fn queued_for(&self) -> Duration {
         let up = self.phone.link.up;
         let is_sent_at_once = self.plan.is_faulty(&self.phone.host) && up.rate_bps > 0;
-        let bits = if is_sent_at_once { u64::from(up.queue_bytes) * 8 } else { 0 };
+        let bits = if is_sent_at_once { up.queue_bytes * 8 } else { 0 };
         Duration::from_secs_f64(bits as f64 / up.rate_bps.max(1) as f64)
     }
 
