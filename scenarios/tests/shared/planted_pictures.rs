@@ -149,6 +149,15 @@ pub(super) const PLANTED_PICTURES: &[Planted] = &[
     (O19, "more pictures are told of than were sent", &PICTURES, |seen| {
         seen.phones[WATCHES].pictures.sender_reports[0].packets += 100;
     }),
+    (O19, "a report tells of a loss of pictures that was none", &PICTURES, |seen| {
+        seen.phones[SHOWS].pictures.reports.last_mut().unwrap().lost += 1;
+    }),
+    (O19, "a report is about pictures that the phone has not shown", &PICTURES, |seen| {
+        seen.phones[SHOWS].pictures.reports[0].about += 1;
+    }),
+    (O19, "a report tells of too small a share of pictures that are lost", &PICTURES, |seen| {
+        seen.phones[SHOWS].pictures.reports[0].fraction_lost += 50;
+    }),
     (O19, "who asks for a keyframe is told nothing", &PICTURES, |seen| {
         let asked = seen.phones[WATCHES].pictures.asks[0].0;
         let pictures = &mut seen.phones[WATCHES].pictures.seen;

@@ -1,4 +1,4 @@
-//! O19: what the gateway tells a phone of its audio by RTCP is what the phone sent and the links dropped.
+//! O19: what the gateway tells a phone of its audio and its pictures by RTCP is what the phone sent and the links dropped.
 
 use std::time::Duration;
 
@@ -7,12 +7,19 @@ use rehearsal_sim::clients::phone::{Deed, ReceptionReport};
 
 use super::{
     Case, MOVES, of_each,
-    sources::{Sent, Source, on_the_way, sources},
+    sources::{Sent, Source, on_the_way, sources, sources_of_pictures},
 };
 use crate::run::Evidence;
 
 /// Packets from a new port until it is followed, and one more.
 const NEW_PACKETS: usize = 6;
+
+/// What the reports are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Audio,
+    Pictures,
+}
 
 /// Every phone whose line keeps packets in order.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
@@ -20,26 +27,38 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         if !case.is_in_order() {
             return Vec::new();
         }
-        let sources = sources(evidence, case);
-        let mut found = Vec::new();
-        let mut before: Option<&ReceptionReport> = None;
-        for report in &case.report.reports {
-            match sources.iter().find(|source| source.ssrc == report.about) {
-                None => {
-                    found.push(format!("at {:?} it was told of what it had not said", report.at))
-                }
-                Some(source) => {
-                    let before = before.filter(|before| before.about == report.about);
-                    found.extend(plain(case, source, report, before));
-                    if is_known(evidence, case) {
-                        found.extend(losses(evidence, case, source, report, before));
-                    }
-                }
-            }
-            before = Some(report);
-        }
+        let report = case.report;
+        let mut found =
+            told(evidence, case, Media::Audio, &report.reports, &sources(evidence, case));
+        let sources = sources_of_pictures(evidence, case);
+        found.extend(told(evidence, case, Media::Pictures, &report.pictures.reports, &sources));
         found
     })
+}
+
+fn told(
+    evidence: &Evidence,
+    case: Case<'_>,
+    media: Media,
+    reports: &[ReceptionReport],
+    sources: &[Source],
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut before: Option<&ReceptionReport> = None;
+    for report in reports {
+        match sources.iter().find(|source| source.ssrc == report.about) {
+            None => found.push(format!("at {:?} it was told of what it had not said", report.at)),
+            Some(source) => {
+                let before = before.filter(|before| before.about == report.about);
+                found.extend(plain(case, media, source, report, before));
+                if is_known(evidence, case) {
+                    found.extend(losses(evidence, case, media, source, report, before));
+                }
+            }
+        }
+        before = Some(report);
+    }
+    found
 }
 
 /// Whether what the links dropped is all that can be missing.
@@ -54,6 +73,7 @@ fn is_known(evidence: &Evidence, case: Case<'_>) -> bool {
 /// It is of what was sent, counts no more than that, and agrees with the one before.
 fn plain(
     case: Case<'_>,
+    media: Media,
     source: &Source,
     report: &ReceptionReport,
     before: Option<&ReceptionReport>,
@@ -63,10 +83,14 @@ fn plain(
     let Some(newest) = source.packets.get(highest).filter(|newest| newest.at <= at) else {
         return vec![format!("at {at:?} it was told of packet {highest}, which it had not sent")];
     };
-    let sent =
-        source.packets.iter().filter(|it| it.at + way < at && !is_unsure(case, it.at)).count();
+    let sent = source
+        .packets
+        .iter()
+        .filter(|it| it.at + way < at && !is_unsure(case, media, it.at))
+        .count();
     let is_faithful = case.is_faithful() && case.is_undisturbed();
-    if is_faithful && case.phone.plan.digits.is_empty() && highest + 1 < sent {
+    let may_lose = media == Media::Audio && !case.phone.plan.digits.is_empty();
+    if is_faithful && !may_lose && highest + 1 < sent {
         found.push(format!("at {at:?} packet {highest} was the newest, sent were {sent}"));
     }
     if i64::from(report.lost) > highest as i64 + 1 || report.lost < 0 {
@@ -74,8 +98,8 @@ fn plain(
     }
     let per_ms = case.report.codec.map_or(8, |codec| codec.samples_per_ms());
     let jitter = Duration::from_micros(u64::from(report.jitter) * 1_000 / u64::from(per_ms));
-    // One that was frozen sends late.
-    if jitter > way && !case.plan.is_faulty(&case.phone.host) {
+    // One that was frozen sends late, and a picture goes out at once.
+    if media == Media::Audio && jitter > way && !case.plan.is_faulty(&case.phone.host) {
         found.push(format!("at {at:?} the jitter is {jitter:?}, newest is of {:?}", newest.at));
     }
     if let Some(before) = before
@@ -90,6 +114,7 @@ fn plain(
 fn losses(
     evidence: &Evidence,
     case: Case<'_>,
+    media: Media,
     source: &Source,
     report: &ReceptionReport,
     before: Option<&ReceptionReport>,
@@ -102,8 +127,8 @@ fn losses(
     };
     let (from, to) = (first, highest + 1);
     let lost_in = |from: usize, to: usize| packets[from..to].iter().filter(|it| it.is_lost).count();
-    let unsure = packets[from..to].iter().filter(|it| is_unsure(case, it.at)).count();
-    let sure = believed(case, packets).unwrap_or(to).min(to);
+    let unsure = packets[from..to].iter().filter(|it| is_unsure(case, media, it.at)).count();
+    let sure = believed(case, media, packets).unwrap_or(to).min(to);
     let (least, most) = (lost_in(sure, to), lost_in(from, to) + unsure);
     let told = report.lost;
     if from >= to || !(least as i32..=most as i32).contains(&told) {
@@ -137,11 +162,14 @@ fn losses(
 
 /// The first packet that is sure to be counted. What comes before its answer is nobody's; and one packet alone is no source yet, and
 /// is forgotten if something is agreed on before the next one.
-fn believed(case: Case<'_>, packets: &[Sent]) -> Option<usize> {
+fn believed(case: Case<'_>, media: Media, packets: &[Sent]) -> Option<usize> {
     let heard = packets.iter().enumerate().filter(|(_, it)| !it.is_lost && !case.is_early(it.at));
     let heard: Vec<(usize, Duration)> = heard.map(|(place, it)| (place, it.at)).collect();
     let way = case.round_trip();
-    let changes: Vec<Duration> = case.report.directions.iter().skip(1).map(|it| it.0).collect();
+    let changes: Vec<Duration> = match media {
+        Media::Audio => case.report.directions.iter().skip(1).map(|it| it.0).collect(),
+        Media::Pictures => case.report.pictures.agreed.iter().skip(1).map(|it| it.0).collect(),
+    };
     let is_forgotten = |from: Duration, to: Duration| {
         changes.iter().any(|at| from <= *at + way && *at <= to + way)
     };
@@ -149,7 +177,11 @@ fn believed(case: Case<'_>, packets: &[Sent]) -> Option<usize> {
 }
 
 /// Whether it was sent from a port of which the gateway does not know yet whether it is the phone's, or knows that it no longer is.
-fn is_unsure(case: Case<'_>, sent: Duration) -> bool {
+fn is_unsure(case: Case<'_>, media: Media, sent: Duration) -> bool {
+    // Pictures move with the audio.
+    if media == Media::Pictures {
+        return !case.report.moved.is_empty();
+    }
     let is_moved = |moved: &Duration| sent.abs_diff(*moved) < MOVES + case.round_trip();
     // A port is the phone's when so many packets have come from it, however long that takes.
     let since = |moved: &Duration| {

@@ -1,4 +1,4 @@
-//! What a phone sent over RTP, source by source, and what became of it on its line.
+//! What a phone sent over RTP, its audio and its pictures, source by source, and what became of it on its line.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ pub(super) struct Source {
     pub(super) packets: Vec<Sent>,
 }
 
-/// A packet of audio, or of a digit.
+/// A packet of audio, of a digit, or of a picture.
 pub(super) struct Sent {
     pub(super) at: Duration,
     pub(super) sequence: u16,
@@ -27,15 +27,29 @@ impl Source {
     }
 }
 
-/// The sources of the phone, in the order they began.
+/// The sources of the phone's audio, in the order they began.
 pub(super) fn sources(evidence: &Evidence, case: Case<'_>) -> Vec<Source> {
-    let lost = on_the_way(evidence, case).iter().filter(|lost| lost.is_of_phone);
-    let lost: BTreeSet<(u32, u16)> = lost.filter_map(|lost| lost.packet).collect();
     let report = case.report;
     let spoken = report.spoken.iter().map(|it| (it.at, it.ssrc, it.sequence, false));
     let dialled = report.dialled.iter().map(|it| (it.at, it.ssrc, it.sequence, it.is_lost));
     let mut all: Vec<_> = spoken.chain(dialled).collect();
     all.sort_by_key(|(at, ..)| *at);
+    grouped(evidence, case, all)
+}
+
+/// That of its pictures.
+pub(super) fn sources_of_pictures(evidence: &Evidence, case: Case<'_>) -> Vec<Source> {
+    let sent = case.report.pictures.sent.iter();
+    grouped(evidence, case, sent.map(|it| (it.at, it.ssrc, it.sequence, false)).collect())
+}
+
+fn grouped(
+    evidence: &Evidence,
+    case: Case<'_>,
+    all: Vec<(Duration, u32, u16, bool)>,
+) -> Vec<Source> {
+    let lost = on_the_way(evidence, case).iter().filter(|lost| lost.is_of_phone);
+    let lost: BTreeSet<(u32, u16)> = lost.filter_map(|lost| lost.packet).collect();
     let mut sources = Vec::<Source>::new();
     for (at, ssrc, sequence, is_lost) in all {
         if sources.last().is_none_or(|source| source.ssrc != ssrc) {

@@ -172,11 +172,15 @@ impl<S: UdpSocket> Screen<S> {
             Sight::Rtcp(bytes) => {
                 let compound = &self.buffers[1][..bytes];
                 let lost = rtp::lost_pictures(compound);
+                let own = self.show.as_ref().map(Show::ssrc);
                 match rtp::reports(compound, at) {
-                    Some((_, own)) => self.told.sender_reports.extend(own),
+                    Some((about, theirs)) => {
+                        let mine = about.into_iter().filter(|block| Some(block.about) == own);
+                        self.told.reports.extend(mine);
+                        self.told.sender_reports.extend(theirs);
+                    }
                     None => self.told.unreadable += 1,
                 }
-                let own = self.show.as_ref().map(Show::ssrc);
                 if lost.iter().any(|of| Some(*of) == own) {
                     self.is_asked(at, true);
                 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::stamp::Stamp,
-    report::{Heard, SenderReport, Spoken, Torn},
+    report::{Heard, ReceptionReport, SenderReport, Spoken, Torn},
 };
 
 /// Pictures of a phone, in H.264.
@@ -75,6 +75,8 @@ pub struct Pictures {
     pub asked: Vec<Asked>,
     /// When it has asked for one, and whether by RTCP.
     pub asks: Vec<(Duration, bool)>,
+    /// What the gateway told of the phone's pictures by RTCP.
+    pub reports: Vec<ReceptionReport>,
     /// What the gateway told of its own pictures by RTCP.
     pub sender_reports: Vec<SenderReport>,
     /// Datagrams that are neither RTP nor RTCP.
