@@ -1,10 +1,10 @@
-//! baresip calls the gateway, or registers with it and is called, and hears what ffmpeg publishes.
+//! baresip calls the gateway, or registers with it and is called: it hears what ffmpeg publishes, and ffmpeg plays what it says.
 
 #![allow(clippy::disallowed_methods)]
 
 use std::{fs, process::Command};
 
-use super::{Folder, Tone, free_port, is_missing};
+use super::{Folder, Tone, ffmpeg_command, free_port, is_missing, listen};
 use crate::{
     ffmpeg,
     gateway::{Gateway, lines_of},
@@ -17,14 +17,14 @@ const PART_SAMPLES: usize = 2_000;
 /// The phone says an address of this machine's network, and its packets must come from there.
 const EVERYWHERE: &str = "sip.listen = \"0.0.0.0:0\"";
 
-/// baresip, about to be `account` for so many seconds, and to record in `folder` what it hears.
-fn baresip(folder: &Folder, account: &str, seconds: u32) -> Command {
+/// baresip, about to be `account` for so many seconds, to say `says`, and to record in `folder` what it hears.
+fn baresip(folder: &Folder, account: &str, seconds: u32, says: &[i16]) -> Command {
     let path = folder.0.to_str().expect("a path of text").to_owned();
-    folder.write("silence.wav", wav(&vec![0; 8_000 * 20]));
+    folder.write("says.wav", wav(says));
     folder.write(
         "config",
         format!(
-            "sip_listen 0.0.0.0:{}\naudio_player aubridge,phone\naudio_source aufile,{path}/silence.wav\n\
+            "sip_listen 0.0.0.0:{}\naudio_player aubridge,phone\naudio_source aufile,{path}/says.wav\n\
              ausrc_srate 8000\nauplay_srate 8000\nmodule_path /usr/lib/baresip/modules\nsnd_path {path}\n\
              module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
              module_tmp account.so\nmodule_app menu.so\n",
@@ -37,9 +37,16 @@ fn baresip(folder: &Folder, account: &str, seconds: u32) -> Command {
     command
 }
 
+/// What a phone says that only listens: for longer than it is there, for it hangs up when it has nothing more to say.
+static SILENCE: [i16; 8_000 * 20] = [0; 8_000 * 20];
+
 /// Fails unless the phone in `folder` has heard three seconds, nearly all of them sample for sample as `tone` has them.
 fn assert_has_heard(folder: &Folder, tone: &Tone) {
-    let heard = samples_of(folder);
+    assert_are_of(&samples_of(folder), tone);
+}
+
+/// Fails unless `heard` are three seconds, nearly all of them sample for sample as `tone` has them.
+fn assert_are_of(heard: &[i16], tone: &Tone) {
     let said = samples(&tone.content("s16le"));
     // A phone on a busy machine may be late for a packet; nearly all else it hears as it was said.
     let parts: Vec<_> = heard.chunks_exact(PART_SAMPLES).collect();
@@ -63,10 +70,33 @@ fn baresip_hears_sample_for_sample_what_ffmpeg_publishes() {
     let tone = Tone::new(&folder, 30);
     let publishing = tone.publish(&gateway, "live/tone");
     let dial = format!("/dial sip:play-tone@127.0.0.1:{}", gateway.sip.port());
-    let mut calling = baresip(&folder, "<sip:phone@127.0.0.1>;regint=0", 5);
+    let mut calling = baresip(&folder, "<sip:phone@127.0.0.1>;regint=0", 5, &SILENCE);
     Process::start("baresip", calling.args(["-e", &dial])).wait_success();
     drop(publishing);
     assert_has_heard(&folder, &tone);
+}
+
+#[test]
+fn what_baresip_says_is_heard_over_rtmp_sample_for_sample() {
+    if ffmpeg::is_missing() || is_missing("baresip") {
+        return;
+    }
+    let gateway = Gateway::start_with(EVERYWHERE);
+    let folder = Folder::new("baresip-says");
+    let tone = Tone::new(&folder, 30);
+    let heard = folder.file("heard.raw");
+    let mut listening = listen(&gateway, "call/talk", &heard);
+    let dial = format!("/dial sip:talk@127.0.0.1:{}", gateway.sip.port());
+    let says = samples(&tone.content("s16le"));
+    let mut calling = baresip(&folder, "<sip:phone@127.0.0.1>;regint=0", 5, &says);
+    Process::start("baresip", calling.args(["-e", &dial])).wait_success();
+    listening.wait_success();
+    let decoded = folder.file("heard.s16le");
+    let mut decoding = ffmpeg_command();
+    decoding.args(["-f", "mulaw", "-ar", "8000", "-i"]).arg(&heard);
+    decoding.args(["-f", "s16le"]).arg(&decoded);
+    Process::start("ffmpeg decodes it", &mut decoding).wait_success();
+    assert_are_of(&samples(&fs::read(decoded).expect("ffmpeg has written it")), &tone);
 }
 
 /// A phone registers with the gateway over `transport`, and is called by the name as which it did.
@@ -88,7 +118,7 @@ fn a_registered_phone_is_called(name: &str, transport: &str, password: Option<&s
     let account = format!(
         "<sip:bob@127.0.0.1:{port};transport={transport}>;regint=60;answermode=auto{proof}"
     );
-    Process::start("baresip", &mut baresip(&folder, &account, 5)).wait_success();
+    Process::start("baresip", &mut baresip(&folder, &account, 5, &SILENCE)).wait_success();
     drop(publishing);
     assert_has_heard(&folder, &tone);
     lines_of(&gateway.process, "a call is answered", 1, |_| true);
