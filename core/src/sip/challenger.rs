@@ -35,7 +35,7 @@ pub(super) struct Challenger {
 #[derive(Debug)]
 struct Known {
     password: String,
-    /// When the nonce of the last proof was made, in milliseconds, and how often it had been used.
+    /// When the nonce of the last proof was made, in microseconds, and how often it had been used.
     last: (u64, u32),
 }
 
@@ -61,7 +61,7 @@ impl Challenger {
         let algorithms = strong.into_iter().chain([Algorithm::Md5]);
         let challenge = |algorithm| Challenge {
             realm: self.realm.clone(),
-            nonce: self.nonce(now.as_millis() as u64),
+            nonce: self.nonce(now.as_micros() as u64),
             opaque: None,
             algorithm,
             qop_auth: true,
@@ -76,19 +76,19 @@ impl Challenger {
         for value in request.headers.all(&HeaderName::AUTHORIZATION) {
             let answer = Answer::parse(value).filter(|answer| answer.realm == self.realm);
             let Some(answer) = answer else { continue };
-            let made_at_ms = self.made_at_ms(&answer.nonce);
+            let made_at_us = self.made_at_us(&answer.nonce);
             let Some(user) = self.users.get_mut(&answer.user) else { continue };
             if !answer.proves(&user.password, request.method.as_str()) {
                 continue;
             }
             // A client that does not count can use a nonce once.
             let count = answer.count.unwrap_or(u32::MAX);
-            let is_young = |made_at_ms: u64| {
-                now.saturating_sub(Duration::from_millis(made_at_ms)) <= NONCE_LIFETIME
+            let is_young = |made_at_us: u64| {
+                now.saturating_sub(Duration::from_micros(made_at_us)) <= NONCE_LIFETIME
             };
-            match made_at_ms {
-                Some(at_ms) if is_young(at_ms) && (at_ms, count) > user.last => {
-                    user.last = (at_ms, count);
+            match made_at_us {
+                Some(at_us) if is_young(at_us) && (at_us, count) > user.last => {
+                    user.last = (at_us, count);
                     return Ok(answer.user);
                 }
                 _ => stale = true,
@@ -97,18 +97,18 @@ impl Challenger {
         Err(Unproven { stale })
     }
 
-    fn nonce(&self, made_at_ms: u64) -> String {
+    fn nonce(&self, made_at_us: u64) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length");
-        mac.update(&made_at_ms.to_be_bytes());
+        mac.update(&made_at_us.to_be_bytes());
         mac.update(self.realm.as_bytes());
         let mac = mac.finalize().into_bytes();
-        format!("{made_at_ms:016x}{}", hex(&mac[..MAC_BYTES]))
+        format!("{made_at_us:016x}{}", hex(&mac[..MAC_BYTES]))
     }
 
     /// When `nonce` was made, if it was made here.
-    fn made_at_ms(&self, nonce: &str) -> Option<u64> {
-        let made_at_ms = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
-        is_same(&self.nonce(made_at_ms), nonce).then_some(made_at_ms)
+    fn made_at_us(&self, nonce: &str) -> Option<u64> {
+        let made_at_us = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
+        is_same(&self.nonce(made_at_us), nonce).then_some(made_at_us)
     }
 }
 
@@ -181,13 +181,25 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_told_that_a_nonce_is_too_old_gets_another() {
+        let mut own = challenger(1);
+        let made = own.challenges(S, Unproven { stale: false }).remove(0);
+        assert_eq!(own.check(S, &asks(&made, "a", "a's", 1)), Ok("a".into()));
+        // The other phone of this user, at the same time; and once more a little later.
+        assert_eq!(own.check(S, &asks(&made, "a", "a's", 1)), STALE);
+        let soon = S + Duration::from_micros(300);
+        let again = own.challenges(soon, Unproven { stale: true }).remove(0);
+        assert_eq!(own.check(soon, &asks(&again, "a", "a's", 1)), Ok("a".into()));
+    }
+
+    #[test]
     fn a_nonce_grows_old_and_cannot_be_made_by_others() {
         let mut own = challenger(1);
         let made = own.challenges(S, Unproven { stale: false }).remove(0);
         assert_eq!(own.check(302 * S, &asks(&made, "a", "a's", 1)), STALE);
         assert_eq!(own.check(301 * S, &asks(&made, "a", "a's", 1)), Ok("a".into()));
         let theirs = challenger(2).challenges(302 * S, Unproven { stale: false }).remove(0);
-        let later = format!("{:016x}{}", 300_000, &made.nonce[16..]);
+        let later = format!("{:016x}{}", 300_000_000, &made.nonce[16..]);
         for nonce in [theirs.nonce.as_str(), &later, "", "ffff", "é"] {
             let forged = Challenge { nonce: nonce.into(), ..made.clone() };
             assert_eq!(own.check(302 * S, &asks(&forged, "a", "a's", 1)), STALE, "{nonce}");
