@@ -269,6 +269,7 @@ impl<E: Env> Phones<E> {
             copies_sent = counters.copies_sent,
             unsent = self.unsent,
             busy = self.agent.busy(),
+            unsaid = self.agent.unsaid(),
             connections_refused = self.links.refused(),
             "SIP messages since the start"
         );

@@ -24,6 +24,11 @@ impl Sayings {
     pub(super) fn open(&self) -> Option<ClientId> {
         self.open.map(|(id, _)| id)
     }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
 }
 
 impl Agent {

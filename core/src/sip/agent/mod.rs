@@ -112,6 +112,7 @@ pub struct Agent {
     next_call: u64,
     next_account: u64,
     busy: u64,
+    unsaid: u64,
 }
 
 impl Agent {
@@ -135,6 +136,7 @@ impl Agent {
             next_call: 0,
             next_account: 0,
             busy: 0,
+            unsaid: 0,
         }
     }
 
@@ -146,6 +148,11 @@ impl Agent {
     /// Calls that were not taken because there were too many.
     pub fn busy(&self) -> u64 {
         self.busy
+    }
+
+    /// INFO that waited to be sent when its call ended.
+    pub fn unsaid(&self) -> u64 {
+        self.unsaid
     }
 
     /// Calls that are not over.
@@ -311,6 +318,7 @@ impl Agent {
         if let Some(info) = removed.sayings.open() {
             self.transactions.give_up(info);
         }
+        self.unsaid += removed.sayings.waiting();
         if let Stage::Incoming { server, .. } = &removed.stage {
             self.servers.remove(server);
         }

@@ -6,6 +6,7 @@ use super::*;
 use crate::sip::{
     ParseLimits,
     message::{Fields, Message},
+    method::Method,
     uri::Uri,
 };
 

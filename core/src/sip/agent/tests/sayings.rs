@@ -64,7 +64,7 @@ fn who_has_hung_up_says_nothing_more() {
     let info = peer.request().unwrap();
     peer.agent.hang_up(peer.now, call);
     let bye = peer.request().unwrap();
-    assert_eq!(bye.method, Method::Bye);
+    assert_eq!((bye.method.clone(), peer.agent.unsaid()), (Method::Bye, 1));
     assert!(!say(&mut peer, call, "c"));
     let copy = peer.next_request();
     assert_eq!(copy.method, Method::Bye, "no copy of what nobody needs to hear any more");
