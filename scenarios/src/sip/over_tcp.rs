@@ -16,7 +16,13 @@ use super::{
     calm_ms, ends, hear, hear_on, listen, publish_audio,
     registered::{BUSY, TAKES, of, registered, registers, was_told},
 };
-use crate::{catalogue::Scenario, live::unless, oracles::Violation, plan::Plan, run::Evidence};
+use crate::{
+    catalogue::Scenario,
+    live::unless,
+    oracles::Violation,
+    plan::{Phone, Plan},
+    run::Evidence,
+};
 
 /// Draws how a phone writes what it says: whole or cut, alone or with what follows, with ends of lines before it.
 pub(crate) fn any_way(rng: &mut Rng) -> OverTcp {
@@ -296,6 +302,9 @@ const LOSS_PPM: [u32; 3] = [10_000, 50_000, 150_000];
 /// How long its phones talk: what is lost again and again comes within half a minute, even on the worst line.
 const TALKS_MS: u64 = 40_000;
 
+/// How long the gateway tries to connect: the fifth SYN, when four or what they are answered with are lost, goes out after 15 s.
+const CONNECT_MS: u64 = 30_000;
+
 /// Lines that lose segments.
 pub const TCP_LOSSY: Scenario = Scenario {
     name: "sip/tcp-lossy",
@@ -305,6 +314,7 @@ pub const TCP_LOSSY: Scenario = Scenario {
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/sip");
         let mut plan = Plan::empty();
+        plan.config.sip.connect_ms = CONNECT_MS;
         plan.publisher("publisher", LinkConfig::lan(), publish_audio(0, 60_000, Codec::Pcmu));
         for (loss_ppm, index) in LOSS_PPM.into_iter().zip(0..) {
             let link = LinkConfig::dsl().with(|direction: &mut Direction| {
@@ -333,6 +343,12 @@ pub const TCP_LOSSY: Scenario = Scenario {
     },
     check: |evidence| {
         let phones = evidence.plan.phones.iter().zip(&evidence.phones);
+        // On the worst line one of some hundred connections is not made in time: whom no SYN reaches is told nothing at all.
+        let is_unreached = |phone: &Phone, report: &PhoneReport| {
+            let is_worst = phone.link.up.loss_ppm == LOSS_PPM[2];
+            is_worst && phone.plan.called.is_some() && report.connections.is_empty()
+        };
+        let phones = phones.filter(|(phone, report)| !is_unreached(phone, report));
         let wrong = phones.flat_map(|(phone, report)| {
             let changes = phone.plan.changes.len();
             let states = report.directions.len();
