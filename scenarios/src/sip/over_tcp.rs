@@ -293,11 +293,14 @@ pub const TCP_MIXED: Scenario = Scenario {
 
 /// Loss of the lines of [`TCP_LOSSY`], in parts per million.
 const LOSS_PPM: [u32; 3] = [10_000, 50_000, 150_000];
-/// How long its phones talk: what is lost again and again comes within half a minute, even on the worst line.
-const TALKS_MS: u64 = 40_000;
-
-/// How long the gateway tries to connect: the fifth SYN, when four or what they are answered with are lost, goes out after 15 s.
-const CONNECT_MS: u64 = 30_000;
+/// T1 at both ends, who know that their lines are that bad (RFC 3261, 17.1.1.1): they wait 64 times that for an answer, which is when
+/// TCP has sent a segment nine times, the last of them 255 s after the first.
+const LOSSY_T1_MS: u64 = 4_000;
+/// How long the gateway tries to connect, and phones talk: what they change comes meanwhile.
+const CONNECT_MS: u64 = 64 * LOSSY_T1_MS;
+const TALKS_MS: u64 = 64 * LOSSY_T1_MS;
+/// When they leave at the latest: they may have to wait for a connection, for their call, and for its end.
+const LOSSY_UNTIL_MS: u64 = TALKS_MS + 4 * 64 * LOSSY_T1_MS;
 
 /// Lines that lose segments.
 pub const TCP_LOSSY: Scenario = Scenario {
@@ -309,7 +312,10 @@ pub const TCP_LOSSY: Scenario = Scenario {
         let mut rng = Rng::named(seed, "scenario/sip");
         let mut plan = Plan::empty();
         plan.config.sip.connect_ms = CONNECT_MS;
-        plan.publisher("publisher", LinkConfig::lan(), publish_audio(0, 60_000, Codec::Pcmu));
+        let sip = &mut plan.config.sip;
+        (sip.t1_ms, sip.t2_ms) = (LOSSY_T1_MS, 2 * LOSSY_T1_MS);
+        let publisher = publish_audio(0, LOSSY_UNTIL_MS, Codec::Pcmu);
+        plan.publisher("publisher", LinkConfig::lan(), publisher);
         for (loss_ppm, index) in LOSS_PPM.into_iter().zip(0..) {
             let link = LinkConfig::dsl().with(|direction: &mut Direction| {
                 direction.loss_ppm = loss_ppm;
@@ -321,12 +327,16 @@ pub const TCP_LOSSY: Scenario = Scenario {
             let holds = PhonePlan {
                 changes: vec![change(1_000, Speaks::Inactive), change(3_000, Speaks::SendRecv)],
                 tcp: Some(any_way(&mut rng)),
+                t1_ms: Some(LOSSY_T1_MS),
+                leave_ms: LOSSY_UNTIL_MS,
                 ..listen(500 + rng.below(500), TALKS_MS)
             };
             plan.phone(&format!("calls-{index}"), link, holds);
             let reply = Reply { after_ms: 500 + rng.below(1_000), ..TAKES };
             let is_called = PhonePlan {
                 tcp: Some(any_way(&mut rng)),
+                t1_ms: Some(LOSSY_T1_MS),
+                leave_ms: LOSSY_UNTIL_MS,
                 ..callee(&format!("called-{index}"), vec![reply])
             };
             call_out(&mut plan, link, is_called);

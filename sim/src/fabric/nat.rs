@@ -5,10 +5,14 @@
 //! forgets its mappings, a connection goes on from another port, which its peer does not know, and
 //! what the peer still sends to the old one is lost.
 
-use std::{collections::BTreeMap, net::SocketAddrV4};
+use std::{collections::BTreeMap, net::SocketAddrV4, ops::RangeInclusive};
 
-use super::{netstat::Protocol, ports::EPHEMERAL_PORTS};
+use super::netstat::Protocol;
 use crate::rng::Rng;
+
+/// Outer ports. The outer address being the host's own, none of them may be one that a client takes, or says that it does: what is
+/// sent there would come to another socket than its sender means.
+const OUTER_PORTS: RangeInclusive<u16> = 10_000..=32_767;
 
 #[derive(Debug)]
 pub(crate) struct Nat {
@@ -21,7 +25,7 @@ impl Nat {
     /// The NAT of the host called `host`, without mappings.
     pub(crate) fn new(seed: u64, host: &str) -> Self {
         let mut rng = Rng::named(seed, &format!("nat/{host}"));
-        let (first, last) = (*EPHEMERAL_PORTS.start(), *EPHEMERAL_PORTS.end());
+        let (first, last) = (*OUTER_PORTS.start(), *OUTER_PORTS.end());
         let next_port = rng.range(first.into()..=last.into()) as u16;
         Self { outer_ports: BTreeMap::new(), inner: BTreeMap::new(), next_port }
     }
@@ -37,8 +41,8 @@ impl Nat {
         let port = *self.outer_ports.entry((protocol, inner)).or_insert_with(|| {
             // The oldest mapping gives way when all ports are mapped.
             let port = self.next_port;
-            let last = *EPHEMERAL_PORTS.end();
-            self.next_port = if port == last { *EPHEMERAL_PORTS.start() } else { port + 1 };
+            let is_last = port == *OUTER_PORTS.end();
+            self.next_port = if is_last { *OUTER_PORTS.start() } else { port + 1 };
             port
         });
         if let Some(before) = self.inner.insert((protocol, port), inner)

@@ -8,10 +8,7 @@ use rehearsal_core::sip::{
     method::Method,
 };
 
-use super::{
-    carrier::Carrier,
-    timers::{Copies, PATIENCE},
-};
+use super::{carrier::Carrier, timers::Copies};
 
 /// A request that was answered, so that copies of it get the same answer.
 #[derive(Debug)]
@@ -39,10 +36,10 @@ impl Answered {
         let is_accepted = waits_for_ack && response.status < 300;
         // What takes the call is said again over streams, too (RFC 3261, section 13.3.1.4).
         let copies = match is_accepted {
-            true => Copies::of_other(now),
+            true => Copies::of_other(carrier, now),
             false => Copies::of_request(false, carrier, now),
         };
-        let wait = if waits_for_ack { PATIENCE } else { carrier.copies_come() };
+        let wait = if waits_for_ack { carrier.patience() } else { carrier.copies_come() };
         Self {
             branch: branch_of(request),
             method: request.method.clone(),
@@ -78,7 +75,7 @@ impl Answered {
     pub(super) fn is_acknowledged(&mut self, number: u32, tag: Option<&String>, now: Duration) {
         if self.method == Method::Invite && self.number == number && self.tag.as_ref() == tag {
             self.copies = None;
-            if self.carrier == Carrier::Tcp && !self.is_accepted() {
+            if self.carrier.is_tcp && !self.is_accepted() {
                 self.forgotten_at = now;
             }
         }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rehearsal_core::sip::{message::Request, method::Method};
 
-use super::{
-    carrier::Carrier,
-    timers::{Copies, PATIENCE},
-};
+use super::{carrier::Carrier, timers::Copies};
 
 /// How often a request goes again whose connection is lost.
 const AGAIN_MAX: u32 = 3;
@@ -45,7 +42,7 @@ impl Asking {
             branch,
             carrier,
             copies,
-            gives_up_at: Some(now + PATIENCE),
+            gives_up_at: Some(now + carrier.patience()),
             is_at_it: false,
             answer: None,
             ack: None,
@@ -94,7 +91,7 @@ impl Asking {
         self.gives_up_at = None;
         // Copies of an answer go on for so long at most; those of a 2xx are sent over streams, too.
         let is_accepted = self.is_invite() && (200..300).contains(&status);
-        let wait = if is_accepted { PATIENCE } else { self.carrier.copies_come() };
+        let wait = if is_accepted { self.carrier.patience() } else { self.carrier.copies_come() };
         self.forgotten_at = Some(now + wait);
     }
 

@@ -25,7 +25,6 @@ use super::{
     screen::AgreedVideo,
     sdp::{Description, Format, VideoLine},
     show::described,
-    timers::PATIENCE,
     voice::Agreed,
 };
 
@@ -131,7 +130,7 @@ impl Call {
         let cancels_at = cancel.map(|cancel| now + Duration::from_millis(cancel.after_ms));
         let (direction, rtp) = (plan.direction, place.rtp);
         let dialled = Uri::Sip(SipUri::new(Some(&plan.dial), place.gateway));
-        let is_over_tcp = place.carrier == Carrier::Tcp && plan.calls_back_ms.is_none();
+        let is_over_tcp = place.carrier.is_tcp && plan.calls_back_ms.is_none();
         let target = is_over_tcp.then(|| place.carrier.uri(&plan.dial, place.gateway));
         let mut call = Self {
             call_id: names.call_id.clone(),
@@ -481,7 +480,7 @@ impl Call {
             return;
         }
         self.has_cancelled = true;
-        invite.give_up_at(now + PATIENCE);
+        invite.give_up_at(now + self.place.carrier.patience());
         let (branch, uri) = (invite.branch.clone(), invite.request.uri.clone());
         let request = self.ask(Request::new(Method::Cancel, uri), self.number, branch.clone());
         let asking = Asking::new(request, branch, self.place.carrier, now);

@@ -61,6 +61,7 @@ use self::{
     registering::Registering,
     screen::{Screen, Sight},
     streams::{Happened, Streams},
+    timers::T1,
     voice::{Source, Speech},
 };
 use super::publisher::Notes;
@@ -149,7 +150,10 @@ async fn talk<E: Env>(
         rtp: SocketAddr::new(rtp_ip, line.rtp().local_addr().port()),
         video: screen.port(),
         gateway,
-        carrier: if streams.is_some() { Carrier::Tcp } else { Carrier::Udp },
+        carrier: Carrier {
+            is_tcp: streams.is_some(),
+            t1: plan.t1_ms.map_or(T1, Duration::from_millis),
+        },
     };
     let mut post = Post::new(plan.message_faults.clone());
     let mut speech = Speech::new(source(env, plan.numbering), plan.voice.clone());

@@ -71,6 +71,9 @@ pub struct PhonePlan {
     /// It speaks SIP over TCP, in this way; without, by datagrams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<OverTcp>,
+    /// First wait for an answer, from which all others follow: T1 of RFC 3261, 17.1.1.1; without, 500 ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t1_ms: Option<u64>,
     /// When to go at the latest, after the start of the run: its sockets are closed, whatever the call is at.
     pub leave_ms: u64,
 }
@@ -98,6 +101,7 @@ impl Default for PhonePlan {
             dials_by_info: false,
             message_faults: Vec::new(),
             tcp: None,
+            t1_ms: None,
             leave_ms: 0,
         }
     }

@@ -311,7 +311,10 @@ fn listed(response: &Response) -> Vec<(String, u32)> {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::{super::carrier::Carrier, *};
+    use super::{
+        super::{carrier::Carrier, timers::T1},
+        *,
+    };
 
     const S: Duration = Duration::from_secs(1);
 
@@ -321,7 +324,8 @@ mod tests {
         let names =
             Names { call_id: word(), tag: word(), branch: word(), session: 0, patience_ms: 0 };
         let (sip, rtp, gateway) = (at(5060), at(40_000), at(5061));
-        let place = Place { sip, rtp, video: None, gateway, carrier: Carrier::Udp };
+        let carrier = Carrier { is_tcp: false, t1: T1 };
+        let place = Place { sip, rtp, video: None, gateway, carrier };
         Registering::begin(plan, names, place, S)
     }
 

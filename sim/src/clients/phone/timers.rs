@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::carrier::Carrier;
 
-/// First wait for an answer.
+/// First wait for an answer of who does not say another: T1.
 pub(super) const T1: Duration = Duration::from_millis(500);
-/// Longest wait between copies, of all but a first INVITE.
+/// Longest wait between copies, of all but a first INVITE: T2.
 const T2: Duration = Duration::from_secs(4);
-/// How long to go on.
-pub(super) const PATIENCE: Duration = Duration::from_secs(32);
 
-/// Copies of a message: after 500 ms, 1 s, 2 s and so on.
+/// Copies of a message: after T1, twice that, and so on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copies {
     next: Option<Duration>,
@@ -22,21 +20,21 @@ pub(super) struct Copies {
 impl Copies {
     /// Those of a request sent at `now`: none over what loses nothing.
     pub(super) fn of_request(is_invite: bool, carrier: Carrier, now: Duration) -> Self {
-        match (carrier, is_invite) {
-            (Carrier::Tcp, _) => Self { next: None, ..Self::of_other(now) },
-            (Carrier::Udp, true) => Self::of_invite(now),
-            (Carrier::Udp, false) => Self::of_other(now),
+        match (carrier.is_tcp, is_invite) {
+            (true, _) => Self { next: None, ..Self::of_other(carrier, now) },
+            (false, true) => Self::of_invite(carrier, now),
+            (false, false) => Self::of_other(carrier, now),
         }
     }
 
     /// Those of an INVITE sent at `now`, which wait longer and longer.
-    fn of_invite(now: Duration) -> Self {
-        Self { next: Some(now + T1), wait: T1, longest: PATIENCE }
+    fn of_invite(carrier: Carrier, now: Duration) -> Self {
+        Self { next: Some(now + carrier.t1), wait: carrier.t1, longest: carrier.patience() }
     }
 
     /// Those of another message sent at `now`.
-    pub(super) fn of_other(now: Duration) -> Self {
-        Self { longest: T2, ..Self::of_invite(now) }
+    pub(super) fn of_other(carrier: Carrier, now: Duration) -> Self {
+        Self { longest: T2.max(carrier.t1), ..Self::of_invite(carrier, now) }
     }
 
     /// No more of them.
@@ -76,12 +74,13 @@ mod tests {
 
     #[test]
     fn copies_are_due_by_the_table() {
+        let carrier = Carrier { is_tcp: false, t1: T1 };
         assert_eq!(
-            times(Copies::of_invite(Duration::ZERO)),
+            times(Copies::of_invite(carrier, Duration::ZERO)),
             [500, 1_500, 3_500, 7_500, 15_500, 31_500]
         );
         assert_eq!(
-            times(Copies::of_other(Duration::ZERO)),
+            times(Copies::of_other(carrier, Duration::ZERO)),
             [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]
         );
     }
