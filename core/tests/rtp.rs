@@ -30,7 +30,7 @@ fn session(start: StreamStart, min_delay_ms: u64) -> Session {
         max_payload_bytes: 1_400,
         rtp_source: source,
         rtcp_source: source,
-        receiver: ReceiverConfig { probation_packets: 4, former_ssrc_ms: 1_000 },
+        receiver: ReceiverConfig { probation_packets: 4, probation_ms: 400, former_ssrc_ms: 1_000 },
         jitter: JitterConfig { delay, max_packets: MAX_PACKETS },
         rtcp: RtcpConfig { interval_ms: 5_000, cname: Cname::new("a").unwrap() },
         dtmf_receiver: DtmfReceiverConfig { max_event_ms: 3_000, max_pending: MAX_PENDING },

@@ -20,6 +20,8 @@ use super::{
 pub struct ReceiverConfig {
     /// Packets of a stream on probation. So many are accepted without neighbours.
     pub probation_packets: usize,
+    /// How long a packet of media may have been on probation to be passed on: one that was alone for longer is too late to be played.
+    pub probation_ms: u64,
     /// For how long the SSRC that was left last is not listened to: its late packets are no new stream.
     pub former_ssrc_ms: u64,
 }
@@ -56,6 +58,8 @@ pub struct ReceiverCounters {
     pub reordered: u64,
     /// Packets of streams that were not accepted.
     pub foreign: u64,
+    /// Packets of media that were on probation for too long.
+    pub stale: u64,
     /// Streams accepted.
     pub streams: u32,
 }
@@ -187,8 +191,15 @@ impl Receiver {
             self.former = Some((before.ssrc(), now));
         }
         self.counters.streams = self.counters.streams.wrapping_add(1);
+        let longest = Duration::from_millis(self.config.probation_ms);
         for held in &probation.held {
+            let before = self.ready.len();
             self.take(held.arrived, &held.packet, held.is_media);
+            let is_stale = held.is_media && now.saturating_sub(held.arrived) > longest;
+            if is_stale && self.ready.len() > before {
+                self.ready.pop_back();
+                self.counters.stale += 1;
+            }
         }
     }
 
@@ -234,7 +245,8 @@ impl Receiver {
 mod tests {
     use super::*;
 
-    const CONFIG: ReceiverConfig = ReceiverConfig { probation_packets: 4, former_ssrc_ms: 1_000 };
+    const CONFIG: ReceiverConfig =
+        ReceiverConfig { probation_packets: 4, probation_ms: 400, former_ssrc_ms: 1_000 };
 
     /// Gives packets (SSRC, sequence) to the receiver, one a millisecond; the sequences it passes on.
     fn run(receiver: &mut Receiver, from_ms: u64, packets: &[(u32, u16)]) -> Vec<u16> {
@@ -282,6 +294,15 @@ mod tests {
         let passed = run(&mut receiver, 0, &[(1, 0), (1, 2), (1, 4), (1, 6), (1, 8)]);
         assert_eq!(passed, [0, 2, 4, 6, 8]);
         assert_eq!(receiver.lost(), 4);
+    }
+
+    #[test]
+    fn what_was_alone_for_long_is_counted_and_not_passed_on() {
+        let mut receiver = Receiver::new(CONFIG);
+        assert_eq!(run(&mut receiver, 0, &[(1, 0)]), [0; 0]);
+        assert_eq!(run(&mut receiver, 1_220, &[(1, 61), (1, 62)]), [61, 62]);
+        assert_eq!((receiver.counters().received, receiver.counters().stale), (3, 1));
+        assert_eq!(receiver.lost(), 60);
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn session_config(config: &Config, kind: MediaKind, ssrc: u32) -> Ses
         rtcp_source: source(RTCP_MOVE_SILENCE_MS),
         receiver: ReceiverConfig {
             probation_packets: PROBATION_PACKETS,
+            probation_ms: rtp.max_delay_ms,
             former_ssrc_ms: FORMER_SSRC_MS,
         },
         jitter: JitterConfig {

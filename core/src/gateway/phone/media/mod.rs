@@ -478,7 +478,7 @@ fn tell<E: Env>(
         lost = seen.lost,
         strangers = seen.strangers,
         invalid = seen.invalid,
-        late = seen.jitter_buffer.late,
+        late = seen.jitter_buffer.late + seen.receiver.stale,
         withheld = leg.withheld,
         dropped,
         kernel_dropped,
