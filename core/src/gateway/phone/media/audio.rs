@@ -30,6 +30,8 @@ pub(super) struct Audio {
     packet_ms: u32,
     packetizer: AudioPacketizer,
     pacer: Pacer,
+    /// Something was not sent, so that the next packet begins anew.
+    has_left_out: bool,
 }
 
 impl Audio {
@@ -46,6 +48,7 @@ impl Audio {
             packet_ms,
             packetizer: packetizer(&agreed),
             pacer: Pacer::new(rate, QUEUE_MAX),
+            has_left_out: false,
             leg: Leg::new(shared, agreed, peer, now),
         }
     }
@@ -78,7 +81,9 @@ impl Audio {
 
     /// Has sound of the stream sent.
     pub(super) fn push(&mut self, now: Duration, frame: &Frame) {
-        if self.leg.agreed.direction.send {
+        if !self.leg.agreed.direction.send {
+            self.has_left_out = true;
+        } else {
             for packet in self.packetizer.handle_message(frame.timestamp_ms, &frame.payload) {
                 self.pacer.push(now, packet);
             }
@@ -87,11 +92,13 @@ impl Audio {
 
     /// Sends what is due, or leaves it out if the phone is not to be sent anything.
     pub(super) async fn send(&mut self, now: Duration, socket: &impl UdpSocket, is_open: bool) {
-        while let Some(packet) = self.pacer.poll(now + EARLY) {
-            if !is_open {
-                self.leg.withheld += 1;
-            } else if self.leg.agreed.direction.send {
+        while let Some(mut packet) = self.pacer.poll(now + EARLY) {
+            if is_open && self.leg.agreed.direction.send {
+                packet.marker |= std::mem::take(&mut self.has_left_out);
                 self.leg.send(now, socket, packet).await;
+            } else {
+                self.leg.withheld += u64::from(!is_open);
+                self.has_left_out = true;
             }
         }
         self.leg.send_digits(now, socket, is_open).await;
