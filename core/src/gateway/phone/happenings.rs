@@ -128,8 +128,8 @@ impl<E: Env> Phones<E> {
                 self.handle_answered(call, sdp);
                 self.note_client_agreed(now, call, true);
             }
-            AgentEvent::Confirmed { call, sdp } => {
-                self.handle_confirmed(call, sdp);
+            AgentEvent::Confirmed { call, answer } => {
+                self.handle_confirmed(call, answer);
                 self.note_client_agreed(now, call, true);
             }
             AgentEvent::Offered { call, sdp, source } => {

@@ -13,12 +13,10 @@ use crate::{
 };
 
 impl<E: Env> Phones<E> {
-    /// The peer knows that its call, or its offer, was accepted. If the offer was ours, this has the answer.
-    pub(super) fn handle_confirmed(&mut self, call: CallRef, sdp: Option<Bytes>) {
-        let Some(own) = self.calls.get_mut(&call) else { return };
-        if own.negotiator.is_offer_pending() {
-            let agreed = own.negotiator.handle_answer(&sdp.unwrap_or_default());
-            self.change(call, agreed);
+    /// The peer knows that its call, or its offer, was accepted. If the offer was ours, this has the `answer`.
+    pub(super) fn handle_confirmed(&mut self, call: CallRef, answer: Option<Bytes>) {
+        if answer.is_some() {
+            self.handle_answer(call, answer);
         }
         self.instruct(call, Change::Confirmed);
     }

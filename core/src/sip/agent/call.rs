@@ -61,6 +61,8 @@ pub(super) struct Unconfirmed {
     interval: Duration,
     resend_at: Duration,
     pub(super) ends_at: Duration,
+    /// Whether its description is an offer, so that the ACK has the answer.
+    pub(super) is_offer: bool,
     /// Whether it made the call, and did not only change it.
     pub(super) is_first: bool,
 }
@@ -68,15 +70,14 @@ pub(super) struct Unconfirmed {
 impl Unconfirmed {
     pub(super) fn new(
         now: Duration,
-        server: ServerId,
-        cseq: u32,
-        hop: Hop,
-        bytes: Bytes,
+        (server, cseq): (ServerId, u32),
+        (hop, bytes): (Hop, Bytes),
+        is_offer: bool,
         is_first: bool,
         timers: &Timers,
     ) -> Self {
-        let (resend_at, ends_at) = (now + timers.t1, now + timers.give_up());
-        Self { server, cseq, hop, bytes, interval: timers.t1, resend_at, ends_at, is_first }
+        let (interval, resend_at, ends_at) = (timers.t1, now + timers.t1, now + timers.give_up());
+        Self { server, cseq, hop, bytes, interval, resend_at, ends_at, is_offer, is_first }
     }
 
     /// Whether it is to be sent again now. Over TCP, too: the ACK may be lost between proxies.
@@ -101,7 +102,7 @@ pub(super) enum OwnOffer {
     /// for one when it is time, for what it had made may not fit any more.
     Waiting { at: Duration, sdp: Option<Bytes>, attempts: u32 },
     /// Sent.
-    Sent { attempts: u32 },
+    Sent { client: ClientId, attempts: u32 },
 }
 
 impl Call {

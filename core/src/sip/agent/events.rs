@@ -63,8 +63,8 @@ pub enum AgentEvent {
     Confirmed {
         /// The call.
         call: CallRef,
-        /// Its answer, if the offer was ours.
-        sdp: Option<Bytes>,
+        /// Its answer, if the offer was ours: nothing is in it if the peer has given none.
+        answer: Option<Bytes>,
     },
     /// The peer wants to change the call; [`accept_offer`](super::Agent::accept_offer) or [`refuse_offer`](super::Agent::refuse_offer) it.
     Offered {

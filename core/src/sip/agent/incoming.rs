@@ -136,8 +136,10 @@ impl Agent {
         };
         if let Some(own) = self.calls.get_mut(&call) {
             let cseq = invite.cseq().map_or(0, |cseq| cseq.number);
+            let is_offer = sdp_of(&invite.body).is_none();
+            let (server, answer) = ((server, cseq), (hop, bytes));
             own.unconfirmed =
-                Some(Unconfirmed::new(now, server, cseq, hop, bytes, is_first, &timers));
+                Some(Unconfirmed::new(now, server, answer, is_offer, is_first, &timers));
             own.session = timer.map(|timer| timer.due(now));
         }
     }
@@ -195,7 +197,8 @@ impl Agent {
             return;
         }
         self.retime(call);
-        self.events.push_back(AgentEvent::Confirmed { call, sdp: sdp_of(&ack.body) });
+        let answer = confirmed.is_offer.then(|| sdp_of(&ack.body).unwrap_or_default());
+        self.events.push_back(AgentEvent::Confirmed { call, answer });
     }
 }
 

@@ -36,7 +36,7 @@ use std::{
 
 use bytes::Bytes;
 
-use call::{Call, Stage};
+use call::{Call, OwnOffer, Stage};
 use outgoing::{ByeClient, InviteClient};
 use registration::Registration;
 
@@ -315,8 +315,13 @@ impl Agent {
         if let Some(dialog) = &removed.dialog {
             self.dialogs.remove(&dialog.id());
         }
-        if let Some(info) = removed.sayings.open() {
-            self.transactions.give_up(info);
+        // What the peer did not get of it until now, it need not any more.
+        let offered = match &removed.own_offer {
+            Some(OwnOffer::Sent { client, .. }) => Some(*client),
+            _ => None,
+        };
+        for client in removed.sayings.open().into_iter().chain(offered) {
+            self.transactions.give_up(client);
         }
         self.unsaid += removed.sayings.waiting();
         if let Stage::Incoming { server, .. } = &removed.stage {

@@ -1,6 +1,7 @@
 //! Two agents on a wire that loses, doubles and delays what it is told to.
 
 mod connections;
+mod crossing;
 mod flood;
 mod forks;
 mod pair;

@@ -196,9 +196,10 @@ impl Agent {
         add_capabilities(&mut invite.headers);
         own.auth.begin();
         own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
-        self.send_invite(now, call, invite, ways, None, false);
+        let dialog = Some(Box::new(dialog.clone()));
+        let client = self.send_invite(now, call, invite, ways, None, dialog);
         if let Some(own) = self.calls.get_mut(&call) {
-            own.own_offer = Some(OwnOffer::Sent { attempts });
+            own.own_offer = Some(OwnOffer::Sent { client, attempts });
         }
     }
 
@@ -214,7 +215,7 @@ impl Agent {
         let retry_after =
             response.and_then(retry_after).filter(|retry_after| *retry_after <= RETRY_AFTER_MAX);
         let Some(own) = self.calls.get_mut(&call) else { return };
-        let Some(OwnOffer::Sent { attempts }) = own.own_offer.take() else { return };
+        let Some(OwnOffer::Sent { attempts, .. }) = own.own_offer.take() else { return };
         match status {
             // The peer is gone, or knows nothing of the call (section 12.2.1.2).
             408 | 481 | 503 => {
@@ -326,7 +327,9 @@ impl Agent {
                 let next = (session.expires_at - now) / 2;
                 session.refresh_at = (next >= REFRESH_WAIT_MIN).then_some(now + next);
                 if own.own_offer.is_none() && !own.is_hung_up {
-                    self.events.push_back(AgentEvent::RefreshDue { call });
+                    // The user is asked for an offer when nothing else is going on.
+                    let waiting = OwnOffer::Waiting { at: now, sdp: None, attempts: 0 };
+                    own.own_offer = Some(waiting);
                 }
             }
         }

@@ -51,7 +51,10 @@ impl Called {
         let Message::Response(response) = answer.1 else { panic!("no answer") };
         let tag = format!(";tag={}", response.to().unwrap().tag().unwrap());
         say(&mut agent, port, "ACK", 1, &tag);
-        assert_eq!(agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
+        assert_eq!(
+            agent.poll_event(),
+            Some(AgentEvent::Confirmed { call, answer: Some(Bytes::new()) })
+        );
         Self { agent, call, tag }
     }
 

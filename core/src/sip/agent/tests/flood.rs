@@ -64,7 +64,10 @@ impl Flooded {
         let answer = self.sent(hop).pop().expect("an answer");
         let tag = format!(";tag={}", answer.to().unwrap().tag().unwrap());
         assert_eq!(self.ask(address, "ACK", name, &tag), None);
-        assert_eq!(self.agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
+        assert_eq!(
+            self.agent.poll_event(),
+            Some(AgentEvent::Confirmed { call, answer: Some(Bytes::new()) })
+        );
         tag
     }
 
@@ -128,7 +131,10 @@ fn a_flood_from_one_address_leaves_others_alone() {
     let tag = format!(";tag={}", answer.to().unwrap().tag().unwrap());
     assert_eq!(own.flood("b", 300), 300);
     assert_eq!(own.ask(FRIEND, "ACK", "f", &tag), None);
-    assert_eq!(own.agent.poll_event(), Some(AgentEvent::Confirmed { call, sdp: None }));
+    assert_eq!(
+        own.agent.poll_event(),
+        Some(AgentEvent::Confirmed { call, answer: Some(Bytes::new()) })
+    );
     assert_eq!(own.flood("c", 300), 300);
     assert_eq!(own.ask(FRIEND, "BYE", "f", &tag).map(|own| own.status), Some(200));
 }

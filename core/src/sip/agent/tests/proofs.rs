@@ -39,7 +39,7 @@ pub(super) fn call(transport: Transport) -> (Peer, CallRef) {
     (peer, call)
 }
 
-fn change(peer: &mut Peer, call: CallRef) -> Request {
+pub(super) fn change(peer: &mut Peer, call: CallRef) -> Request {
     peer.agent.offer(peer.now, call, Bytes::from_static(b"change"));
     peer.request().unwrap()
 }
