@@ -95,6 +95,26 @@ pub struct Lost {
     pub packet: Option<(u32, u16)>,
 }
 
+/// A request of the gateway to a phone that a link has dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRequest {
+    /// When, since the start of the run.
+    pub at: Duration,
+    /// What it asked for.
+    pub method: String,
+    /// Its transaction.
+    pub branch: String,
+}
+
+/// What links have dropped of what a phone and the gateway said to each other by datagrams, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LostInCall {
+    /// Of RTP and RTCP.
+    pub packets: Vec<Lost>,
+    /// Requests of the gateway.
+    pub requests: Vec<LostRequest>,
+}
+
 /// What the gateway's host shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostEvidence {
@@ -123,9 +143,8 @@ pub struct HostEvidence {
     /// Longest time for which none of the bytes that the gateway had written on one connection were acknowledged, although the
     /// peer's window had room and no packet was lost; by the name of the host they were for.
     pub unsent: BTreeMap<String, Duration>,
-    /// What links have dropped of what phones and the gateway said to each other over RTP, by the name of the phone's host, in order; `None`
-    /// where nobody noted it.
-    pub lost: Option<BTreeMap<String, Vec<Lost>>>,
+    /// What links have dropped, by the name of the phone's host; `None` where nobody noted it.
+    pub lost: Option<BTreeMap<String, LostInCall>>,
     /// What it held from look to look, for people.
     pub curve: Vec<Sample>,
 }

@@ -1,12 +1,19 @@
-//! What links have dropped of the audio of calls, as the fabric knows it.
+//! What links have dropped of calls, as the fabric knows it.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
+use rehearsal_core::sip::{
+    ParseLimits,
+    message::{Fields, Message},
+    parse,
+};
 use rehearsal_sim::{LostDatagram, World};
 
-use super::evidence::Lost;
+use super::evidence::{Lost, LostInCall, LostRequest};
 use crate::plan::Plan;
 
+/// Bytes of the fixed header of RTP (RFC 3550, 5.1).
+const RTP_HEAD_BYTES: usize = 12;
 /// Types of RTCP packets, where RTP has a marker and a payload type (RFC 5761, section 4).
 const RTCP: std::ops::RangeInclusive<u8> = 192..=223;
 
@@ -15,25 +22,42 @@ pub(super) fn of_calls(
     world: &World,
     plan: &Plan,
     origin: Duration,
-) -> BTreeMap<String, Vec<Lost>> {
+) -> BTreeMap<String, LostInCall> {
     let ip_of =
         |name: &str| world.hosts().iter().find(|host| host.name() == name).map(|it| it.ip());
     let hosts = plan.phones.iter().filter_map(|phone| Some((ip_of(&phone.host)?, &phone.host)));
     let hosts: BTreeMap<IpAddr, &String> = hosts.collect();
     let sip_port = plan.config.sip.listen.port();
-    let mut lost: BTreeMap<String, Vec<Lost>> = BTreeMap::new();
-    for LostDatagram { at, from, to, head } in world.lost_datagrams() {
+    let mut lost: BTreeMap<String, LostInCall> = BTreeMap::new();
+    for LostDatagram { at, from, to, content } in world.lost_datagrams() {
         let [own, other] = [from, to].map(|address| hosts.get(&IpAddr::V4(*address.ip())));
         let Some(host) = own.or(other) else { continue };
-        if from.port() == sip_port || to.port() == sip_port {
-            continue;
+        let (at, is_of_phone) = (at.saturating_sub(origin), own.is_some());
+        let its = lost.entry((*host).clone()).or_default();
+        if from.port() != sip_port && to.port() != sip_port {
+            its.packets.push(Lost { at, is_of_phone, packet: numbered(&content) });
+        } else if let Some((method, branch)) = request(&content).filter(|_| !is_of_phone) {
+            its.requests.push(LostRequest { at, method, branch });
         }
-        let is_rtp = head[0] >> 6 == 2 && !RTCP.contains(&head[1]);
-        let sequence = u16::from_be_bytes([head[2], head[3]]);
-        let ssrc = u32::from_be_bytes([head[8], head[9], head[10], head[11]]);
-        let (at, packet) = (at.saturating_sub(origin), is_rtp.then_some((ssrc, sequence)));
-        let it = Lost { at, is_of_phone: own.is_some(), packet };
-        lost.entry((*host).clone()).or_default().push(it);
     }
     lost
+}
+
+/// The source and the number of a packet of RTP.
+fn numbered(content: &[u8]) -> Option<(u32, u16)> {
+    let head = content.first_chunk::<RTP_HEAD_BYTES>()?;
+    let is_rtp = head[0] >> 6 == 2 && !RTCP.contains(&head[1]);
+    let sequence = u16::from_be_bytes([head[2], head[3]]);
+    let ssrc = u32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+    is_rtp.then_some((ssrc, sequence))
+}
+
+/// The method and the branch of a request.
+fn request(content: &[u8]) -> Option<(String, String)> {
+    let limits = ParseLimits { message_bytes: content.len(), headers: content.len() };
+    let Ok(Message::Request(request)) = parse(content, &limits) else {
+        return None;
+    };
+    let branch = request.top_via()?.params.get("branch")?;
+    Some((request.method.to_string(), branch))
 }

@@ -207,9 +207,10 @@ pub const TAKEN_TO_BE_LATE: Scenario = Scenario {
     },
     check: |evidence| {
         let check = |(player, report): (&Player, &PlayReport)| {
-            unless(report.gaps > 0, || format!("{} has skipped nothing", player.host))
+            let skips = unless(report.gaps > 0, || format!("{} has skipped nothing", player.host));
+            [skips, reaches_the_end(evidence, player, report)]
         };
-        slow(evidence).filter_map(check).collect()
+        slow(evidence).flat_map(check).flatten().collect()
     },
 };
 

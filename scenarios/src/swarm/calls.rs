@@ -25,7 +25,7 @@ use super::{moments::delay_ms, user_agents};
 use crate::{
     catalogue::Scenario,
     fault::Lever,
-    plan::{Plan, Protocol},
+    plan::{Plan, Protocol, VANISHED_CALM_MS},
     sip::{
         LINGER_MS, any_way, call, call_by_name, call_out, callee, calm_ms, publish_on,
         video::{video, with_pictures},
@@ -171,6 +171,10 @@ fn draw(seed: u64) -> Plan {
     plan.terms.slack_ms = if features.lossy { 1_000 } else { 0 };
     // A phone that has nothing to say may be gone for as long as a session lasts.
     plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
+    // As long as a connection to one who has vanished, and then what is left of it.
+    if plan.phones.iter().any(|phone| phone.plan.tcp.is_some()) {
+        plan.terms.calm_ms = plan.terms.calm_ms.max(TCP_IDLE_MS + VANISHED_CALM_MS);
+    }
     user_agents::draw(&mut plan, seed);
     plan
 }

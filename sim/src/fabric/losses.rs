@@ -2,13 +2,12 @@
 
 use std::{net::SocketAddrV4, time::Duration};
 
+use bytes::Bytes;
+
 use super::packet::{Body, Packet};
 
-/// Of each datagram so many bytes are kept: those of RTP's fixed header.
-const HEAD_BYTES: usize = 12;
-
 /// A datagram that a link, or what lies beyond it, has dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostDatagram {
     /// When, since the world began.
     pub at: Duration,
@@ -16,8 +15,8 @@ pub struct LostDatagram {
     pub from: SocketAddrV4,
     /// Its destination.
     pub to: SocketAddrV4,
-    /// Its first bytes; zeros where it is shorter.
-    pub head: [u8; HEAD_BYTES],
+    /// What was in it.
+    pub content: Bytes,
 }
 
 /// The log of them, once somebody wants it.
@@ -39,11 +38,8 @@ impl Losses {
     /// `packet` was dropped at `now_ns`.
     pub(crate) fn dropped(&mut self, now_ns: u64, packet: &Packet) {
         if let (Some(log), Body::Udp(datagram)) = (&mut self.log, &packet.body) {
-            let mut head = [0; HEAD_BYTES];
-            let bytes = datagram.len().min(HEAD_BYTES);
-            head[..bytes].copy_from_slice(&datagram[..bytes]);
-            let Packet { from, to, .. } = *packet;
-            log.push(LostDatagram { at: Duration::from_nanos(now_ns), from, to, head });
+            let (at, Packet { from, to, .. }) = (Duration::from_nanos(now_ns), packet);
+            log.push(LostDatagram { at, from: *from, to: *to, content: datagram.clone() });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::{CallEnd, Way};
+use rehearsal_sim::clients::phone::{CallEnd, Saying, Way};
 
 use super::{Case, of_each};
 use crate::run::Evidence;
@@ -30,12 +30,27 @@ fn gets_through(case: Case<'_>) -> bool {
     is_plain || case.is_over_tcp() && case.is_at_most_cut_off()
 }
 
+/// When what begins at `since` is over that needs `allowed` of who does not wait for TCP to send again what was lost.
+fn due(case: Case<'_>, since: Duration, allowed: Duration) -> Duration {
+    case.evidence.due(&[&case.phone.host], since, allowed)
+}
+
+/// Whether the answer to the first `method` of the phone may not have come by `at`, for a connection had to be made, or what is said
+/// by it was lost, again and again.
+fn may_be_unanswered(case: Case<'_>, method: &str, at: Duration) -> bool {
+    let mut signals = case.report.signals.iter().filter(|it| it.way == Way::Sent);
+    let asked = signals.find(|it| it.what == Saying::Request && it.method == method);
+    asked.is_some_and(|asked| due(case, asked.at, 4 * case.round_trip()) >= at)
+}
+
 /// Every call comes to an end before its phone has to leave in the midst of it.
 fn unended(case: Case<'_>) -> Option<String> {
     let plan = &case.phone.plan;
     let has_time = plan.talk_ms.is_some_and(|talk_ms| {
         let needs_ms = talk_ms + 3 * 64 * case.plan.config.sip.t1_ms + case.plan.terms.slack_ms;
-        plan.start_ms + needs_ms < plan.leave_ms
+        let [from, needs, leaves] =
+            [plan.start_ms, needs_ms, plan.leave_ms].map(Duration::from_millis);
+        due(case, from, needs) < leaves
     });
     let was_taken = plan.called.is_none() || case.report.answered_at.is_some();
     let is_half = gets_through(case) && has_time && was_taken && case.report.ended.is_none();
@@ -47,16 +62,21 @@ fn unexpected(case: Case<'_>) -> Option<String> {
     let plan = &case.phone.plan;
     let (at, end) = case.report.ended?;
     let is_plain = plan.message_faults.is_empty() && gets_through(case) && case.keeps_connections();
-    let is_long = plan.talk_ms.is_none_or(|ms| ms >= case.plan.config.rtp.silence_ms);
-    // What it says by a line that loses segments may come later than its silence is noticed.
+    // What it says by a line that loses segments may come later than its silence is noticed, and so may the answer at the phone.
     let silence = Duration::from_millis(case.plan.config.rtp.silence_ms);
+    let mut asked = case.report.signals.iter().filter(|it| it.way == Way::Sent);
+    let asked = asked.find(|it| it.method == "INVITE" && it.what == Saying::Request);
+    let taken_for = case.report.answered_at.zip(asked.filter(|_| plan.called.is_none()));
+    let taken_for = taken_for.map_or(Duration::ZERO, |(at, asked)| at.saturating_sub(asked.at));
+    let is_long = plan.talk_ms.is_none_or(|ms| taken_for + Duration::from_millis(ms) >= silence);
     let has_hung_up = !case.is_faithful()
         && case.report.signals.iter().any(|it| {
             it.method == "BYE" && it.way == Way::Sent && it.at + silence <= at + case.round_trip()
         });
     let is_wrong = match end {
         CallEnd::Forgotten | CallEnd::HungUpRefused(_) => true,
-        CallEnd::NoAnswer | CallEnd::HungUpUnanswered => true,
+        CallEnd::NoAnswer => !may_be_unanswered(case, "INVITE", at),
+        CallEnd::HungUpUnanswered => !may_be_unanswered(case, "BYE", at),
         // Because its client has, and that is judged there.
         CallEnd::ByGateway => !is_long && !has_hung_up && case.client().is_none(),
         CallEnd::Rejected(_) | CallEnd::Cancelled | CallEnd::HungUp | CallEnd::Crashed => false,

@@ -8,7 +8,10 @@ use rehearsal_sim::clients::{
     sip_client::{Callback, Command},
 };
 
-use super::{Case, MOVES, calls, of_each, sources::on_the_way};
+use super::{
+    Case, MOVES, calls, of_each,
+    sources::{believed, on_the_way},
+};
 use crate::{plan::Player, run::Evidence};
 
 /// A digit of a client is over so long after it was dialled, if none is before it.
@@ -26,7 +29,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
 fn told_to_players(evidence: &Evidence) -> Vec<String> {
     let plan = &evidence.plan;
     let phones = plan.phones.iter().zip(&evidence.phones);
-    let mut cases: Vec<_> = phones.map(|(phone, report)| Case { plan, phone, report }).collect();
+    let mut cases: Vec<_> =
+        phones.map(|(phone, report)| Case { evidence, plan, phone, report }).collect();
     // One after the other has the stream; who is not answered never has, unless nobody knows.
     cases.retain(|case| case.report.answered_at.is_some() || plan.is_faulty(&case.phone.host));
     cases.sort_by_key(|case| case.report.answered_at);
@@ -84,7 +88,7 @@ fn dialled_by_clients(evidence: &Evidence) -> Vec<String> {
         let phones = evidence.plan.phones.iter().zip(&evidence.phones);
         let mut its = phones.filter(|(phone, _)| calls(client, phone));
         let (Some((phone, heard)), None) = (its.next(), its.next()) else { continue };
-        let case = Case { plan: &evidence.plan, phone, report: heard };
+        let case = Case { evidence, plan: &evidence.plan, phone, report: heard };
         if !case.is_faithful() || !case.is_undisturbed() || evidence.plan.is_faulty(&client.host) {
             continue;
         }
@@ -147,11 +151,15 @@ fn due(evidence: &Evidence, case: Case<'_>) -> Vec<Due> {
     let lost: BTreeSet<(u32, u16)> = lost.filter_map(|lost| lost.packet).collect();
     let came = case.report.dialled.iter().filter(|it| !it.is_lost);
     let came = came.filter(|it| !lost.contains(&(it.ssrc, it.sequence)));
+    let believed = believed(case);
     // Of each key, whether any packet of it is sure to be listened to.
     let mut keys: Vec<((u32, u32, char), bool)> = Vec::new();
     for it in came {
-        let is_unsure =
-            is_moving(case, it.at) || case.is_cut_short(it.at) || case.may_be_hung_up_on(it.at);
+        let is_unsure = believed.get(&it.ssrc).is_none_or(|from| it.at < *from)
+            || is_moving(case, it.at)
+            || case.is_changing(it.at)
+            || case.is_cut_short(it.at)
+            || case.may_be_hung_up_on(it.at);
         let (key, is_sure) = ((it.ssrc, it.timestamp, it.digit), !is_unsure);
         match keys.last_mut() {
             Some((last, was_sure)) if *last == key => *was_sure |= is_sure,

@@ -160,10 +160,13 @@ fn losses(
     told.into_iter().collect()
 }
 
-/// The first packet that is sure to be counted. What comes before its answer is nobody's; and one packet alone is no source yet, and
+/// The first packet that is sure to be counted. What comes before its answer is nobody's, as what comes from where nobody knows
+/// it to be is; and one packet alone is no source yet, and
 /// is forgotten if something is agreed on before the next one.
 fn believed(case: Case<'_>, media: Media, packets: &[Sent]) -> Option<usize> {
-    let heard = packets.iter().enumerate().filter(|(_, it)| !it.is_lost && !case.is_early(it.at));
+    let is_heard =
+        |it: &Sent| !it.is_lost && !case.is_early(it.at) && !is_unsure(case, media, it.at);
+    let heard = packets.iter().enumerate().filter(|(_, it)| is_heard(it));
     let heard: Vec<(usize, Duration)> = heard.map(|(place, it)| (place, it.at)).collect();
     let way = case.round_trip();
     let changes: Vec<Duration> = match media {

@@ -60,6 +60,7 @@ const MOVES: Duration = Duration::from_millis(150);
 /// A phone with what it says.
 #[derive(Clone, Copy)]
 struct Case<'a> {
+    evidence: &'a Evidence,
     plan: &'a Plan,
     phone: &'a Phone,
     report: &'a PhoneReport,
@@ -70,7 +71,7 @@ fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<
     let plan = &evidence.plan;
     let phones = plan.phones.iter().zip(&evidence.phones);
     let found = phones.flat_map(|(phone, report)| {
-        let found = judge(Case { plan, phone, report });
+        let found = judge(Case { evidence, plan, phone, report });
         found.into_iter().map(|what| format!("{}: {what}", phone.host)).collect::<Vec<_>>()
     });
     found.collect()
@@ -160,13 +161,20 @@ impl Case<'_> {
         tcp.map_or(way, |tcp| way + 2 * (Duration::from_nanos(one_way) + tcp.writes_for()))
     }
 
-    /// Whether what the phone sends at `at` may still be held when its call is over, or it is agreed that it is not heard any more.
+    /// Whether what the phone sends at `at` may cross an end of its call, or a change of it, that the gateway tells. What goes before
+    /// the phone tells either comes before, too.
     fn is_cut_short(&self, at: Duration) -> bool {
-        let over = self.report.ended.map(|(at, _)| at);
-        let byes = self.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
-        let changes = self.report.directions.iter().skip(1).map(|(at, _)| *at);
-        let within = at..=at + HELD + self.round_trip();
-        over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
+        let within = at..=at + self.round_trip();
+        let signals = self.report.signals.iter().filter(|it| it.what == Saying::Request);
+        let mut told = signals.clone().filter(|it| it.way == Way::Received);
+        let is_told = told.any(|it| {
+            let is_change = it.method == "INVITE" && it.to_tag.is_some();
+            (it.method == "BYE" || is_change) && within.contains(&it.at)
+        });
+        let has_hung_up =
+            signals.clone().any(|it| it.way == Way::Sent && it.method == "BYE" && it.at >= at);
+        let is_over = self.report.ended.is_some_and(|(ended, _)| within.contains(&ended));
+        is_told || is_over && !has_hung_up
     }
 
     /// How long what the phone sends may wait to be put on its line: one that was frozen sends much at once.
@@ -175,6 +183,16 @@ impl Case<'_> {
         let is_sent_at_once = self.plan.is_faulty(&self.phone.host) && up.rate_bps > 0;
         let bits = if is_sent_at_once { up.queue_bytes * 8 } else { 0 };
         Duration::from_secs_f64(bits as f64 / up.rate_bps.max(1) as f64)
+    }
+
+    /// When the gateway said for the first time what came first as `first`, before that took its way: copies may have been lost. `None`
+    /// where nobody noted what was.
+    fn said_at(&self, first: &Signal) -> Option<Duration> {
+        let lost = self.evidence.host.as_ref()?.lost.as_ref()?.get(&self.phone.host);
+        let lost = lost.into_iter().flat_map(|lost| &lost.requests);
+        let mut copies =
+            lost.filter(|it| (&it.method, &it.branch) == (&first.method, &first.branch));
+        Some(copies.next().map_or(first.at, |copy| copy.at.min(first.at)))
     }
 
     /// Requests of the gateway, copies too, by their transactions in the order they began.

@@ -8,14 +8,14 @@ use std::{
 };
 
 use rehearsal_sim::clients::{
-    phone::{Asked, Broken, PICTURES, Seen, Shown},
+    phone::{Asked, Broken, PICTURES, Saying, Seen, Shown, Signal},
     publisher::Source,
     rtmp_player::PlayReport,
     stamp::Stamp,
     verify::{Kind, Logged},
 };
 
-use super::{BEFORE, Case, DELAY_MAX, HELD, of_each, order::Order, sources::on_the_way};
+use super::{BEFORE, Case, DELAY_MAX, HELD, is_ack, of_each, order::Order, sources::on_the_way};
 use crate::run::Evidence;
 
 /// Ticks of H.264 in a millisecond.
@@ -200,6 +200,10 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
         // Who hangs up at once has agreed on nothing.
         let agreed_at = case.report.pictures.agreed.first().map(|(at, ..)| *at);
         let agreed_at = agreed_at.or(case.report.answered_at);
+        // Who calls is sent nothing before its ACK comes.
+        let confirmed_at = case.sent().find(|(_, it)| is_ack(it)).map(|(at, _)| at);
+        let confirmed_at = confirmed_at.filter(|_| case.phone.plan.called.is_none());
+        let agreed_at = agreed_at.max(confirmed_at);
         for (picture, stamp) in of_epoch(case, report.epoch) {
             let Some(sent) = by_index.get(&stamp.index) else {
                 found.push(format!(
@@ -258,12 +262,27 @@ fn sender_reports(case: Case<'_>) -> Vec<String> {
     wrong.collect()
 }
 
+/// When what the phone has asked for at `at` is on its line: an INFO waits until what is asked before is answered, and the call may be
+/// over by then.
+fn came(case: Case<'_>, at: Duration, by_rtcp: bool) -> Option<Duration> {
+    let words = b"picture_fast_update";
+    let mut infos = case.sent().filter(|(_, it)| {
+        it.what == Saying::Request
+            && it.method == "INFO"
+            && it.at >= at
+            && it.raw.windows(words.len()).any(|part| part == words)
+    });
+    if by_rtcp { Some(at) } else { infos.next().map(|(came, _)| came) }
+}
+
 /// Who asks for a keyframe is told once more what the pictures are coded with, and nobody else is.
 fn answers(case: Case<'_>) -> Vec<String> {
     let (mut found, way) = (Vec::new(), case.round_trip());
     let pictures = &case.report.pictures;
     let is_told = |picture: &&Seen| picture.sets.is_some() && !picture.is_key;
-    for (asked, _) in &pictures.asks {
+    let asks: Vec<Duration> =
+        pictures.asks.iter().filter_map(|(at, by_rtcp)| came(case, *at, *by_rtcp)).collect();
+    for asked in &asks {
         let span = *asked..=*asked + ANSWERED + way;
         let after = pictures.seen.iter().filter(|it| span.contains(&it.at));
         let is_due = after.clone().filter(|it| it.at > *asked + way).count() >= 2;
@@ -273,7 +292,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
     }
     let wrong = pictures.seen.iter().filter(is_told).find(|picture| {
         let since = picture.at.saturating_sub(ANSWERED + way)..=picture.at;
-        !pictures.asks.iter().any(|(asked, _)| since.contains(asked))
+        !asks.iter().any(|asked| since.contains(asked))
     });
     found.extend(wrong.map(|it| format!("at {:?} it was told what nobody had asked for", it.at)));
     found
@@ -341,15 +360,11 @@ fn due(case: Case<'_>, lost: &BTreeSet<(u32, u16)>) -> Vec<Due> {
 /// source are not believed at once.
 fn may_be_left_out(case: Case<'_>, picture: &Shown, place: usize) -> bool {
     let at = picture.at;
-    let over = case.report.ended.map(|(at, _)| at);
-    let byes = case.report.signals.iter().filter(|it| it.method == "BYE").map(|it| it.at);
-    let changes = case.report.pictures.agreed.iter().skip(1).map(|(at, ..)| *at);
-    let within = at..=at + HELD + case.round_trip();
     case.is_early(at)
         || case.is_changing(at)
+        || case.is_cut_short(at)
         || case.may_be_hung_up_on(at)
         || place == 0 && picture.packets.1 < 2
-        || over.into_iter().chain(byes).chain(changes).any(|at| within.contains(&at))
 }
 
 /// O19: what phones show is what those have who play their streams.
@@ -477,26 +492,19 @@ pub(crate) fn requests(evidence: &Evidence) -> Vec<String> {
 
 /// What is asked more often than it may be.
 fn too_often(case: Case<'_>, asked: &[Asked], every: Duration, way: Duration) -> Vec<String> {
-    // Of an INFO that is lost a copy comes, any time later; but there is one for each time, and none with the other.
-    let is_late = |it: &Asked| !it.by_rtcp && !case.is_over_tcp() && !case.is_faithful();
+    // Of an INFO that is lost a copy comes, any time later.
+    let infos = case.asked();
+    let said_at = |it: &Asked| {
+        let is_its = |info: &&Signal| info.method == "INFO" && info.at == it.at && !it.by_rtcp;
+        let its = infos.iter().find(|copies| copies.iter().any(is_its));
+        its.map_or(Some(it.at), |copies| case.said_at(copies[0]))
+    };
     let mut found = Vec::new();
-    if let (Some(first), Some(last)) = (asked.first(), asked.last())
-        && asked.iter().any(is_late)
-    {
-        let began = case.report.answered_at.unwrap_or_default();
-        let most = 1 + ((last.at + way).saturating_sub(began).as_millis() / every.as_millis());
-        if asked.len() as u128 > most {
-            let (from, to, times) = (first.at, last.at, asked.len());
-            found.push(format!(
-                "it was asked for a keyframe {times} times from {from:?} to {to:?}, {every:?} apart"
-            ));
-        }
-        return found;
-    }
     for two in asked.windows(2) {
-        if two[1].at + way < two[0].at + every {
-            let at = (two[0].at, two[1].at);
-            found.push(format!("it was asked for a keyframe at {at:?}, {every:?} apart"));
+        let Some((one, next)) = said_at(&two[0]).zip(said_at(&two[1])) else { continue };
+        if next + way < one + every {
+            found
+                .push(format!("it was asked for a keyframe at {:?}, {every:?} apart", (one, next)));
         }
     }
     found

@@ -59,7 +59,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
         let responses = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let mut responses = responses.filter(of_it).filter(|it| it.what != Saying::Request);
         let late = responses.clone().find(|it| it.at > first.at + OVERTAKEN && !is_final(it));
-        if let Some(late) = late {
+        if let Some(late) = late.filter(|_| case.is_undisturbed()) {
             found.push(format!("{:?} came at {:?}, behind a final answer", late.what, late.at));
         }
         let other_tag = responses.find(|it| it.to_tag.is_some() && it.to_tag != first.to_tag);
@@ -76,10 +76,7 @@ fn answers(case: Case<'_>) -> Vec<String> {
 /// Copies of a request are the same, and a new one has a greater number.
 fn requests(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    // Of what is lost a copy may come behind what was asked later.
-    let loses = !case.is_over_tcp() && !case.is_faithful();
-    let copies_come = Duration::from_millis(64 * case.plan.config.sip.t1_ms);
-    let mut newest: BTreeMap<(&str, Option<&str>), (u32, Duration)> = BTreeMap::new();
+    let mut newest: BTreeMap<(&str, Option<&str>), (u32, Option<Duration>)> = BTreeMap::new();
     for copies in case.asked() {
         let (first, others) = copies.split_first().expect("each has one");
         // A gateway that has begun anew knows nothing of what it said before.
@@ -95,15 +92,18 @@ fn requests(case: Case<'_>) -> Vec<String> {
         let before = [newest.get(&(call, None)), newest.get(&(call, tag))].into_iter().flatten();
         let newest_before = before.max().copied();
         let (number, at) = (first.number, first.at);
-        if let Some((before, its_at)) = newest_before.filter(|(before, _)| number <= *before) {
-            let is_late = loses && number < before && at <= its_at + copies_come;
-            if !is_late {
+        // Of what is lost a copy may come behind what was asked later.
+        let said_at = case.said_at(first);
+        if let Some((before, its)) = newest_before.filter(|(before, _)| number <= *before) {
+            let loses = !case.is_over_tcp() && !case.is_faithful();
+            let is_behind = said_at.zip(its).is_some_and(|(at, its)| at > its + case.round_trip());
+            if number == before || !loses || is_behind {
                 let method = &first.method;
                 found.push(format!("the {method} at {at:?} has number {number}, behind {before}"));
             }
             continue;
         }
-        newest.insert((call, tag), (number, at));
+        newest.insert((call, tag), (number, said_at));
     }
     found
 }
@@ -117,7 +117,11 @@ fn after_the_end(case: Case<'_>) -> Option<String> {
     let behind = case.asked().into_iter().map(|copies| copies[0]);
     let behind = behind.filter(|it| it.to_tag.is_some() && it.to_tag == *own_tag);
     let mut behind = behind.filter(|it| it.at > over.at && !is_ack(it) && it.branch != over.branch);
-    let new = behind.next()?;
+    // What was said before by another connection may come later, when it has to be sent again.
+    let within = case.round_trip();
+    let known_at = case.evidence.due(&[&case.phone.host], over.at, within);
+    let is_late = |it: &Signal| !case.is_faithful() && it.over != over.over && it.at <= known_at;
+    let new = behind.find(|it| !is_late(it))?;
     Some(format!("the call was over at {:?}, and {} came at {:?}", over.at, new.method, new.at))
 }
 

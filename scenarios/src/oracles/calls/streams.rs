@@ -43,7 +43,10 @@ impl Case<'_> {
     /// Whether a connection of it may be lost, and there is no other way to it.
     pub(super) fn may_be_out_of_reach(&self) -> bool {
         let Some(tcp) = &self.phone.plan.tcp else { return false };
-        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some();
+        // It may be called by an address that it has registered besides, and that leads nowhere else.
+        let registers = self.phone.plan.registers.as_ref();
+        let has_others = registers.is_some_and(|registers| !registers.others.is_empty());
+        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some() || has_others;
         is_hidden && !self.keeps_connections()
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rehearsal_sim::clients::phone::{Saying, Signal};
+use rehearsal_sim::clients::phone::{Saying, Signal, Way};
 
 use super::{Case, is_ack, is_final, of_each, streams::copies};
 use crate::run::Evidence;
@@ -80,7 +80,14 @@ fn request(case: Case<'_>, copies: &[&Signal]) -> Option<String> {
         let is_answer = is_final(it) || is_invite && matches!(it.what, Saying::Response(_));
         is_answer && it.branch == first.branch && it.method == first.method
     };
-    let until = case.sent().filter(|(_, it)| ends_it(it)).map(|(at, _)| at).min();
+    let answered = case.sent().filter(|(_, it)| ends_it(it)).map(|(at, _)| at);
+    // What is said in a call is not said again behind its end.
+    let is_within = first.method == "INFO" || is_invite && first.to_tag.is_some();
+    let is_end = |it: &Signal| it.method == "BYE" && it.what == Saying::Request;
+    let hung_up = case.sent().filter(|(_, it)| is_end(it)).map(|(at, _)| at);
+    let told = case.report.signals.iter().filter(|it| it.way == Way::Received && is_end(it));
+    let over = hung_up.chain(told.map(|it| it.at)).filter(|_| is_within);
+    let until = answered.chain(over).min();
     let own: Vec<Duration> = copies[1..].iter().map(|it| it.at).collect();
     let what = format!("{} at {:?}", first.method, first.at);
     let is_capped = first.method != "INVITE";

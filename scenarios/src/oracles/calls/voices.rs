@@ -11,7 +11,7 @@ use rehearsal_sim::clients::{
     verify::{Breach, Kind, Logged, Promise},
 };
 
-use super::{BEFORE, Case, HELD, MOVES, commands::round_trip, is_with, of_each};
+use super::{BEFORE, Case, HELD, MOVES, commands::round_trip, is_with, of_each, sources::believed};
 use crate::run::Evidence;
 
 /// Every stream that phones say something on and that is played.
@@ -105,8 +105,8 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
         .collect();
     let spoken = &case.report.spoken;
     let way = case.round_trip() + listener.way;
-    let most =
-        HELD + Duration::from_millis(case.plan.config.rtp.max_delay_ms) + way + case.queued_for();
+    let max_delay = Duration::from_millis(case.plan.config.rtp.max_delay_ms);
+    let most = HELD + max_delay + way + case.queued_for();
     let is_whole = case.is_faithful() && case.is_undisturbed();
     let mut first_of = BTreeSet::new();
     for (index, seen) in &its {
@@ -115,11 +115,11 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
             continue;
         };
         let late = if is_whole { HELD + way } else { most };
-        // One packet alone is no source yet, and waits for the next that comes.
+        // One packet alone is no source yet, and waits for the next that comes, if that is not too late to play it.
         let is_first = first_of.insert(said.ssrc);
         let next = its.range(index + 1..).next().and_then(|(next, _)| spoken.get(*next as usize));
         let next = next.filter(|next| is_first && next.ssrc == said.ssrc);
-        let due = next.map_or(said.at, |next| next.at);
+        let due = next.map_or(said.at, |next| next.at.min(said.at + max_delay));
         if seen.at < said.at || seen.at > due + late {
             found.push(format!(
                 "{host} has packet {index}, said at {:?}, at {:?}",
@@ -131,7 +131,8 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
     let was_there = !case.plan.is_faulty(host) && !case.plan.may_skip(host);
     let due = spoken.iter().filter(|said| from <= said.at && said.at + most < to);
     if is_whole && was_there {
-        let mut due = due.filter(|said| !may_be_left_out(case, said));
+        let believed = believed(case);
+        let mut due = due.filter(|said| !may_be_left_out(case, said, &believed));
         let missing = due.find(|said| !its.contains_key(&said.index));
         if let Some(said) = missing {
             found.push(format!("{host} lacks packet {}, said at {:?}", said.index, said.at));
@@ -148,12 +149,11 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
     found
 }
 
-/// What is said just before the call is over, or the phone stops to talk, may still be held then, and is left out.
-fn may_be_left_out(case: Case<'_>, said: &Spoken) -> bool {
+/// What crosses the end of the call, or a change of it, may be left out.
+fn may_be_left_out(case: Case<'_>, said: &Spoken, believed: &BTreeMap<u32, Duration>) -> bool {
     let mut moves = case.report.moved.iter();
     let is_unsure = moves.any(|moved| said.at.abs_diff(*moved) < MOVES + case.round_trip());
-    // One packet alone is no source yet.
-    let is_alone = case.report.spoken.iter().filter(|it| it.ssrc == said.ssrc).count() < 2;
+    let is_alone = believed.get(&said.ssrc).is_none_or(|from| said.at < *from);
     if case.is_early(said.at) || is_alone || is_unsure || case.is_changing(said.at) {
         return true;
     }
@@ -172,6 +172,7 @@ fn losses(
         return Vec::new();
     };
     let is_even = case.phone.link.up.jitter_ns == 0;
+    let believed = believed(case);
     let reports = case.report.reports.iter().filter(|report| report.at < until);
     let wrong = reports.filter_map(|report| {
         let highest = u32::from((report.highest as u16).wrapping_sub(first.sequence));
@@ -183,7 +184,8 @@ fn losses(
             .filter(|said| !its.contains_key(&said.index))
             .collect();
         let most = missing.len() as i32;
-        let unsure = missing.iter().filter(|said| may_be_left_out(case, said)).count() as i32;
+        let unsure =
+            missing.iter().filter(|said| may_be_left_out(case, said, &believed)).count() as i32;
         // What comes too late to be put in order is not lost, and does not get through.
         let least = if is_even { most - unsure } else { 0 };
         let is_true = (least..=most).contains(&report.lost);
