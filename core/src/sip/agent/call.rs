@@ -43,8 +43,14 @@ pub(super) struct Call {
 /// How far a call has come.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The peer called and was not answered; when the user must have done so.
-    Incoming { server: ServerId, invite: Box<Request>, tag: String, answer_by: Duration },
+    /// The peer called and was not answered; when the user must have done so, and when the peer is told once more that it rings.
+    Incoming {
+        server: ServerId,
+        invite: Box<Request>,
+        tag: String,
+        answer_by: Duration,
+        rings_at: Option<Duration>,
+    },
     /// The peer was called and has not answered.
     Outgoing { client: ClientId },
     /// Answered.
@@ -127,7 +133,9 @@ impl Call {
     /// When it is to be looked at.
     pub(super) fn timeout(&self) -> Option<Duration> {
         let stage = match &self.stage {
-            Stage::Incoming { answer_by, .. } => Some(*answer_by),
+            Stage::Incoming { answer_by, rings_at, .. } => {
+                Some(rings_at.map_or(*answer_by, |at| at.min(*answer_by)))
+            }
             Stage::Outgoing { .. } | Stage::Up => None,
         };
         let offer = match &self.own_offer {

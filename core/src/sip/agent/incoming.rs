@@ -20,6 +20,8 @@ use crate::sip::{
     uri::Uri,
 };
 
+/// How often a caller is told that it rings (RFC 3261, section 13.3.1.1).
+const RING_AGAIN: Duration = Duration::from_secs(60);
 /// As [`ALLOW`], where phones may register.
 const ALLOW_REGISTER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER";
 
@@ -79,7 +81,7 @@ impl Agent {
         let (to, sdp) = (invite.uri.clone(), sdp_of(&invite.body));
         let takes_info = super::allows_info(&invite.headers);
         let answer_by = now + self.config.answer_within;
-        let stage = Stage::Incoming { server: id, invite, tag, answer_by };
+        let stage = Stage::Incoming { server: id, invite, tag, answer_by, rings_at: None };
         let mut own = Call::new(stage, Some(dialog), false);
         own.contact_user = to.as_sip().and_then(|uri| uri.user_name());
         own.takes_info = takes_info;
@@ -88,12 +90,17 @@ impl Agent {
         self.events.push_back(AgentEvent::Incoming { call, to, from, sdp, source });
     }
 
-    /// Tells the peer that somebody is told of its call.
+    /// Tells the peer that somebody is told of its call, and again each minute: what tells it may be lost, and proxies on the way give
+    /// up a call of which they hear nothing.
     pub fn ring(&mut self, now: Duration, call: CallRef) {
-        if let Some(Stage::Incoming { server, invite, tag, .. }) = self.stage(call) {
-            let (server, mut response) = (*server, invite.response(180, Some(tag)));
-            response.headers.push(HeaderName::CONTACT, self.contact_in(call));
-            self.transactions.respond(now, server, response);
+        let contact = self.contact_in(call);
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        if let Stage::Incoming { server, invite, tag, rings_at, .. } = &mut own.stage {
+            *rings_at = Some(now + RING_AGAIN);
+            let mut response = invite.response(180, Some(tag));
+            response.headers.push(HeaderName::CONTACT, contact);
+            self.transactions.respond(now, *server, response);
+            self.retime(call);
         }
     }
 
@@ -237,8 +244,8 @@ pub(super) fn refused_response(request: &Request) -> Option<Response> {
 }
 
 fn refusal_of_extensions(request: &Request) -> Option<Refusal> {
-    let mut required = request.headers.list(&HeaderName::REQUIRE);
-    required.extend(request.headers.list(&HeaderName::PROXY_REQUIRE));
+    // What proxies must understand is no matter of who answers.
+    let required = request.headers.list(&HeaderName::REQUIRE);
     let unknown: Vec<_> =
         required.into_iter().filter(|tag| !tag.eq_ignore_ascii_case(TIMER)).collect();
     let header = Some((HeaderName::UNSUPPORTED, unknown.join(", ")));

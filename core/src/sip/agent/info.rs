@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 
 use super::{Agent, CallRef, Purpose, call::Stage};
-use crate::sip::{method::Method, transaction::ClientId};
+use crate::sip::{message::Response, method::Method, transaction::ClientId};
 
 /// How much may wait in a call until what goes before it is answered.
 const WAITING_MAX: usize = 32;
@@ -14,15 +14,23 @@ const WAITING_MAX: usize = 32;
 /// What is said in a call.
 #[derive(Debug, Default)]
 pub(super) struct Sayings {
-    /// The INFO that is not answered yet, and what type its content has.
-    open: Option<(ClientId, &'static str)>,
+    /// The INFO that is not answered yet.
+    open: Option<Open>,
     /// Types and contents of those that go out next.
     waiting: VecDeque<(&'static str, Bytes)>,
 }
 
+/// An INFO that is on its way.
+#[derive(Debug)]
+struct Open {
+    client: ClientId,
+    content_type: &'static str,
+    body: Bytes,
+}
+
 impl Sayings {
     pub(super) fn open(&self) -> Option<ClientId> {
-        self.open.map(|(id, _)| id)
+        self.open.as_ref().map(|open| open.client)
     }
 
     /// How many wait.
@@ -41,7 +49,7 @@ impl Agent {
     pub fn is_saying(&self, call: CallRef, content_type: &str) -> bool {
         self.calls.get(&call).is_some_and(|own| {
             let waiting = own.sayings.waiting.iter().map(|(own_type, _)| *own_type);
-            let mut all = own.sayings.open.iter().map(|(_, own_type)| *own_type).chain(waiting);
+            let mut all = own.sayings.open.iter().map(|open| open.content_type).chain(waiting);
             all.any(|own_type| own_type == content_type)
         })
     }
@@ -64,25 +72,41 @@ impl Agent {
         true
     }
 
-    /// What was said last in `call` is answered, or will never be.
-    pub(super) fn handle_said(&mut self, now: Duration, call: CallRef) {
-        if let Some(own) = self.calls.get_mut(&call) {
-            own.sayings.open = None;
+    /// What was said last in `call` is answered with `response`, or will never be. Whoever wants to know who says it is told.
+    pub(super) fn handle_said(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        response: Option<&Response>,
+    ) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let Some(open) = own.sayings.open.take() else { return };
+        let is_challenge = response.is_some_and(|own| matches!(own.status, 401 | 407));
+        if is_challenge && own.credentials.is_some() && response.is_some_and(|it| own.auth.take(it))
+        {
+            self.say(now, call, open.content_type, open.body);
+        } else {
             self.say_next(now, call);
         }
     }
 
     fn say_next(&mut self, now: Duration, call: CallRef) {
-        let Some(own) = self.calls.get_mut(&call) else { return };
-        let Some(dialog) = own.dialog.as_mut().filter(|_| own.sayings.open.is_none()) else {
+        let Some(own) = self.calls.get_mut(&call).filter(|own| own.sayings.open.is_none()) else {
             return;
         };
         let Some((content_type, body)) = own.sayings.waiting.pop_front() else { return };
-        let mut info = dialog.request(Method::Info).with_body(content_type, body);
+        own.auth.begin();
+        self.say(now, call, content_type, body);
+    }
+
+    fn say(&mut self, now: Duration, call: CallRef, content_type: &'static str, body: Bytes) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        let Some(dialog) = &mut own.dialog else { return };
+        let mut info = dialog.request(Method::Info).with_body(content_type, body.clone());
         let ways = dialog.hops();
         own.auth.authorize(&mut info, own.credentials.as_ref(), self.transactions.tokens());
-        let id = self.transactions.request(now, info, ways);
-        own.sayings.open = Some((id, content_type));
-        self.clients.insert(id, Purpose::Info(call));
+        let client = self.transactions.request(now, info, ways);
+        own.sayings.open = Some(Open { client, content_type, body });
+        self.clients.insert(client, Purpose::Info(call));
     }
 }

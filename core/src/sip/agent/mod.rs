@@ -267,7 +267,7 @@ impl Agent {
                         self.handle_registration(now, account, response.status, Some(response));
                     }
                     Some(Purpose::Bye(bye)) => self.send_bye_again(now, bye, response, source),
-                    Some(Purpose::Info(call)) => self.handle_said(now, call),
+                    Some(Purpose::Info(call)) => self.handle_said(now, call, Some(response)),
                     _ => {}
                 }
             }
@@ -287,7 +287,7 @@ impl Agent {
             Some(Purpose::Register(account)) => {
                 self.handle_registration(now, account, status, None);
             }
-            Some(Purpose::Info(call)) => self.handle_said(now, call),
+            Some(Purpose::Info(call)) => self.handle_said(now, call, None),
             Some(Purpose::Bye(_) | Purpose::Notice) | None => {}
         }
     }

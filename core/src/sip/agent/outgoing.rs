@@ -131,7 +131,8 @@ impl Agent {
         let call = invite.call;
         let is_waiting =
             self.calls.get(&call).is_some_and(|own| matches!(own.stage, Stage::Outgoing { .. }));
-        if status > 100 && is_waiting {
+        // Others tell of a way that goes on, and of nobody who rings.
+        if matches!(status, 180 | 183) && is_waiting {
             self.events.push_back(AgentEvent::Ringing { call, status });
         }
     }

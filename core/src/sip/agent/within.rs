@@ -218,7 +218,7 @@ impl Agent {
         let Some(OwnOffer::Sent { attempts, .. }) = own.own_offer.take() else { return };
         match status {
             // The peer is gone, or knows nothing of the call (section 12.2.1.2).
-            408 | 481 | 503 => {
+            408 | 481 => {
                 self.hang_up_as(now, call, Some(End::Expired));
                 return;
             }
@@ -238,8 +238,13 @@ impl Agent {
                 }
                 self.postpone(call, now, attempts);
             }
-            // The peer is in the middle of something (section 14.2).
-            500 if retry_after.is_some() && attempts < GLARES_MAX => {
+            // Nor is it without a way there.
+            503 if response.is_none() => {
+                self.hang_up_as(now, call, Some(End::Expired));
+                return;
+            }
+            // The peer is in the middle of something (section 14.2), or has too much to do (RFC 5057, section 5.1).
+            500 | 503 if retry_after.is_some() && attempts < GLARES_MAX => {
                 self.postpone(call, now + retry_after.unwrap_or_default(), attempts);
             }
             _ => self.events.push_back(AgentEvent::OfferRefused { call, status }),
@@ -297,8 +302,12 @@ impl Agent {
     pub(super) fn handle_call_timeout(&mut self, now: Duration, call: CallRef) {
         let timers = *self.transactions.timers();
         let Some(own) = self.calls.get_mut(&call) else { return };
-        if matches!(own.stage, Stage::Incoming { answer_by, .. } if now >= answer_by) {
-            self.reject_with(now, call, 480, End::Unanswered);
+        if let Stage::Incoming { answer_by, rings_at, .. } = own.stage {
+            if now >= answer_by {
+                self.reject_with(now, call, 480, End::Unanswered);
+            } else if rings_at.is_some_and(|at| now >= at) {
+                self.ring(now, call);
+            }
             return;
         }
         if let Some(unconfirmed) = &mut own.unconfirmed {

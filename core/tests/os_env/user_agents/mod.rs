@@ -158,6 +158,35 @@ async fn a_user_agent_calls_is_heard_and_hears_holds_dials_and_is_hung_up() {
 }
 
 #[tokio::test]
+async fn digits_go_by_info_to_who_takes_no_others_and_to_nobody_who_takes_none() {
+    let (gateway, mut phone) = (Served::new().await, Phone::new().await);
+    let (mut client, ..) = registered(&gateway, &mut phone).await;
+    let to = format!("alice@{}", phone.address());
+    let without_events = phone.sdp("sendrecv").replace(" 101", "").replace("a=rtpmap:101", "a=x");
+    client.order("invite", texts(&[&to, "pcmu", "dtmf"])).await;
+    let invite = phone.request(Method::Invite).await;
+    phone.accept_info(&invite, without_events.clone()).await;
+    phone.request(Method::Ack).await;
+    client.called_back("accepted").await;
+    client.order("sendDTMF", texts(&["5"])).await;
+    let told = phone.request(Method::Info).await;
+    assert_eq!(told.0.content_type().as_deref(), Some("application/dtmf-relay"));
+    assert!(told.0.body.starts_with(b"Signal=5"), "{:?}", told.0.body);
+    phone.answer(&told, 200).await;
+    client.order("bye", vec![]).await;
+    let bye = phone.request(Method::Bye).await;
+    phone.answer(&bye, 200).await;
+
+    client.order("invite", texts(&[&to, "pcmu", "dtmf"])).await;
+    let invite = phone.request(Method::Invite).await;
+    phone.accept_as(&invite, without_events).await;
+    phone.request(Method::Ack).await;
+    client.called_back("accepted").await;
+    let refused = client.try_order("sendDTMF", texts(&["5"])).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_user_agent_is_called_once_at_a_time_and_all_is_over_when_it_leaves() {
     let (gateway, mut phone) = (Served::new().await, Phone::new().await);
     let (mut client, user, at) = registered(&gateway, &mut phone).await;

@@ -100,10 +100,22 @@ impl Phone {
 
     /// Answers a request with 200 and a description.
     pub(crate) async fn accept(&self, (request, from): &(Request, SocketAddr), direction: &str) {
+        self.accept_as(&(request.clone(), *from), self.sdp(direction)).await;
+    }
+
+    /// The same with `sdp`.
+    pub(crate) async fn accept_as(&self, (request, from): &(Request, SocketAddr), sdp: String) {
         let response = request.response(200, Some("phone"));
         let response = response.with_header(HeaderName::CONTACT, self.contact());
-        let response = response.with_body("application/sdp", self.sdp(direction));
-        self.send(*from, &response.to_bytes()).await;
+        self.send(*from, &response.with_body("application/sdp", sdp).to_bytes()).await;
+    }
+
+    /// The same with `sdp`, and INFO among what it understands.
+    pub(crate) async fn accept_info(&self, (request, from): &(Request, SocketAddr), sdp: String) {
+        let response = request.response(200, Some("phone"));
+        let response = response.with_header(HeaderName::CONTACT, self.contact());
+        let response = response.with_header(HeaderName::ALLOW, "INVITE, ACK, BYE, CANCEL, INFO");
+        self.send(*from, &response.with_body("application/sdp", sdp).to_bytes()).await;
     }
 
     fn contact(&self) -> String {

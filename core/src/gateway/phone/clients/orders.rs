@@ -256,7 +256,7 @@ impl<E: Env> Phones<E> {
         let takes_digits = agreed
             .and_then(|agreed| agreed.audio)
             .is_some_and(|audio| audio.dtmf_send_payload_type.is_some());
-        if !takes_digits {
+        if !takes_digits && !self.agent.takes_info(call) {
             return Err("The other end takes no digits".to_owned());
         }
         self.instruct(call, Change::SendDigits(vec![digit]));

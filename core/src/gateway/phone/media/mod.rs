@@ -14,6 +14,7 @@ mod changes;
 mod datagrams;
 mod digits;
 mod elsewhere;
+mod ending;
 mod leg;
 mod line;
 mod video;
@@ -28,7 +29,7 @@ use tokio::{
     sync::futures::OwnedNotified,
     time::{Instant, sleep_until},
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 use self::{
     audio::Audio,
@@ -49,7 +50,7 @@ use super::{
 };
 use crate::{
     bridge::digit_message::DigitMessage,
-    env::{Env, UdpSocket},
+    env::Env,
     gateway::{Shared, count},
     live::{Frame, FrameKind, Publisher, Subscriber, Taken},
     rtp::{
@@ -118,6 +119,8 @@ pub(super) struct Media<E: Env> {
     /// Packets of media of which nothing was agreed on. Those of somebody who is called may come before his answer (RFC 3264, section
     /// 5.1), which alone tells whose they are, and where he is.
     unagreed: u64,
+    /// Datagrams of audio, and of video, that the system dropped, as far as that was told.
+    kernel_dropped: (u64, u64),
 }
 
 impl<E: Env> Media<E> {
@@ -150,6 +153,7 @@ impl<E: Env> Media<E> {
             silent_at: None,
             digits: Digits::default(),
             unagreed: 0,
+            kernel_dropped: (0, 0),
         }
     }
 
@@ -179,7 +183,7 @@ impl<E: Env> Media<E> {
             };
             let now = self.started_at.elapsed();
             match received {
-                Received::Change(change) => self.handle_change(now, change),
+                Received::Change(change) => self.handle_change(now, change).await,
                 Received::End => break,
                 Received::Rtp(kind, length, source) => {
                     self.handle_rtp(now, kind, source, datagrams.rtp(kind, length));
@@ -215,12 +219,12 @@ impl<E: Env> Media<E> {
         }
     }
 
-    fn handle_change(&mut self, now: Duration, change: Change<E::UdpSocket>) {
+    async fn handle_change(&mut self, now: Duration, change: Change<E::UdpSocket>) {
         match change {
             Change::Video(sockets) => self.video_sockets = Some(sockets),
             Change::Agreed { agreed, peer } => {
                 self.peer = peer;
-                self.apply(now, *agreed);
+                self.apply(now, *agreed).await;
             }
             Change::Publish(publisher) => self.line.publisher = Some(*publisher),
             Change::Confirmed => self.confirm(now),
@@ -278,24 +282,25 @@ impl<E: Env> Media<E> {
     }
 
     /// Something was agreed on, for the first time or anew.
-    fn apply(&mut self, now: Duration, agreed: Negotiated) {
+    async fn apply(&mut self, now: Duration, agreed: Negotiated) {
         let receives = |media: &MediaAgreement| media.direction.receive;
-        if !agreed.audio.as_ref().is_some_and(receives) {
-            self.play_out_all(now);
-        }
+        let [hears, sees] =
+            [&agreed.audio, &agreed.video].map(|media| media.as_ref().is_some_and(receives));
+        self.play_out_all(now, !hears, !sees);
         let was_expected = self.is_expected();
-        if let Some(agreed) = agreed.audio {
-            match &mut self.audio {
-                Some(audio) => audio.agree(agreed, self.peer),
-                None => self.audio = Some(Audio::new(&self.shared, agreed, self.peer, now)),
+        match (agreed.audio, &mut self.audio) {
+            (Some(agreed), Some(audio)) => audio.agree(agreed, self.peer),
+            (Some(agreed), None) => {
+                self.audio = Some(Audio::new(&self.shared, agreed, self.peer, now));
             }
+            (None, _) => self.end_audio(now).await,
         }
         match (agreed.video, &mut self.video) {
             (Some(agreed), Some(video)) => video.agree(agreed, self.peer),
             (Some(agreed), None) => {
                 self.video = Some(Box::new(Video::new(&self.shared, agreed, self.peer, now)));
             }
-            (None, video) => *video = None,
+            (None, _) => self.end_video(now).await,
         }
         // Silence was agreed on; from now on it is not any more.
         if !was_expected {
@@ -346,9 +351,17 @@ impl<E: Env> Media<E> {
 
     /// What the phone has said and shown by `until` becomes messages of its stream.
     fn play_out(&mut self, now: (Duration, Instant), until: Duration) {
+        self.play_audio(now, until);
+        self.play_video(now, until);
+    }
+
+    fn play_audio(&mut self, now: (Duration, Instant), until: Duration) {
         if let Some(audio) = &mut self.audio {
             audio.play_out(now, until, self.line.publisher.as_mut(), &self.shared);
         }
+    }
+
+    fn play_video(&mut self, now: (Duration, Instant), until: Duration) {
         if let Some(video) = &mut self.video
             && video.play_out(now, until, self.line.publisher.as_mut(), &self.shared)
         {
@@ -356,10 +369,16 @@ impl<E: Env> Media<E> {
         }
     }
 
-    /// What is held to be put in order was said before now.
-    fn play_out_all(&mut self, now: Duration) {
+    /// What is held to be put in order was said, and shown, before now.
+    fn play_out_all(&mut self, now: Duration, audio: bool, video: bool) {
         let until = now + Duration::from_millis(self.shared.config.rtp.max_delay_ms);
-        self.play_out((now, Instant::now()), until);
+        let now = (now, Instant::now());
+        if audio {
+            self.play_audio(now, until);
+        }
+        if video {
+            self.play_video(now, until);
+        }
     }
 
     fn send_digits(&mut self, now: Duration, digits: &[Digit]) {
@@ -425,65 +444,6 @@ impl<E: Env> Media<E> {
             self.notices.push(Notice::Silent(self.call));
         }
     }
-
-    /// Says goodbye, and tells what was counted.
-    async fn finish(mut self) {
-        let now = self.started_at.elapsed();
-        // What is held to be put in order was said before the phone hung up.
-        self.play_out_all(now);
-        let skipped = self.line.subscriber.as_ref().map_or(0, Subscriber::skipped_frames);
-        count(&self.shared.counters.frames_skipped, skipped);
-        self.line = Line::default();
-        let env = &self.shared.env;
-        let (digits, unagreed, peer) = (self.digits.told(), self.unagreed, self.peer);
-        if let Some(audio) = &mut self.audio {
-            audio.leg.finish(now, env, &self.audio_sockets.rtcp).await;
-            let kernel_dropped = self.audio_sockets.rtp.dropped().await;
-            tell(&self.shared, peer, MediaKind::Audio, &audio.leg, audio.dropped(), kernel_dropped);
-        }
-        if let (Some(video), Some(sockets)) = (&mut self.video, &self.video_sockets) {
-            video.leg.finish(now, env, &sockets.rtcp).await;
-            let kernel_dropped = sockets.rtp.dropped().await;
-            tell(&self.shared, peer, MediaKind::Video, &video.leg, video.dropped(), kernel_dropped);
-            let losses_told = video.leg.session.statistics().rtcp.picture_losses;
-            let dropped_pictures = video.dropped_pictures();
-            info!(%peer, dropped_pictures, losses_told, "pictures of a call");
-        }
-        if unagreed > 0 {
-            info!(%peer, unagreed, "packets came of media that was not agreed on");
-        }
-        if digits > 0 {
-            info!(%peer, digits, "a phone has dialled");
-        }
-    }
-}
-
-/// Tells what was counted of one kind of media.
-fn tell<E: Env>(
-    shared: &Shared<E>,
-    peer: IpAddr,
-    kind: MediaKind,
-    leg: &Leg,
-    dropped: u64,
-    kernel_dropped: u64,
-) {
-    let seen = leg.session.statistics();
-    count(&shared.counters.messages_dropped, dropped);
-    count(&shared.counters.packets_dropped, kernel_dropped);
-    info!(
-        %peer,
-        kind = kind.as_str(),
-        sent = seen.sent_packets,
-        received = seen.receiver.received,
-        lost = seen.lost,
-        strangers = seen.strangers,
-        invalid = seen.invalid,
-        late = seen.jitter_buffer.late + seen.receiver.stale,
-        withheld = leg.withheld,
-        dropped,
-        kernel_dropped,
-        "media of a call"
-    );
 }
 
 /// Waits for the stream to change, if there is one.

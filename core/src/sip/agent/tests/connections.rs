@@ -10,7 +10,7 @@ use super::{
 };
 use crate::sip::{
     ParseLimits,
-    agent::{Agent, AgentEvent, CallRef, Target},
+    agent::{Agent, AgentConfig, AgentEvent, CallRef, Target},
     fields::NameAddr,
     headers::HeaderName,
     message::{Fields, Message, Request},
@@ -66,6 +66,26 @@ impl Called {
         let all = sent(&mut self.agent).into_iter();
         all.filter(|(_, message)| is_bye(message)).map(|(hop, _)| hop).collect()
     }
+}
+
+#[test]
+fn a_caller_is_told_each_minute_that_it_rings() {
+    let answer_within = Duration::from_secs(200);
+    let mut agent = Agent::new(AgentConfig { answer_within, ..config(5060) }, [7; 32]);
+    say(&mut agent, FIRST, "INVITE", 1, "");
+    let Some(AgentEvent::Incoming { call, .. }) = agent.poll_event() else { panic!("no call") };
+    sent(&mut agent);
+    agent.ring(Duration::ZERO, call);
+    let rings = |agent: &mut Agent| {
+        let all = sent(agent).into_iter();
+        all.filter(|(_, it)| matches!(it, Message::Response(it) if it.status == 180)).count()
+    };
+    assert_eq!(rings(&mut agent), 1);
+    let told = (1..150).filter(|second| {
+        agent.handle_timeout(Duration::from_secs(*second));
+        rings(&mut agent) == 1
+    });
+    assert_eq!(told.collect::<Vec<u64>>(), [60, 120]);
 }
 
 /// The phone says something by its connection from `port`.

@@ -121,6 +121,18 @@ fn a_refresh_waits_for_a_change_that_is_not_confirmed() {
 }
 
 #[test]
+fn a_refresh_that_is_too_much_now_does_not_end_the_call() {
+    let mut talk = Talk::new();
+    let refused = change(&mut talk.peer, talk.call);
+    talk.peer.answer(&refused, 503, &[(HeaderName::RETRY_AFTER, "2".to_owned())]);
+    assert_eq!(talk.peer.request().map(|ack| ack.method), Some(Method::Ack));
+    let call = talk.call;
+    assert_eq!(talk.peer.event(), Some(AgentEvent::OfferPostponed { call }));
+    talk.until(talk.peer.now + Duration::from_secs(2));
+    assert_eq!(talk.peer.event(), Some(AgentEvent::RefreshDue { call }));
+}
+
+#[test]
 fn who_has_hung_up_is_not_asked_again_for_a_change_and_its_answer_is_confirmed() {
     let mut talk = Talk::new();
     let own = change(&mut talk.peer, talk.call);

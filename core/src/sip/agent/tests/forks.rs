@@ -64,6 +64,17 @@ fn the_first_that_answers_is_talked_to_and_the_others_are_hung_up_on() {
 }
 
 #[test]
+fn only_who_rings_is_told_to_ring() {
+    let (mut peer, invite) = call();
+    for status in [100, 181, 182, 199] {
+        fork(&mut peer, &invite, status, "a");
+        assert_eq!(peer.event(), None, "{status}");
+    }
+    fork(&mut peer, &invite, 183, "a");
+    assert!(matches!(peer.event(), Some(AgentEvent::Ringing { status: 183, .. })));
+}
+
+#[test]
 fn a_call_that_is_not_wanted_any_more_is_ended_at_whoever_answers() {
     let (mut peer, invite) = call();
     fork(&mut peer, &invite, 180, "a");

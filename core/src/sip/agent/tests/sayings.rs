@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    peer::{Peer, cseq},
+    peer::{Peer, challenge, cseq, proof},
     proofs::call,
 };
 use crate::sip::{agent::CallRef, method::Method, transport::Transport};
@@ -48,6 +48,21 @@ fn what_nobody_answers_does_not_hold_up_the_rest_for_ever() {
         }
     };
     assert_eq!((&next.body[..], peer.now), (&b"b"[..], Duration::from_secs(32)));
+}
+
+#[test]
+fn who_wants_to_know_who_says_it_is_told() {
+    let (mut peer, call) = call(Transport::Udp);
+    assert!(say(&mut peer, call, "a") && say(&mut peer, call, "b"));
+    let first = peer.request().unwrap();
+    peer.answer(&first, 401, &[challenge("n1", true)]);
+    let again = peer.request().unwrap();
+    assert_eq!((cseq(&again), &again.body[..]), (cseq(&first) + 1, &b"a"[..]));
+    assert_eq!(proof(&again), Some(("n1".to_owned(), 1)));
+    // Who does not believe that never will.
+    peer.answer(&again, 401, &[challenge("n2", false)]);
+    let next = peer.request().unwrap();
+    assert_eq!((cseq(&next), &next.body[..]), (cseq(&again) + 1, &b"b"[..]));
 }
 
 #[test]
