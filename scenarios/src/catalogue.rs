@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 139] = [
+pub const CATALOGUE: [Scenario; 140] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -105,6 +105,7 @@ pub const CATALOGUE: [Scenario; 139] = [
     leak::SLOW_SUBSCRIBER,
     leak::VIEWER_GONE,
     leak::BAD_INPUT,
+    leak::CALLS,
     leak::START_STOP,
     sip::BASIC_CALL,
     sip::PLAY,

@@ -1,6 +1,8 @@
 //! What a configuration must be, beyond what its types say: values within their ranges, deadlines in their order, addresses that
 //! can be read.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use super::{Config, Sip, key_line};
 use crate::{
     media::flv,
@@ -118,8 +120,13 @@ impl Config {
     }
 }
 
-/// The first address of somebody to register as, or to call, that cannot be used.
+/// The first address of somebody to register as, or to call, or of the gateway itself, that cannot be used.
 fn addresses_problem(sip: &Sip) -> Option<(&'static str, String)> {
+    if sip.listen.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        let problem =
+            "phones are spoken to by one family: write 0.0.0.0, or the gateway's own IPv6 address";
+        return Some(("sip.listen", problem.to_owned()));
+    }
     let is_host = |domain: &str| {
         let uri = Uri::parse(&format!("sip:{domain}"));
         let is_whole = |uri: &SipUri| uri.host == domain && uri.user.is_none();
@@ -209,6 +216,11 @@ mod tests {
             (format!("{call}to = \"bob\"\nfrom = \"sip:x@y\""), "gateway.toml:1: sip.calls: from"),
             (format!("{call}to = \"bob\"\nredial_ms = 5"), "gateway.toml:1: sip.calls: redial_ms"),
             ("[sip]\nclient_domains = [\"example.org\", \"*\", \"192.0.2.7\"]".to_owned(), "fine"),
+            ("[sip]\nlisten = \"[2001:db8::1]:5060\"".to_owned(), "fine"),
+            (
+                "[sip]\nlisten = \"[::]:5060\"".to_owned(),
+                "gateway.toml:2: sip.listen: phones are spoken to by one family",
+            ),
             (
                 "[sip]\nclient_domains = [\"sip:bob@example.org\"]".to_owned(),
                 "gateway.toml:2: sip.client_domains: \"sip:bob@example.org\" is no domain",

@@ -13,10 +13,12 @@
 //! | `slow-subscriber` | batches and cursors of those who fall behind, given up or not |
 //! | `viewer-gone` | deliveries whose peers go in each way |
 //! | `bad-input` | half-read messages and heads, and answers to them |
+//! | `calls` | all of a call, however it ends: its ports and tasks, what it says and is told, its place in a stream |
 //! | `start-stop` | the gateway itself, told to end or not |
 
 mod abandoned;
 mod bad_input;
+mod calls;
 mod publish_play_stop;
 mod refused;
 mod republish;
@@ -26,6 +28,7 @@ mod viewer_gone;
 
 pub use abandoned::ABANDONED_HANDSHAKE;
 pub use bad_input::BAD_INPUT;
+pub use calls::CALLS;
 pub use publish_play_stop::PUBLISH_PLAY_STOP;
 pub use refused::REFUSED_PUBLISH;
 pub use republish::REPUBLISH;

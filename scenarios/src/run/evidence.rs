@@ -95,12 +95,16 @@ pub struct Lost {
     pub packet: Option<(u32, u16)>,
 }
 
-/// A request of the gateway to a phone that a link has dropped.
+/// A message of SIP that a link has dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LostRequest {
+pub struct LostMessage {
     /// When, since the start of the run.
     pub at: Duration,
-    /// What it asked for.
+    /// The phone had sent it.
+    pub is_of_phone: bool,
+    /// It asks, and does not answer.
+    pub is_request: bool,
+    /// What is asked for.
     pub method: String,
     /// Its transaction.
     pub branch: String,
@@ -111,8 +115,8 @@ pub struct LostRequest {
 pub struct LostInCall {
     /// Of RTP and RTCP.
     pub packets: Vec<Lost>,
-    /// Requests of the gateway.
-    pub requests: Vec<LostRequest>,
+    /// Of SIP.
+    pub messages: Vec<LostMessage>,
 }
 
 /// What the gateway's host shows.

@@ -9,7 +9,7 @@ use rehearsal_core::sip::{
 };
 use rehearsal_sim::{LostDatagram, World};
 
-use super::evidence::{Lost, LostInCall, LostRequest};
+use super::evidence::{Lost, LostInCall, LostMessage};
 use crate::plan::Plan;
 
 /// Bytes of the fixed header of RTP (RFC 3550, 5.1).
@@ -36,8 +36,8 @@ pub(super) fn of_calls(
         let its = lost.entry((*host).clone()).or_default();
         if from.port() != sip_port && to.port() != sip_port {
             its.packets.push(Lost { at, is_of_phone, packet: numbered(&content) });
-        } else if let Some((method, branch)) = request(&content).filter(|_| !is_of_phone) {
-            its.requests.push(LostRequest { at, method, branch });
+        } else if let Some((is_request, method, branch)) = named(&content) {
+            its.messages.push(LostMessage { at, is_of_phone, is_request, method, branch });
         }
     }
     lost
@@ -52,12 +52,12 @@ fn numbered(content: &[u8]) -> Option<(u32, u16)> {
     is_rtp.then_some((ssrc, sequence))
 }
 
-/// The method and the branch of a request.
-fn request(content: &[u8]) -> Option<(String, String)> {
+/// Whether a message asks, its method, and its branch.
+fn named(content: &[u8]) -> Option<(bool, String, String)> {
     let limits = ParseLimits { message_bytes: content.len(), headers: content.len() };
-    let Ok(Message::Request(request)) = parse(content, &limits) else {
-        return None;
+    let (is_request, method, via) = match parse(content, &limits).ok()? {
+        Message::Request(request) => (true, request.method.clone(), request.top_via()),
+        Message::Response(response) => (false, response.cseq()?.method, response.top_via()),
     };
-    let branch = request.top_via()?.params.get("branch")?;
-    Some((request.method.to_string(), branch))
+    Some((is_request, method.to_string(), via?.params.get("branch")?))
 }

@@ -296,7 +296,8 @@ const LOSS_PPM: [u32; 3] = [10_000, 50_000, 150_000];
 /// T1 at both ends, who know that their lines are that bad (RFC 3261, 17.1.1.1): they wait 64 times that for an answer, which is when
 /// TCP has sent a segment nine times, the last of them 255 s after the first.
 const LOSSY_T1_MS: u64 = 4_000;
-/// How long the gateway tries to connect, and phones talk: what they change comes meanwhile.
+/// How long the gateway tries to connect, and a message may take that has begun to come, and phones talk: what they change comes
+/// meanwhile.
 const CONNECT_MS: u64 = 64 * LOSSY_T1_MS;
 const TALKS_MS: u64 = 64 * LOSSY_T1_MS;
 /// When they leave at the latest: they may have to wait for a connection, for their call, and for its end.
@@ -311,8 +312,8 @@ pub const TCP_LOSSY: Scenario = Scenario {
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/sip");
         let mut plan = Plan::empty();
-        plan.config.sip.connect_ms = CONNECT_MS;
         let sip = &mut plan.config.sip;
+        (sip.connect_ms, sip.message_ms) = (CONNECT_MS, CONNECT_MS);
         (sip.t1_ms, sip.t2_ms) = (LOSSY_T1_MS, 2 * LOSSY_T1_MS);
         let publisher = publish_audio(0, LOSSY_UNTIL_MS, Codec::Pcmu);
         plan.publisher("publisher", LinkConfig::lan(), publisher);

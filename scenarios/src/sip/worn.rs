@@ -2,7 +2,7 @@
 
 use rehearsal_sim::{
     Direction, GilbertElliott, LinkConfig, Rng,
-    clients::phone::{PhonePlan, Voice},
+    clients::phone::{PhonePlan, Saying, Voice, Way},
 };
 
 use super::{CALLED, call, calm_ms, listen, publish_audio};
@@ -75,7 +75,15 @@ pub const LOSSY: Scenario = Scenario {
     check: |evidence| {
         let phones = evidence.plan.phones.iter().zip(&evidence.phones);
         let answered = phones.filter_map(|(phone, report)| {
-            unless(report.answered_at.is_some(), || {
+            let invites = report.signals.iter().filter(|it| {
+                it.way == Way::Sent && it.what == Saying::Request && it.method == "INVITE"
+            });
+            let lost = evidence.host.as_ref().and_then(|host| host.lost.as_ref()?.get(&phone.host));
+            let lost = lost.into_iter().flat_map(|lost| &lost.messages);
+            let lost = lost.filter(|it| it.is_of_phone && it.is_request && it.method == "INVITE");
+            // Nobody knows of a call of which no copy has come.
+            let is_unheard = invites.count() == lost.count();
+            unless(report.answered_at.is_some() || is_unheard, || {
                 format!("{} ended with {}", phone.host, report.end())
             })
         });

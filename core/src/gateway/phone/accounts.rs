@@ -54,8 +54,14 @@ impl<E: Env> Phones<E> {
         }
     }
 
-    /// The registrar of an account is found, or is not.
+    /// The registrar of an account is found, or is not; perhaps at another address than before.
     pub(super) fn handle_account(&mut self, now: Duration, index: usize, hop: Option<Hop>) {
+        if let Registering::Asked(account) = self.accounts[index] {
+            if let Some(hop) = hop {
+                self.agent.move_registrar(account, hop);
+            }
+            return;
+        }
         let account = &self.shared.config.sip.accounts[index];
         let uris = Uri::parse(&account.address).zip(self.registrar(index));
         let user = uris.as_ref().and_then(|(address, _)| user_of(address));
@@ -77,14 +83,15 @@ impl<E: Env> Phones<E> {
         self.accounts[index] = Registering::Asked(self.agent.register(now, account));
     }
 
-    /// Tells of an account what has become of it.
+    /// Tells of an account what has become of it. A registrar that does not answer is looked for once more: it may have moved.
     pub(super) fn note_registration(&self, account: AccountRef, failed: Option<(u16, String)>) {
-        let Some(address) = self.address_of(account) else { return };
-        match failed {
-            None => info!(%address, "registered"),
-            Some((status, reason)) => {
-                warn!(%address, status, reason, "not registered, so nobody can call: trying again");
-            }
+        let is_it = |own: &Registering| *own == Registering::Asked(account);
+        let Some(index) = self.accounts.iter().position(is_it) else { return };
+        let address = &self.shared.config.sip.accounts[index].address;
+        let Some((status, reason)) = failed else { return info!(%address, "registered") };
+        warn!(%address, status, reason, "not registered, so nobody can call: trying again");
+        if let (408 | 503, Some(uri)) = (status, self.registrar(index)) {
+            self.locate(&uri, Wanted::Account(index));
         }
     }
 
@@ -95,11 +102,6 @@ impl<E: Env> Phones<E> {
                 self.agent.unregister(now, account);
             }
         }
-    }
-
-    fn address_of(&self, account: AccountRef) -> Option<&str> {
-        let index = self.accounts.iter().position(|own| *own == Registering::Asked(account))?;
-        Some(&self.shared.config.sip.accounts[index].address)
     }
 
     /// Where REGISTER goes: what the configuration says, or the domain of the address.

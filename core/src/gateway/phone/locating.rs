@@ -3,7 +3,12 @@
 //! Names are those of hosts (A and AAAA). Records that say which host serves a domain (RFC 3263: NAPTR, SRV) are not looked
 //! at: where they matter, the configuration names the host.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use thiserror::Error;
 use tokio::time::timeout;
@@ -46,6 +51,15 @@ pub(super) enum Unlocatable {
     },
     #[error("{0} has no address: the resolver does not answer")]
     Timeout(String),
+    #[error("{host} has no address that can be reached from sip.listen, {listen}, but {found}")]
+    Family {
+        /// The name.
+        host: String,
+        /// Where the gateway speaks SIP.
+        listen: SocketAddr,
+        /// An address of the host's.
+        found: IpAddr,
+    },
 }
 
 impl<E: Env> Phones<E> {
@@ -61,22 +75,27 @@ impl<E: Env> Phones<E> {
         }
         let (host, port) = (uri.host.clone(), uri.port.unwrap_or(SIP_PORT));
         let within = Duration::from_millis(self.shared.config.sip.connect_ms);
+        let listen = self.shared.config.sip.listen;
         let (env, notices) = (self.shared.env.clone(), Arc::clone(&self.notices));
         self.tasks.spawn(async move {
             let found = match timeout(within, env.resolve(&host)).await {
-                Ok(Ok(found)) => found.first().copied().ok_or(std::io::ErrorKind::NotFound.into()),
-                Ok(Err(error)) => Err(error),
-                Err(_) => {
-                    let error = Unlocatable::Timeout(host);
-                    return notices.push(Notice::Located(wanted, Err(error)));
-                }
+                Ok(Ok(found)) => fitting(host, &found, listen),
+                Ok(Err(source)) => Err(Unlocatable::Name { host, source }),
+                Err(_) => Err(Unlocatable::Timeout(host)),
             };
-            let located = match found {
-                Ok(ip) => Ok(Hop { transport, address: SocketAddr::new(ip, port) }),
-                Err(source) => Err(Unlocatable::Name { host, source }),
-            };
+            let located = found.map(|ip| Hop { transport, address: SocketAddr::new(ip, port) });
             notices.push(Notice::Located(wanted, located));
         });
+    }
+}
+
+/// The first of the addresses `found` for `host` that a socket at `listen` can send to.
+fn fitting(host: String, found: &[IpAddr], listen: SocketAddr) -> Result<IpAddr, Unlocatable> {
+    let mut fit = found.iter().filter(|ip| ip.is_ipv4() == listen.is_ipv4());
+    match (fit.next(), found.first()) {
+        (Some(ip), _) => Ok(*ip),
+        (None, Some(&found)) => Err(Unlocatable::Family { host, listen, found }),
+        (None, None) => Err(Unlocatable::Name { host, source: ErrorKind::NotFound.into() }),
     }
 }
 
@@ -97,6 +116,21 @@ fn transport_of(uri: &SipUri) -> Result<Transport, Unlocatable> {
 mod tests {
     use super::*;
     use crate::sip::uri::Uri;
+
+    #[test]
+    fn an_address_is_of_the_family_that_is_spoken() {
+        let of = |found: &[&str], listen: &str| {
+            let found: Vec<IpAddr> = found.iter().map(|text| text.parse().unwrap()).collect();
+            let fit = fitting("a.test".to_owned(), &found, listen.parse().unwrap());
+            fit.map(|ip| ip.to_string()).map_err(|error| error.to_string())
+        };
+        let both = ["2001:db8::1", "192.0.2.1", "192.0.2.2"];
+        assert_eq!(of(&both, "0.0.0.0:5060"), Ok("192.0.2.1".to_owned()));
+        assert_eq!(of(&both, "[2001:db8::9]:5060"), Ok("2001:db8::1".to_owned()));
+        let error = of(&both[..1], "0.0.0.0:5060").unwrap_err();
+        assert!(error.ends_with("0.0.0.0:5060, but 2001:db8::1"), "{error}");
+        assert!(of(&[], "0.0.0.0:5060").unwrap_err().starts_with("a.test has no address: "));
+    }
 
     #[test]
     fn an_address_says_what_carries_messages_to_it() {

@@ -259,7 +259,8 @@ impl<E: Env> Phones<E> {
         if timeout(within, ending).await.is_err() {
             warn!("phones did not confirm in time that their calls are over");
         }
-        let counters = self.agent.counters();
+        let (counters, kernel_dropped) = (self.agent.counters(), self.socket.dropped().await);
+        count(&self.shared.counters.packets_dropped, kernel_dropped);
         info!(
             received = counters.received,
             dropped = counters.dropped,
@@ -271,6 +272,7 @@ impl<E: Env> Phones<E> {
             busy = self.agent.busy(),
             unsaid = self.agent.unsaid(),
             connections_refused = self.links.refused(),
+            kernel_dropped,
             "SIP messages since the start"
         );
     }

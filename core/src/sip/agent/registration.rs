@@ -115,6 +115,13 @@ impl Agent {
         }
     }
 
+    /// The registrar of `account` was found at `hop`, where it goes from the next time on.
+    pub fn move_registrar(&mut self, account: AccountRef, hop: Hop) {
+        if let Some(own) = self.accounts.get_mut(&account) {
+            own.account.hop = hop;
+        }
+    }
+
     /// Begins to register an account, or to refresh that.
     pub(super) fn begin_registration(&mut self, now: Duration, account: AccountRef) {
         let Some(own) = self.accounts.get_mut(&account) else { return };

@@ -39,7 +39,7 @@ pub(super) use self::{
 };
 use crate::{
     plan::{Phone, Plan, SipClient},
-    run::Evidence,
+    run::{Evidence, LostMessage},
 };
 
 /// For links and tasks, besides what links take.
@@ -77,7 +77,7 @@ fn of_each(evidence: &Evidence, judge: impl Fn(Case<'_>) -> Vec<String>) -> Vec<
     found.collect()
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     /// The stream that the phone hears, by the configuration of the gateway.
     fn plays(&self) -> Option<String> {
         if let Some(client) = self.client() {
@@ -188,11 +188,29 @@ impl Case<'_> {
     /// When the gateway said for the first time what came first as `first`, before that took its way: copies may have been lost. `None`
     /// where nobody noted what was.
     fn said_at(&self, first: &Signal) -> Option<Duration> {
-        let lost = self.evidence.host.as_ref()?.lost.as_ref()?.get(&self.phone.host);
-        let lost = lost.into_iter().flat_map(|lost| &lost.requests);
-        let mut copies =
-            lost.filter(|it| (&it.method, &it.branch) == (&first.method, &first.branch));
+        let mut copies = self.lost_of(first)?.filter(|it| it.is_request && !it.is_of_phone);
         Some(copies.next().map_or(first.at, |copy| copy.at.min(first.at)))
+    }
+
+    /// What was lost of the transaction of `signal`.
+    fn lost_of(&self, signal: &'a Signal) -> Option<impl Iterator<Item = &'a LostMessage>> {
+        let lost = self.evidence.host.as_ref()?.lost.as_ref()?.get(&self.phone.host);
+        let lost = lost.into_iter().flat_map(|lost| &lost.messages);
+        Some(lost.filter(|it| (&it.method, &it.branch) == (&signal.method, &signal.branch)))
+    }
+
+    /// Whether the gateway may still wait at `at` for the answer to what came first as `first`: all that the phone has said was lost.
+    fn is_open_at(&self, first: &'a Signal, at: Duration) -> bool {
+        let answers = self.report.signals.iter().filter(|it| {
+            it.way == Way::Sent
+                && is_final(it)
+                && (&it.branch, &it.method) == (&first.branch, &first.method)
+        });
+        let said = answers.filter(|it| it.arrived_at.is_some_and(|sent| sent <= at)).count();
+        let lost = self.lost_of(first).map_or(0, |lost| {
+            lost.filter(|it| it.is_of_phone && !it.is_request && it.at <= at + SOON).count()
+        });
+        first.at <= at && said <= lost
     }
 
     /// Requests of the gateway, copies too, by their transactions in the order they began.

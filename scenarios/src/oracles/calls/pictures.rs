@@ -530,12 +530,18 @@ fn causes(case: Case<'_>, asked: &[Asked], lost: &BTreeSet<(u32, u16)>) -> Vec<S
     }
     let [phone, gateway] = [case.phone.link.down, case.plan.gateway_link.down];
     let is_told_surely = super::is_faithful(&phone) && super::is_faithful(&gateway);
+    let infos = case.asked().into_iter().map(|copies| copies[0]);
+    let infos: Vec<&Signal> = infos.filter(|it| it.method == "INFO").collect();
     for (at, shown) in damaged.iter().map(|shown| (shown.at, shown)) {
         let until = at + most;
         // Something has to come behind it, so that it is missed.
         let mut later = pictures.shown[shown.index as usize + 1..].iter();
         let is_missed = later.any(|it| !is_damaged(case, it, lost) && it.at + most < at + most * 2);
+        // Nothing is asked for as long as what was asked before is not known to be heard.
+        let is_asking =
+            infos.iter().any(|info| case.is_open_at(info, at) || case.is_open_at(info, until));
         let is_unsure = may_be_left_out(case, shown, 1)
+            || is_asking
             || case.report.ended.is_some_and(|(ended, _)| ended < until + way)
             || is_changed(case, at, until);
         let is_told = asked.iter().any(|it| {
