@@ -7,7 +7,7 @@ mod calls;
 use std::fmt::Write;
 
 use rehearsal_core::{
-    config::{Call, Config},
+    config::{Call, Config, Password, User},
     sdp,
 };
 use rehearsal_scenarios::{
@@ -18,7 +18,8 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Answer, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Voice, Way,
+        Answer, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Registers, Voice,
+        Way,
     },
     heap::CountingAllocator,
 };
@@ -96,16 +97,21 @@ fn carry_out(
                 call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
             let message_faults = message_faults.clone();
             let host = format!("phone-{index}.");
+            let registers = call.registers.clone().map(|it| Registers { user: dial.clone(), ..it });
+            if let Some(Registers { user, password: Some(password), .. }) = registers.clone() {
+                plan.config.sip.users.push(User { name: user, password: Password(password) });
+            }
             if call.called.is_some() {
+                let is_named = registers.is_some();
                 plan.config.sip.calls.push(Call {
-                    to: format!("sip:{dial}@{host}"),
+                    to: if is_named { dial.clone() } else { format!("sip:{dial}@{host}") },
                     from: None,
                     publish: Some(format!("call/{dial}")),
                     play: None,
                     redial_ms: None,
                 });
             }
-            let phone = PhonePlan { dial, voice, message_faults, ..call.clone() };
+            let phone = PhonePlan { dial, voice, message_faults, registers, ..call.clone() };
             plan.phone(&host, LinkConfig::lan(), phone);
         }
         plan.terms.calm_ms = 70_000;
@@ -189,4 +195,38 @@ fn a_call_that_is_changed() {
     let hold = Change { at_ms: 200, direction: Direction::Inactive };
     let resume = Change { at_ms: 300, direction: Direction::SendRecv };
     all_faults(&PhonePlan { changes: vec![hold, resume], ..call() });
+}
+
+#[test]
+fn a_call_that_both_ends_change_at_once() {
+    // When half of its session is over, the gateway refreshes it.
+    let hold = Change { at_ms: 10_000, direction: Direction::Inactive };
+    let call = PhonePlan { talk_ms: Some(15_000), changes: vec![hold], ..call() };
+    all_faults_with(&call, |config| {
+        (config.sip.session_expires_ms, config.sip.session_expires_min_ms) = (20_000, 10_000);
+    });
+}
+
+#[test]
+fn a_call_that_both_ends_end_at_once() {
+    // For its phone is not heard, and hangs up just then.
+    let call = PhonePlan { talk_ms: Some(2_000), voice: None, ..call() };
+    all_faults_with(&call, |config| config.rtp.silence_ms = 2_000);
+}
+
+#[test]
+fn a_call_to_a_phone_that_has_registered_and_proven_to_be_somebody() {
+    let registers = Registers {
+        user: String::new(),
+        password: Some("sesame".to_owned()),
+        expires_s: 60,
+        margin_s: Some(20),
+        retry_ms: Some(1_000),
+        leaves_ms: Some(60_000),
+        takes_all_back: false,
+        errs_ms: None,
+        knows_sha256: false,
+        others: Vec::new(),
+    };
+    all_faults(&PhonePlan { registers: Some(registers), ..called(call(), Answer::Accept) });
 }

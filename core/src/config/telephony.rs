@@ -16,7 +16,7 @@ use crate::{rtp::source::Follow, sdp::Codec};
 pub struct Sip {
     /// Take calls at all.
     pub enabled: bool,
-    /// Address to listen on, over UDP; port 0 takes a free one.
+    /// Address to listen on, over UDP and TCP; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Address that phones are told to send to; 0.0.0.0 stands for the one that this machine reaches others from.
     pub advertise: IpAddr,

@@ -323,6 +323,9 @@ impl Agent {
         for client in removed.sayings.open().into_iter().chain(offered) {
             self.transactions.give_up(client);
         }
+        if let Some(Purpose::Invite(invite)) = offered.and_then(|it| self.clients.get_mut(&it)) {
+            invite.dialog.clone_from(&removed.dialog);
+        }
         self.unsaid += removed.sayings.waiting();
         if let Stage::Incoming { server, .. } = &removed.stage {
             self.servers.remove(server);

@@ -30,16 +30,12 @@ pub(super) struct InviteClient {
     request: Request,
     ways: (Hop, Option<Hop>),
     behind: Option<Behind>,
-    /// That of the call which it is to change, as it was then; none of one that begins a call.
-    dialog: Option<Box<Dialog>>,
+    /// It begins the call, and is no change of it.
+    is_first: bool,
+    /// That of the call, once that is over, and its peer waits for the ACK all the same.
+    pub(super) dialog: Option<Dialog>,
     /// What each 2xx was confirmed with, and where, by the tag of who gave it.
     acks: BTreeMap<String, (Hop, Bytes)>,
-}
-
-impl InviteClient {
-    fn is_first(&self) -> bool {
-        self.dialog.is_none()
-    }
 }
 
 /// A BYE of ours whose call is over.
@@ -83,7 +79,7 @@ impl Agent {
         let invite = invite.with_body(SDP, sdp);
         let call = self.new_call();
         let ways = (target.hop, target.other);
-        let client = self.send_invite(now, call, invite, ways, target.behind, None);
+        let client = self.send_invite(now, call, invite, ways, target.behind, true);
         let mut own = Call::new(Stage::Outgoing { client }, None, true);
         own.credentials = target.credentials;
         own.contact_user = target.contact_user;
@@ -98,11 +94,11 @@ impl Agent {
         request: Request,
         ways: (Hop, Option<Hop>),
         behind: Option<Behind>,
-        dialog: Option<Box<Dialog>>,
+        is_first: bool,
     ) -> ClientId {
         let client = self.transactions.request(now, request.clone(), ways);
-        let acks = BTreeMap::new();
-        let invite = InviteClient { call, request, ways, behind, dialog, acks };
+        let (dialog, acks) = (None, BTreeMap::new());
+        let invite = InviteClient { call, request, ways, behind, is_first, dialog, acks };
         self.clients.insert(client, Purpose::Invite(Box::new(invite)));
         client
     }
@@ -149,14 +145,11 @@ impl Agent {
         if invite.acks.len() >= FORKS_MAX {
             return;
         }
-        let InviteClient { call, ways, behind, .. } = **invite;
-        let (request, is_first) = (invite.request.clone(), invite.is_first());
+        let InviteClient { call, ways, behind, is_first, .. } = **invite;
+        let request = invite.request.clone();
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        // The call may be over, and its peer waits for the ACK all the same.
-        let own_dialog = invite.dialog.as_deref().map(|before| {
-            let present = self.calls.get(&call).and_then(|own| own.dialog.as_ref());
-            present.unwrap_or(before).clone()
-        });
+        let present = self.calls.get(&call).and_then(|own| own.dialog.as_ref());
+        let own_dialog = present.or(invite.dialog.as_ref()).filter(|_| !is_first).cloned();
         let dialog = match own_dialog {
             Some(mut dialog) => {
                 dialog.refresh_target(response);
@@ -220,7 +213,7 @@ impl Agent {
         {
             return;
         }
-        if !invite.is_first() {
+        if !invite.is_first {
             self.handle_offer_failure(now, invite.call, status, response);
             return;
         }
@@ -240,7 +233,7 @@ impl Agent {
                     return false;
                 }
             }
-            422 if invite.is_first() => {
+            422 if invite.is_first => {
                 let asked = request.headers.get(&HeaderName::SESSION_EXPIRES);
                 let asked = asked.and_then(crate::sip::fields::decimal).unwrap_or_default();
                 let Some(least) = least_of(response).filter(|least| least.as_secs() > asked.into())
@@ -254,15 +247,15 @@ impl Agent {
         }
         own.auth.authorize(&mut request, own.credentials.as_ref(), self.transactions.tokens());
         match &mut own.dialog {
-            Some(dialog) if !invite.is_first() => dialog.renumber(&mut request),
+            Some(dialog) if !invite.is_first => dialog.renumber(&mut request),
             _ => count_up(&mut request),
         }
-        let (ways, behind, dialog) = (invite.ways, invite.behind, invite.dialog.clone());
-        let client = self.send_invite(now, invite.call, request, ways, behind, dialog);
+        let (ways, behind) = (invite.ways, invite.behind);
+        let client = self.send_invite(now, invite.call, request, ways, behind, invite.is_first);
         if let Some(own) = self.calls.get_mut(&invite.call) {
             match &mut own.own_offer {
-                Some(OwnOffer::Sent { client: sent, .. }) if !invite.is_first() => *sent = client,
-                _ if invite.is_first() => own.stage = Stage::Outgoing { client },
+                Some(OwnOffer::Sent { client: sent, .. }) if !invite.is_first => *sent = client,
+                _ if invite.is_first => own.stage = Stage::Outgoing { client },
                 _ => {}
             }
         }

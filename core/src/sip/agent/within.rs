@@ -196,8 +196,7 @@ impl Agent {
         add_capabilities(&mut invite.headers);
         own.auth.begin();
         own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
-        let dialog = Some(Box::new(dialog.clone()));
-        let client = self.send_invite(now, call, invite, ways, None, dialog);
+        let client = self.send_invite(now, call, invite, ways, None, false);
         if let Some(own) = self.calls.get_mut(&call) {
             own.own_offer = Some(OwnOffer::Sent { client, attempts });
         }

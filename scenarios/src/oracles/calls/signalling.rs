@@ -76,7 +76,8 @@ fn answers(case: Case<'_>) -> Vec<String> {
 /// Copies of a request are the same, and a new one has a greater number.
 fn requests(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut newest: BTreeMap<(&str, Option<&str>), (u32, Option<Duration>)> = BTreeMap::new();
+    // By the call and the tag: the greatest number, and when it was said first.
+    let mut newest = BTreeMap::<(&str, Option<&str>), (u32, Option<Duration>)>::new();
     for copies in case.asked() {
         let (first, others) = copies.split_first().expect("each has one");
         // A gateway that has begun anew knows nothing of what it said before.

@@ -183,7 +183,8 @@ impl<E: Env> Media<E> {
             };
             let now = self.started_at.elapsed();
             match received {
-                Received::Change(change) => self.handle_change(now, change).await,
+                // Boxed, as its end is: what is seldom done takes no room in the meantime.
+                Received::Change(change) => Box::pin(self.handle_change(now, change)).await,
                 Received::End => break,
                 Received::Rtp(kind, length, source) => {
                     self.handle_rtp(now, kind, source, datagrams.rtp(kind, length));
@@ -194,7 +195,7 @@ impl<E: Env> Media<E> {
                 Received::Error => {}
             }
         }
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     /// When the task is to wake at the latest.
