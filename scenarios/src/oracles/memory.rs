@@ -29,7 +29,7 @@ const BATCH_FRAMES: u64 = 16;
 const FIRST_RESERVE_BYTES: u64 = 64 << 10;
 /// What a phone needs: the task of its media, its ports, its dialog with what was said of late, and the packets that are held to
 /// be put in order.
-const PHONE_BYTES: u64 = 56 << 10;
+const PHONE_BYTES: u64 = 46 << 10;
 /// What the pictures of a call need, however small they are: two sockets and a session.
 const VIDEO_BYTES: u64 = 24 << 10;
 /// Pictures of either end that may be on their way through a call at once.
