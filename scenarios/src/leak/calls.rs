@@ -1,4 +1,4 @@
-//! What phones do over and over: they call, change their calls, give up, are refused, vanish, and register.
+//! What phones do over and over: they call, change their calls, give up, are refused, and vanish.
 
 use rehearsal_sim::{
     LinkConfig, Rng,
@@ -10,7 +10,7 @@ use crate::{
     catalogue::Scenario,
     live::unless,
     plan::{Plan, Protocol},
-    sip::{any_way, call, calm_ms, publish_on, video::video},
+    sip::{any_way, call, calm_ms, publish_on},
 };
 
 /// T1 of all, so that what was said is forgotten within a few seconds.
@@ -24,7 +24,7 @@ const PUBLISH_MS: u64 = 7_000;
 /// Calls of each kind.
 pub const CALLS: Scenario = Scenario {
     name: "leak/calls",
-    about: "phones talk, listen, hold, dial, show, speak over TCP, give up, are refused, and vanish, all in a few seconds",
+    about: "phones talk, listen, hold, speak over TCP, give up, are refused, and vanish, all in a few seconds",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -53,7 +53,6 @@ pub const CALLS: Scenario = Scenario {
         let changes = changes.map(|(at_ms, direction)| Change { at_ms, direction }).to_vec();
         let mut draws = Rng::named(seed, "scenario/leak/calls/draws");
         let over_tcp = PhonePlan { tcp: Some(any_way(&mut draws)), ..named("tcp", 2_000) };
-        let shows = PhonePlan { video: Some(video(&mut draws, false)), ..named("shows", 2_500) };
         let refused =
             PhonePlan { codecs: vec![Codec::Pcma], voice: None, ..named("play-x", 1_000) };
         let cancel = Some(Cancel { after_ms: 0, hasty: true });
@@ -64,7 +63,6 @@ pub const CALLS: Scenario = Scenario {
         phone(&mut plan, "listens", lan, listens);
         phone(&mut plan, "holds", dsl, PhonePlan { changes, ..named("holds", 2_500) });
         phone(&mut plan, "over-tcp", lan, over_tcp);
-        phone(&mut plan, "shows", lan, shows);
         phone(&mut plan, "refused", lan, refused);
         phone(&mut plan, "gives-up", dsl, gives_up);
         phone(&mut plan, "vanishes", lan, vanishes);
