@@ -65,11 +65,13 @@ impl<S: UdpSocket> Line<S> {
         env: &E,
         sip_port: Option<u16>,
     ) -> io::Result<Self> {
+        // Media first, whose ports are certain ones: that of SIP may be any other.
+        let media = pair(env).await?;
         let sip = match sip_port {
             Some(port) => Some(env.bind_udp(any(port)).await?),
             None => None,
         };
-        Ok(Self { sip, media: pair(env).await?, other: None })
+        Ok(Self { sip, media, other: None })
     }
 
     /// Says something to `gateway` by a datagram.
