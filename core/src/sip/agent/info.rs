@@ -81,9 +81,8 @@ impl Agent {
     ) {
         let Some(own) = self.calls.get_mut(&call) else { return };
         let Some(open) = own.sayings.open.take() else { return };
-        let is_challenge = response.is_some_and(|own| matches!(own.status, 401 | 407));
-        if is_challenge && own.credentials.is_some() && response.is_some_and(|it| own.auth.take(it))
-        {
+        let proves = own.credentials.is_some() && response.is_some_and(|it| own.auth.take(it));
+        if proves {
             self.say(now, call, open.content_type, open.body);
         } else {
             self.say_next(now, call);

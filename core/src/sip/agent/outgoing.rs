@@ -253,10 +253,10 @@ impl Agent {
         let (ways, behind) = (invite.ways, invite.behind);
         let client = self.send_invite(now, invite.call, request, ways, behind, invite.is_first);
         if let Some(own) = self.calls.get_mut(&invite.call) {
-            match &mut own.own_offer {
-                Some(OwnOffer::Sent { client: sent, .. }) if !invite.is_first => *sent = client,
-                _ if invite.is_first => own.stage = Stage::Outgoing { client },
-                _ => {}
+            if invite.is_first {
+                own.stage = Stage::Outgoing { client };
+            } else if let Some(OwnOffer::Sent { client: sent, .. }) = &mut own.own_offer {
+                *sent = client;
             }
         }
         true

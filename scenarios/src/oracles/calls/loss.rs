@@ -160,12 +160,13 @@ fn losses(
     told.into_iter().collect()
 }
 
-/// The first packet that is sure to be counted. What comes before its answer is nobody's, as what comes from where nobody knows
-/// it to be is; and one packet alone is no source yet, and
+/// The first packet that is sure to be counted. What comes before its answer is nobody's, as is what comes from where nobody knows it
+/// to be; and one packet alone is no source yet, and
 /// is forgotten if something is agreed on before the next one.
 fn believed(case: Case<'_>, media: Media, packets: &[Sent]) -> Option<usize> {
-    let is_heard =
-        |it: &Sent| !it.is_lost && !case.is_early(it.at) && !is_unsure(case, media, it.at);
+    // Of pictures of a phone that has moved nobody knows which are, and those that are lost count all the same.
+    let is_unheard = |it: &Sent| media == Media::Audio && is_unsure(case, media, it.at);
+    let is_heard = |it: &Sent| !it.is_lost && !case.is_early(it.at) && !is_unheard(it);
     let heard = packets.iter().enumerate().filter(|(_, it)| is_heard(it));
     let heard: Vec<(usize, Duration)> = heard.map(|(place, it)| (place, it.at)).collect();
     let way = case.round_trip();

@@ -59,7 +59,8 @@ fn answers(case: Case<'_>) -> Vec<String> {
         let responses = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let mut responses = responses.filter(of_it).filter(|it| it.what != Saying::Request);
         let late = responses.clone().find(|it| it.at > first.at + OVERTAKEN && !is_final(it));
-        if let Some(late) = late.filter(|_| case.is_undisturbed()) {
+        let (from, to) = (case.phone.plan.start_ms, case.phone.plan.leave_ms);
+        if let Some(late) = late.filter(|_| !case.plan.meets_outage(from, to)) {
             found.push(format!("{:?} came at {:?}, behind a final answer", late.what, late.at));
         }
         let other_tag = responses.find(|it| it.to_tag.is_some() && it.to_tag != first.to_tag);

@@ -43,10 +43,12 @@ impl Case<'_> {
     /// Whether a connection of it may be lost, and there is no other way to it.
     pub(super) fn may_be_out_of_reach(&self) -> bool {
         let Some(tcp) = &self.phone.plan.tcp else { return false };
-        // It may be called by an address that it has registered besides, and that leads nowhere else.
-        let registers = self.phone.plan.registers.as_ref();
-        let has_others = registers.is_some_and(|registers| !registers.others.is_empty());
-        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some() || has_others;
+        // It may have been called by an address that it has registered besides, and that leads nowhere else.
+        let others = self.phone.plan.registers.iter().flat_map(|registers| &registers.others);
+        let is_elsewhere = others.map(|uri| format!("INVITE {uri} ")).any(|called| {
+            self.report.signals.iter().any(|it| it.raw.starts_with(called.as_bytes()))
+        });
+        let is_hidden = tcp.is_hidden || self.phone.plan.says_ip.is_some() || is_elsewhere;
         is_hidden && !self.keeps_connections()
     }
 

@@ -260,3 +260,20 @@ fn a_connection_that_is_lost_brings_the_refresh_forward() {
         assert!((least_s..=most_s).contains(&peer.now.as_secs()), "{:?}", peer.now);
     }
 }
+
+#[test]
+fn a_registrar_that_has_moved_is_asked_where_it_is_now() {
+    let (mut peer, account, request) = begun(Transport::Udp);
+    while peer.event().is_none() {
+        peer.now = peer.agent.poll_timeout().expect("it is given up");
+        peer.agent.handle_timeout(peer.now);
+        while peer.request().is_some() {}
+    }
+    peer.hop = Hop { address: "192.0.2.60:5060".parse().unwrap(), ..peer.hop };
+    peer.agent.move_registrar(account, peer.hop);
+    // Each request is looked at for where it goes.
+    let again = peer.next_request();
+    assert_eq!(cseq(&again), cseq(&request) + 1);
+    peer.accept(&again, &[OWN]);
+    assert_eq!(registered(&mut peer), Some(3_600));
+}
