@@ -347,6 +347,10 @@ fn over_tcp(plan: &mut Plan, features: &Features, seed: u64) {
     }
     // Who vanishes leaves its connection.
     plan.config.sip.idle_ms = TCP_IDLE_MS;
+    // Part of a message may be lost, again and again.
+    if features.lossy {
+        plan.config.sip.message_ms = 64 * plan.config.sip.t1_ms;
+    }
     let mut resets = Vec::new();
     for phone in &mut plan.phones {
         let mut rng = Rng::named(seed, &format!("scenario/swarm/calls/tcp/{}", phone.host));
