@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rehearsal_core::rtp::{
     dtmf::{Digit, DtmfEvent, DtmfReceiverConfig, DtmfSenderConfig},
     jitter_buffer::{JitterConfig, Playout},
-    packet::PayloadTypes,
+    packet::{EventTypes, PayloadTypes},
     playout_delay::DelayConfig,
     receiver::ReceiverConfig,
     rtcp::{Cname, RtcpConfig},
@@ -48,7 +48,8 @@ fn session(start: StreamStart, min_delay_ms: u64) -> Session {
             volume: 10,
         },
     };
-    let types = PayloadTypes::new([(0, 8_000), (96, 90_000), (101, 8_000)], Some(101)).unwrap();
+    let events = EventTypes { sent: (101, 8_000), received: vec![(101, 8_000)] };
+    let types = PayloadTypes::new((0, 8_000), [(96, 90_000)], Some(events)).unwrap();
     let remote = Remote { rtp: peer(), rtcp: peer(), signalling: peer().ip() };
     Session::new(config, types, remote, start, 1, Duration::ZERO)
 }

@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 140] = [
+pub const CATALOGUE: [Scenario; 141] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -129,6 +129,7 @@ pub const CATALOGUE: [Scenario; 140] = [
     sip::ONE_WAY,
     sip::ELSEWHERE,
     sip::EARLY_MEDIA,
+    sip::SPEAKS_EARLY,
     sip::DIGITS_LOST,
     sip::RESTART,
     sip::WRAPPING,

@@ -8,6 +8,8 @@ mod planted_clients;
 mod planted_connections;
 #[path = "shared/planted_pictures.rs"]
 mod planted_pictures;
+#[path = "shared/planted_reports.rs"]
+mod planted_reports;
 
 use std::{
     collections::BTreeSet,
@@ -39,6 +41,7 @@ use planted_calls::PLANTED_CALLS;
 use planted_clients::PLANTED_CLIENTS;
 use planted_connections::PLANTED_CONNECTIONS;
 use planted_pictures::PLANTED_PICTURES;
+use planted_reports::PLANTED_REPORTS;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -182,6 +185,9 @@ fn evidence_of(scenario: &'static Scenario) -> Evidence {
     assert_eq!(outcome.violations, [], "{}", scenario.name);
     outcome.evidence.expect("it came to its end")
 }
+
+/// The oracle of what is said over RTP and RTCP.
+const O19: &str = "O19 RTP truth";
 
 /// Name of the oracle, what is broken, in which run, and how.
 type Planted = (&'static str, &'static str, &'static Scenario, fn(&mut Evidence));
@@ -495,7 +501,8 @@ fn trips(planted: &Planted) -> Vec<Violation> {
 fn every_planted_fault_trips_its_oracle() {
     assert!(heap::is_counting(), "this test installs the allocator");
     let planted = PLANTED.iter().chain(PLANTED_CALLS).chain(PLANTED_CLIENTS);
-    for planted in planted.chain(PLANTED_CONNECTIONS).chain(PLANTED_PICTURES) {
+    let planted = planted.chain(PLANTED_CONNECTIONS).chain(PLANTED_PICTURES);
+    for planted in planted.chain(PLANTED_REPORTS) {
         let (oracle, what, ..) = planted;
         let found = trips(planted);
         assert!(found.iter().any(|v| v.oracle == *oracle), "{oracle}: {what}: {found:#?}");

@@ -35,6 +35,7 @@ pub use disk::{DiskConfig, DiskCounters, DiskFault, DiskFaults, FILE_BYTES_MAX, 
 pub use env::SimEnv;
 pub use executor::SimTask;
 pub use fabric::{
+    arrivals::ArrivedDatagram,
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     losses::LostDatagram,
     netstat::{Netstat, Protocol, SocketRow, SocketState},

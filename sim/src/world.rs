@@ -22,7 +22,9 @@ use crate::{
     drive::{Driver, Halt},
     env::SimEnv,
     executor::{Executor, HostId},
-    fabric::{Fabric, link::LinkConfig, losses::LostDatagram, netstat::Netstat},
+    fabric::{
+        Fabric, arrivals::ArrivedDatagram, link::LinkConfig, losses::LostDatagram, netstat::Netstat,
+    },
     guard::{self, Breach},
     heap::{self, Scope},
     points::Points,
@@ -224,6 +226,16 @@ impl World {
     /// Datagrams that links have dropped, in order.
     pub fn lost_datagrams(&self) -> Vec<LostDatagram> {
         self.shared.fabric().net.losses.log().to_vec()
+    }
+
+    /// Has the heads of datagrams kept that come to sockets of `host` from now on, for [`World::arrived_datagrams`].
+    pub fn keep_arrivals_at(&self, host: &SimEnv) {
+        self.shared.fabric().net.arrivals.keep_at(host.host.id);
+    }
+
+    /// Datagrams that have come to sockets of the host of [`World::keep_arrivals_at`], in order.
+    pub fn arrived_datagrams(&self) -> Vec<ArrivedDatagram> {
+        self.shared.fabric().net.arrivals.log().to_vec()
     }
 
     /// Has the sockets of every host listed as they are at the end of the instant `at`, which is to

@@ -31,7 +31,7 @@ impl AudioFormat {
             Codec::Pcma => Some(AudioFormat::Pcma),
             Codec::Pcmu => Some(AudioFormat::Pcmu),
             Codec::Narrowband | Codec::Wideband => Some(AudioFormat::Speex),
-            Codec::H264 | Codec::Dtmf => None,
+            Codec::H264 | Codec::Dtmf | Codec::WidebandDtmf => None,
         }
     }
 

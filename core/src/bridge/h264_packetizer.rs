@@ -1,4 +1,4 @@
-//! H.264 of RTMP video messages as RTP packets (RFC 6184, packetization mode 1).
+//! H.264 of RTMP video messages as RTP packets (RFC 6184, packetization modes 0 and 1).
 //!
 //! All NAL units of an access unit are sent in their order, with the parameter sets of the sequence
 //! header in front of each key frame. Timestamps are times of presentation.
@@ -18,13 +18,15 @@ use crate::media::{
 const TICKS_PER_MS: u32 = 90;
 /// Frame type and codec, packet type, composition time.
 const FLV_HEADER_BYTES: usize = 5;
+/// Longest NAL unit that is sent whole: what a datagram over IPv4 has room for behind a header of RTP.
+const WHOLE_UNIT_BYTES_MAX: usize = 65_507 - 12;
 /// FU indicator and FU header.
 const FU_HEADER_BYTES: usize = 2;
 
 /// How pictures are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct H264PacketizerConfig {
-    /// Longest payload of a packet, in bytes, at least 3.
+    /// Longest payload of a packet, in bytes, at least 3; of a packet with a part of a NAL unit, if those may be sent.
     pub payload_bytes_max: usize,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
@@ -50,6 +52,14 @@ pub enum PacketizeError {
         /// What it may have.
         limit_bytes: usize,
     },
+    /// One of its NAL units may not be sent in parts, and fits no datagram.
+    #[error(
+        "NAL unit of {bytes} bytes for a peer that takes no parts; a datagram has room for {WHOLE_UNIT_BYTES_MAX}"
+    )]
+    TooLongForDatagram {
+        /// What it has.
+        bytes: usize,
+    },
     /// A picture came before a sequence header.
     #[error("picture without a sequence header before it")]
     NoConfiguration,
@@ -65,10 +75,12 @@ pub struct H264Packetizer {
     configuration: Option<DecoderConfiguration>,
     /// Parameter sets go in front of the next picture, whatever it is.
     repeats_sets: bool,
+    /// NAL units may be sent in parts.
+    takes_parts: bool,
 }
 
 impl H264Packetizer {
-    /// A packetizer that has seen no sequence header.
+    /// A packetizer that has seen no sequence header, for a peer that takes NAL units in parts.
     ///
     /// # Panics
     /// If `payload_bytes_max` leaves no room for a byte of a picture.
@@ -77,7 +89,13 @@ impl H264Packetizer {
             config.payload_bytes_max > FU_HEADER_BYTES,
             "a packet has room for a picture's byte"
         );
-        Self { config, configuration: None, repeats_sets: false }
+        Self { config, configuration: None, repeats_sets: false, takes_parts: true }
+    }
+
+    /// Whether the peer takes NAL units in parts (packetization mode 1) or whole ones alone (mode 0). Those may be longer than
+    /// [`H264PacketizerConfig::payload_bytes_max`]: IP cuts their datagrams then.
+    pub fn set_takes_parts(&mut self, takes_parts: bool) {
+        self.takes_parts = takes_parts;
     }
 
     /// Whether a sequence header has come.
@@ -122,7 +140,7 @@ impl H264Packetizer {
             VideoKind::Keyframe | VideoKind::Inter | VideoKind::Disposable => {
                 let presented_ms = rtmp_ms.wrapping_add_signed(info.composition_ms);
                 let units = self.units(body.slice(FLV_HEADER_BYTES..))?;
-                Ok(self.packets(&units, presented_ms.wrapping_mul(TICKS_PER_MS)))
+                self.packets(&units, presented_ms.wrapping_mul(TICKS_PER_MS))
             }
         }
     }
@@ -143,13 +161,20 @@ impl H264Packetizer {
         Ok(units)
     }
 
-    fn packets(&self, units: &[Bytes], timestamp: u32) -> Vec<RtpPayload> {
+    fn packets(&self, units: &[Bytes], timestamp: u32) -> Result<Vec<RtpPayload>, PacketizeError> {
+        let whole_bytes_max = match self.takes_parts {
+            true => self.config.payload_bytes_max,
+            false => WHOLE_UNIT_BYTES_MAX,
+        };
         let mut packets = Vec::new();
         let mut push = |payload| packets.push(RtpPayload { payload, timestamp, marker: false });
         for unit in units {
-            if unit.len() <= self.config.payload_bytes_max {
+            if unit.len() <= whole_bytes_max {
                 push(unit.clone());
                 continue;
+            }
+            if !self.takes_parts {
+                return Err(PacketizeError::TooLongForDatagram { bytes: unit.len() });
             }
             let part_bytes = self.config.payload_bytes_max - FU_HEADER_BYTES;
             let mut rest = unit.slice(1..);
@@ -170,7 +195,7 @@ impl H264Packetizer {
         if let Some(last) = packets.last_mut() {
             last.marker = true;
         }
-        packets
+        Ok(packets)
     }
 }
 
@@ -245,6 +270,19 @@ mod tests {
         assert_eq!(payloads(&packets), expected);
         let whole = sent(&mut packetizer(), b"\x27\x01\0\0\0", &[b"\x41abcdefghi"]);
         assert_eq!(payloads(&whole), [b"\x41abcdefghi"]);
+    }
+
+    #[test]
+    fn a_peer_that_takes_no_parts_gets_each_unit_whole_as_far_as_a_datagram_has_room() {
+        let config = H264PacketizerConfig { payload_bytes_max: 10, message_bytes_max: 1 << 20 };
+        let mut packetizer = H264Packetizer::new(config);
+        packetizer.handle_message(0, &Bytes::from_static(HEADER)).unwrap();
+        packetizer.set_takes_parts(false);
+        let unit = [0x41; WHOLE_UNIT_BYTES_MAX];
+        assert_eq!(payloads(&sent(&mut packetizer, b"\x27\x01\0\0\0", &[&unit])), [&unit]);
+        let longer = [0x41; WHOLE_UNIT_BYTES_MAX + 1];
+        let longer = packetizer.handle_message(0, &message(b"\x27\x01\0\0\0", &[&longer]));
+        assert_eq!(longer, Err(PacketizeError::TooLongForDatagram { bytes: 65_496 }));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which datagrams are RTP of the agreed payload types. What a packet means for its stream is decided after.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 use bytes::Bytes;
 use rtp_types::{RtpPacket, RtpParseError};
@@ -18,29 +18,43 @@ pub enum PayloadTypesError {
     /// A clock of 0 Hz.
     #[error("payload type {0} has no clock rate")]
     NoClock(u8),
-    /// The payload type of telephone events is not among the others.
-    #[error("payload type {0} of telephone events has no clock rate")]
-    UnknownDtmf(u8),
+}
+
+/// Payload types of telephone events (RFC 4733), each with its clock rate in Hz.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventTypes {
+    /// What they are sent with: a number of the peer's.
+    pub sent: (u8, u32),
+    /// What they are received with.
+    pub received: Vec<(u8, u32)>,
 }
 
 /// Payload types that the two sides have agreed on, with their clock rates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadTypes {
+    /// What media are sent with.
+    sent: (u8, u32),
+    /// Of media and of events that are received.
     clock_rates: BTreeMap<u8, u32>,
-    dtmf: Option<u8>,
+    events: Option<EventTypes>,
 }
 
 impl PayloadTypes {
-    /// Pairs of payload type and clock rate in Hz, and which of them is for telephone events.
+    /// Pairs of payload type and clock rate in Hz: that of media that are sent, those of media that are received, and those of
+    /// telephone events. What media are sent with is received, too, unless that number means something else here.
     ///
     /// # Errors
     /// Whatever [`PayloadTypesError`] says.
     pub fn new(
-        types: impl IntoIterator<Item = (u8, u32)>,
-        dtmf: Option<u8>,
+        sent: (u8, u32),
+        received: impl IntoIterator<Item = (u8, u32)>,
+        events: Option<EventTypes>,
     ) -> Result<Self, PayloadTypesError> {
-        let clock_rates: BTreeMap<u8, u32> = types.into_iter().collect();
-        for (&payload_type, &clock_rate) in &clock_rates {
+        let of_events = events.iter().flat_map(|events| &events.received).copied();
+        let received = received.into_iter().chain(of_events);
+        let clock_rates: BTreeMap<u8, u32> = iter::once(sent).chain(received).collect();
+        let all_sent = iter::once(sent).chain(events.iter().map(|events| events.sent));
+        for (payload_type, clock_rate) in clock_rates.clone().into_iter().chain(all_sent) {
             if payload_type > PAYLOAD_TYPE_MAX {
                 return Err(PayloadTypesError::TooGreat(payload_type));
             }
@@ -48,22 +62,28 @@ impl PayloadTypes {
                 return Err(PayloadTypesError::NoClock(payload_type));
             }
         }
-        match dtmf {
-            Some(dtmf) if !clock_rates.contains_key(&dtmf) => {
-                Err(PayloadTypesError::UnknownDtmf(dtmf))
-            }
-            _ => Ok(Self { clock_rates, dtmf }),
-        }
+        Ok(Self { sent, clock_rates, events })
     }
 
-    /// Clock rate of a payload type in Hz, if it was agreed on.
+    /// Clock rate in Hz of a payload type that media are sent with, if it was agreed on.
+    pub fn sent_clock_rate(&self, payload_type: u8) -> Option<u32> {
+        (self.sent.0 == payload_type).then_some(self.sent.1)
+    }
+
+    /// Clock rate in Hz of a payload type that is received, if it was agreed on.
     pub fn clock_rate(&self, payload_type: u8) -> Option<u32> {
         self.clock_rates.get(&payload_type).copied()
     }
 
-    /// Payload type of telephone events (RFC 4733), if they were agreed on.
-    pub fn dtmf(&self) -> Option<u8> {
-        self.dtmf
+    /// What telephone events are sent with, and its clock rate in Hz, if they were agreed on.
+    pub fn sent_events(&self) -> Option<(u8, u32)> {
+        self.events.as_ref().map(|events| events.sent)
+    }
+
+    /// Whether packets of a payload type are telephone events.
+    pub fn are_events(&self, payload_type: u8) -> bool {
+        let mut received = self.events.iter().flat_map(|events| &events.received);
+        received.any(|(events, _)| *events == payload_type)
     }
 }
 
@@ -139,8 +159,12 @@ impl Packet {
 mod tests {
     use super::*;
 
+    fn events(sent: u8, received: u8) -> EventTypes {
+        EventTypes { sent: (sent, 8_000), received: vec![(received, 8_000)] }
+    }
+
     fn types() -> PayloadTypes {
-        PayloadTypes::new([(0, 8_000), (101, 8_000)], Some(101)).unwrap()
+        PayloadTypes::new((0, 8_000), [], Some(events(101, 101))).unwrap()
     }
 
     /// PCMU, sequence 2, timestamp 3, SSRC 4, two bytes.
@@ -195,9 +219,17 @@ mod tests {
 
     #[test]
     fn payload_types_that_make_no_sense_are_refused() {
-        let new = |types: &[(u8, u32)], dtmf| PayloadTypes::new(types.iter().copied(), dtmf);
-        assert_eq!(new(&[(128, 8_000)], None), Err(PayloadTypesError::TooGreat(128)));
-        assert_eq!(new(&[(0, 0)], None), Err(PayloadTypesError::NoClock(0)));
-        assert_eq!(new(&[(0, 8_000)], Some(101)), Err(PayloadTypesError::UnknownDtmf(101)));
+        let new = |sent, received: &[(u8, u32)], events| {
+            PayloadTypes::new(sent, received.iter().copied(), events)
+        };
+        let g711 = (0, 8_000);
+        assert_eq!(new((128, 8_000), &[], None), Err(PayloadTypesError::TooGreat(128)));
+        assert_eq!(new((0, 0), &[], None), Err(PayloadTypesError::NoClock(0)));
+        assert_eq!(new(g711, &[(9, 0)], None), Err(PayloadTypesError::NoClock(9)));
+        let events = |sent, received| Some(EventTypes { sent, received: vec![received] });
+        let wrong = new(g711, &[], events((129, 8_000), (101, 8_000)));
+        assert_eq!(wrong, Err(PayloadTypesError::TooGreat(129)));
+        let wrong = new(g711, &[], events((101, 8_000), (101, 0)));
+        assert_eq!(wrong, Err(PayloadTypesError::NoClock(101)));
     }
 }

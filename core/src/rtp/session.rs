@@ -184,10 +184,10 @@ impl Session {
         if !self.rtp_source.handle_packet(now, source) {
             return false;
         }
-        let is_media = self.payload_types.dtmf() != Some(packet.payload_type);
+        let is_media = !self.payload_types.are_events(packet.payload_type);
         self.receiver.handle_packet(now, packet, is_media);
         while let Some(received) = self.receiver.poll_packet() {
-            if self.payload_types.dtmf() == Some(received.payload_type) {
+            if self.payload_types.are_events(received.payload_type) {
                 self.dtmf_receiver.handle_packet(
                     now,
                     received.ext_timestamp,
@@ -245,7 +245,7 @@ impl Session {
 
     /// Other payload types were agreed on. Without telephone events no digit is sent any more.
     pub fn set_payload_types(&mut self, payload_types: PayloadTypes) {
-        if payload_types.dtmf().is_none() {
+        if payload_types.sent_events().is_none() {
             self.dtmf_sender.clear();
         }
         self.payload_types = payload_types;
@@ -266,7 +266,7 @@ impl Session {
         media_timestamp: u32,
         payload: &[u8],
     ) -> Option<Vec<u8>> {
-        let clock_rate = self.payload_types.clock_rate(payload_type)?;
+        let clock_rate = self.payload_types.sent_clock_rate(payload_type)?;
         if self.has_ended {
             return None;
         }
@@ -284,7 +284,7 @@ impl Session {
     /// # Errors
     /// Whatever [`SendDigitError`] says.
     pub fn send_digit(&mut self, now: Duration, digit: Digit) -> Result<(), SendDigitError> {
-        if self.payload_types.dtmf().is_none() || self.has_ended {
+        if self.payload_types.sent_events().is_none() || self.has_ended {
             return Err(SendDigitError::NotAgreed);
         }
         Ok(self.dtmf_sender.queue(now, digit)?)
@@ -316,8 +316,8 @@ impl Session {
     /// The media's time now.
     fn media_time(&self, now: Duration) -> u32 {
         let clock = self.media_clock.unwrap_or_else(|| {
-            let dtmf = self.payload_types.dtmf();
-            let clock_rate = dtmf.and_then(|dtmf| self.payload_types.clock_rate(dtmf)).unwrap_or(0);
+            let clock_rate =
+                self.payload_types.sent_events().map_or(0, |(_, clock_rate)| clock_rate);
             MediaClock { at: self.began_at, media_timestamp: 0, clock_rate }
         });
         clock.now(now)
@@ -335,8 +335,7 @@ impl Session {
 
     /// The next packet of a digit of ours for [`Session::remote_rtp`].
     pub fn poll_rtp(&mut self, now: Duration) -> Option<Vec<u8>> {
-        let payload_type = self.payload_types.dtmf()?;
-        let clock_rate = self.payload_types.clock_rate(payload_type)?;
+        let (payload_type, clock_rate) = self.payload_types.sent_events()?;
         let media_timestamp = self.media_time(now);
         let packet = self.dtmf_sender.poll(now, media_timestamp, clock_rate)?;
         self.last_sent_at = Some(now);

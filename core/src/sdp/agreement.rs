@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
-use super::{AddressError, Codec, DescriptionError, DescriptionLimits, Direction};
+use super::{
+    AddressError, Codec, DescriptionError, DescriptionLimits, Direction,
+    description::packetization_mode,
+};
 
 /// The gateway's side of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,15 @@ pub struct Format {
     pub codec: Codec,
 }
 
+/// Digits as telephone events beside a stream of audio (RFC 4733).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFormats {
+    /// What they are sent as, by the peer's number; with the clock of the audio, if the peer takes that.
+    pub send: Format,
+    /// What they may be received as. Never empty.
+    pub receive: Vec<Format>,
+}
+
 /// A stream that both sides agree on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaAgreement {
@@ -46,10 +58,8 @@ pub struct MediaAgreement {
     /// What may be received: [`MediaAgreement::codec`] first, then others that the peer kept in its
     /// answer. Never empty, without digits.
     pub receive_formats: Vec<Format>,
-    /// The payload type to send digits with, if the peer takes them.
-    pub dtmf_send_payload_type: Option<u8>,
-    /// The payload type of digits that are received.
-    pub dtmf_receive_payload_type: Option<u8>,
+    /// Digits beside it, if the peer takes them.
+    pub events: Option<EventFormats>,
     /// Where RTP is to be sent. The null address while a peer holds in the old style; nothing is to be
     /// sent then.
     pub remote_rtp: SocketAddr,
@@ -63,6 +73,13 @@ pub struct MediaAgreement {
     pub parameters: Option<String>,
     /// Whether a lost picture is told of by RTCP, either way (RFC 4585 §6.3.1).
     pub picture_loss: bool,
+}
+
+impl MediaAgreement {
+    /// Whether the peer takes NAL units of H.264 in parts (RFC 6184 §5.4, packetization mode 1), and not whole ones alone.
+    pub fn takes_parts(&self) -> bool {
+        packetization_mode(self.parameters.as_deref()) == Some(1)
+    }
 }
 
 /// What both sides agree on.

@@ -43,14 +43,21 @@ pub enum Codec {
     Wideband,
     /// H.264 (RFC 6184).
     H264,
-    /// Digits as telephone events beside the audio (RFC 4733).
+    /// Digits as telephone events beside the audio (RFC 4733): those beside audio of 8 kHz, and the name of all of them.
     Dtmf,
+    /// Telephone events beside audio of 16 kHz, whose clock they have (RFC 4733 §2.1). Never named: it is meant wherever
+    /// [`Codec::Dtmf`] is.
+    #[serde(skip)]
+    WidebandDtmf,
 }
 
 impl Codec {
-    /// All of them.
+    /// All that have a name of their own.
     pub const ALL: [Codec; 6] =
         [Codec::Pcmu, Codec::Pcma, Codec::Narrowband, Codec::Wideband, Codec::H264, Codec::Dtmf];
+
+    /// Telephone events, of each clock.
+    pub(super) const EVENTS: [Codec; 2] = [Codec::Dtmf, Codec::WidebandDtmf];
 
     /// The parameters that H.264 is offered with by default: constrained baseline, level 2.0, fragments
     /// allowed (RFC 6184 §8.1).
@@ -67,7 +74,7 @@ impl Codec {
             Codec::Narrowband => "narrowband",
             Codec::Wideband => "wideband",
             Codec::H264 => "h264",
-            Codec::Dtmf => "dtmf",
+            Codec::Dtmf | Codec::WidebandDtmf => "dtmf",
         }
     }
 
@@ -86,14 +93,14 @@ impl Codec {
 
     /// Whether a stream can consist of it: digits go beside audio only.
     pub fn is_stream(self) -> bool {
-        self != Codec::Dtmf
+        !Self::EVENTS.contains(&self)
     }
 
     /// Ticks a second of its RTP timestamps.
     pub fn clock_rate_hz(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::Narrowband | Codec::Dtmf => 8_000,
-            Codec::Wideband => 16_000,
+            Codec::Wideband | Codec::WidebandDtmf => 16_000,
             Codec::H264 => 90_000,
         }
     }
@@ -105,7 +112,7 @@ impl Codec {
             Codec::Pcma => "PCMA",
             Codec::Narrowband | Codec::Wideband => "speex",
             Codec::H264 => "H264",
-            Codec::Dtmf => "telephone-event",
+            Codec::Dtmf | Codec::WidebandDtmf => "telephone-event",
         }
     }
 
@@ -119,6 +126,7 @@ impl Codec {
             Codec::Narrowband => 98,
             Codec::H264 => 99,
             Codec::Dtmf => 101,
+            Codec::WidebandDtmf => 102,
         }
     }
 
@@ -135,7 +143,7 @@ impl Codec {
         if parts.next().is_some_and(|channels| channels.trim() != "1") {
             return None;
         }
-        Self::ALL.into_iter().find(|codec| {
+        Self::ALL.into_iter().chain(Self::EVENTS).find(|codec| {
             codec.clock_rate_hz() == clock_rate_hz && codec.encoding().eq_ignore_ascii_case(name)
         })
     }
@@ -167,6 +175,8 @@ mod tests {
         assert_eq!(Codec::from_encoding("SPEEX/16000/1"), Some(Codec::Wideband));
         assert_eq!(Codec::from_encoding("speex/8000"), Some(Codec::Narrowband));
         assert_eq!(Codec::from_encoding("speex/32000"), None);
+        assert_eq!(Codec::from_encoding("telephone-event/16000"), Some(Codec::WidebandDtmf));
+        assert_eq!(Codec::from_encoding("telephone-event/48000"), None);
         assert_eq!(Codec::from_encoding("PCMA/8000/2"), None);
         assert_eq!(Codec::from_encoding("h264/90000"), Some(Codec::H264));
         assert_eq!(Codec::from_encoding("H264"), None);

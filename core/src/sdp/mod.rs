@@ -14,7 +14,9 @@ mod negotiator;
 mod tests;
 mod writing;
 
-pub use agreement::{AnswerError, Format, Local, MediaAgreement, Negotiated, OfferError};
+pub use agreement::{
+    AnswerError, EventFormats, Format, Local, MediaAgreement, Negotiated, OfferError,
+};
 pub use codec::{Codec, MediaKind};
 pub use description::{AddressError, DescriptionError, DescriptionLimits};
 pub use direction::Direction;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sdp_types::Media;
 
 use super::{
-    AnswerError, Codec, Direction, Format, Local, MediaAgreement, MediaKind, Negotiated,
-    OfferError,
+    AnswerError, Codec, Direction, EventFormats, Format, Local, MediaAgreement, MediaKind,
+    Negotiated, OfferError,
     description::{self, RemoteFormat, RemoteLine, packetization_mode},
     writing::{Writer, closed_line, open_line},
 };
@@ -239,8 +239,8 @@ impl Negotiator {
                 Some((written, stream)) => {
                     let agreement = &stream.agreement;
                     session.own_numbers.insert(agreement.codec, agreement.send_payload_type);
-                    if let Some(dtmf) = agreement.dtmf_receive_payload_type {
-                        session.own_numbers.insert(Codec::Dtmf, dtmf);
+                    if let Some(events) = &agreement.events {
+                        session.own_numbers.insert(events.send.codec, events.send.payload_type);
                     }
                     (written, Some(stream))
                 }
@@ -297,12 +297,11 @@ impl Negotiator {
     ) -> Option<Offered> {
         let used = stream.map(|stream| stream.agreement.codec);
         let others = self.codecs(kind).filter(|codec| Some(*codec) != used);
-        let digits = self
-            .local
-            .codecs
-            .iter()
-            .copied()
-            .filter(|codec| *codec == Codec::Dtmf && kind == MediaKind::Audio);
+        let rates = || used.into_iter().chain(self.codecs(kind)).map(Codec::clock_rate_hz);
+        let takes_digits = kind == MediaKind::Audio && self.local.codecs.contains(&Codec::Dtmf);
+        let digits = Codec::EVENTS.into_iter().filter(|events| {
+            takes_digits && rates().any(|clock_rate_hz| clock_rate_hz == events.clock_rate_hz())
+        });
         let mut formats: Vec<Format> = Vec::new();
         for codec in used.into_iter().chain(others).chain(digits) {
             if let Some(payload_type) = session.number(codec)
@@ -367,17 +366,16 @@ impl Negotiator {
                 receive_formats.push(format);
             }
         }
-        let digits = kept().find(|format| format.codec == Codec::Dtmf);
+        let digits = events_beside(chosen.codec, kept());
+        let receive = kept().filter(|format| !format.codec.is_stream());
+        let receive: Vec<Format> = receive.filter_map(|format| own(format.codec)).collect();
         let (remote_rtp, remote_rtcp) = answer.addresses(self.local.address)?;
         Ok(Stream {
             agreement: MediaAgreement {
                 codec: chosen.codec,
                 send_payload_type: chosen.payload_type,
                 receive_formats,
-                dtmf_send_payload_type: digits.map(|digits| digits.payload_type),
-                dtmf_receive_payload_type: digits
-                    .and_then(|digits| own(digits.codec))
-                    .map(|format| format.payload_type),
+                events: digits.map(|send| EventFormats { send, receive }),
                 remote_rtp,
                 remote_rtcp,
                 direction: offered.direction.and(answer.direction.mirrored()),
@@ -450,14 +448,11 @@ impl Negotiator {
         let (remote_rtp, remote_rtcp) = line.addresses(self.local.address)?;
         let wanted = Direction { send: true, receive: !self.hold };
         let direction = wanted.and(line.direction.mirrored());
-        let digits = line
-            .formats
-            .iter()
-            .find(|format| format.codec == Codec::Dtmf && self.local.codecs.contains(&Codec::Dtmf))
-            .map(|format| format.payload_type);
+        let takes_digits = self.local.codecs.contains(&Codec::Dtmf);
+        let digits = events_beside(chosen.codec, line.formats.iter()).filter(|_| takes_digits);
         let format = Format { payload_type: chosen.payload_type, codec: chosen.codec };
         let mut formats = vec![format];
-        formats.extend(digits.map(|payload_type| Format { payload_type, codec: Codec::Dtmf }));
+        formats.extend(digits);
         let parameters = chosen.parameters.as_deref().map(without_parameter_sets);
         let written = open_line(
             &line.transport,
@@ -473,8 +468,7 @@ impl Negotiator {
             codec: chosen.codec,
             send_payload_type: chosen.payload_type,
             receive_formats,
-            dtmf_send_payload_type: digits,
-            dtmf_receive_payload_type: digits,
+            events: digits.map(|send| EventFormats { send, receive: vec![send] }),
             remote_rtp,
             remote_rtcp,
             direction,
@@ -484,6 +478,16 @@ impl Negotiator {
         };
         Ok((written, Stream { agreement, peer_holds: !line.direction.receive }))
     }
+}
+
+/// The telephone events among `formats` to send beside audio of `codec`: those with its clock (RFC 4733 §2.1), or else any.
+fn events_beside<'a>(
+    codec: Codec,
+    formats: impl Iterator<Item = &'a RemoteFormat>,
+) -> Option<Format> {
+    let events = formats.filter(|format| Codec::EVENTS.contains(&format.codec));
+    let best = events.min_by_key(|it| it.codec.clock_rate_hz() != codec.clock_rate_hz())?;
+    Some(Format { payload_type: best.payload_type, codec: best.codec })
 }
 
 /// The parameters of an offer as the answer has them: the offerer's own parameter sets tell nothing of what it is to receive (RFC

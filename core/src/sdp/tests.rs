@@ -93,9 +93,10 @@ fn the_first_offer_has_all_codecs_in_order_with_their_usual_numbers() {
     assert_eq!(
         caller.offer(),
         "v=0\r\no=- 7 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
-         m=audio 40000 RTP/AVP 96 98 8 101\r\n\
+         m=audio 40000 RTP/AVP 96 98 8 101 102\r\n\
          a=rtpmap:96 speex/16000\r\na=rtpmap:98 speex/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+         a=rtpmap:102 telephone-event/16000\r\na=fmtp:102 0-15\r\na=sendrecv\r\n\
          m=video 40002 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n\
          a=fmtp:99 profile-level-id=420014;packetization-mode=1\r\n\
              a=rtcp-fb:99 nack pli\r\na=sendrecv\r\n"
@@ -108,13 +109,14 @@ fn an_answer_takes_our_preference_with_the_offerers_numbers() {
     let (answer, negotiated) = callee.handle_offer(LINPHONE.as_bytes()).unwrap();
     assert_eq!(
         media_lines(&answer),
-        "m=audio 40000 RTP/AVP 97 100\r\na=rtpmap:97 speex/16000\r\n\
-         a=rtpmap:100 telephone-event/8000\r\na=fmtp:100 0-15\r\na=sendrecv\r\n\
+        "m=audio 40000 RTP/AVP 97 99\r\na=rtpmap:97 speex/16000\r\n\
+         a=rtpmap:99 telephone-event/16000\r\na=fmtp:99 0-15\r\na=sendrecv\r\n\
          m=video 0 RTP/AVP 102 103\r\n"
     );
     let audio = negotiated.audio.unwrap();
     assert_eq!(audio.codec, Codec::Wideband);
-    assert_eq!(audio.dtmf_send_payload_type, Some(100));
+    let events = Format { payload_type: 99, codec: Codec::WidebandDtmf };
+    assert_eq!(audio.events, Some(EventFormats { send: events, receive: vec![events] }));
     assert_eq!(audio.remote_rtp.to_string(), "198.51.100.8:7078");
     assert_eq!(negotiated.video, None);
 }
@@ -156,6 +158,11 @@ fn h264_that_may_be_fragmented_is_chosen_before_that_which_may_not() {
     let mut callee = Negotiator::new(Local { video_port: Some(2), ..local(&[Codec::H264]) });
     let video = callee.handle_offer(offer.as_bytes()).unwrap().1.video.unwrap();
     assert_eq!(video.send_payload_type, 98);
+    assert!(video.takes_parts());
+    let offer = offer.replace("packetization-mode=1", "level-asymmetry-allowed=1");
+    let mut callee = Negotiator::new(Local { video_port: Some(2), ..local(&[Codec::H264]) });
+    let video = callee.handle_offer(offer.as_bytes()).unwrap().1.video.unwrap();
+    assert!(!video.takes_parts(), "nothing said is packetization-mode=0");
 }
 
 #[test]
@@ -286,9 +293,29 @@ fn an_answer_with_other_numbers_is_sent_with_those_and_received_with_ours() {
             Format { payload_type: 0, codec: Codec::Pcmu },
         ]
     );
-    assert_eq!(audio.dtmf_send_payload_type, Some(120));
-    assert_eq!(audio.dtmf_receive_payload_type, Some(101));
-    assert!(caller.offer().contains("m=audio 40000 RTP/AVP 96 0 101\r\n"));
+    let events = |payload_type| Format { payload_type, codec: Codec::Dtmf };
+    let expected = EventFormats { send: events(120), receive: vec![events(101)] };
+    assert_eq!(audio.events, Some(expected), "better those of another clock than none");
+    assert!(caller.offer().contains("m=audio 40000 RTP/AVP 96 0 101 102\r\n"));
+}
+
+#[test]
+fn telephone_events_have_the_clock_of_the_audio() {
+    let mut caller = negotiator(&[Codec::Wideband, Codec::Pcmu, Codec::Dtmf]);
+    caller.offer();
+    let both = "a=rtpmap:101 telephone-event/8000\r\na=rtpmap:121 telephone-event/16000\r\n";
+    let answer = SIPP.replace("AVP 0", "AVP 110 101 121") + "a=rtpmap:110 speex/16000\r\n" + both;
+    let events = caller.handle_answer(answer.as_bytes()).unwrap().audio.unwrap().events.unwrap();
+    let numbered = |payload_type, codec| Format { payload_type, codec };
+    assert_eq!(events.send, numbered(121, Codec::WidebandDtmf));
+    let receive = [numbered(101, Codec::Dtmf), numbered(102, Codec::WidebandDtmf)];
+    assert_eq!(events.receive, receive);
+    let narrow = negotiator(&[Codec::Pcmu, Codec::Dtmf]).offer();
+    assert!(narrow.contains("m=audio 40000 RTP/AVP 0 101\r\n"), "{narrow}");
+    let offer = SIPP.replace("AVP 0", "AVP 0 101 121") + both;
+    let mut callee = negotiator(&[Codec::Pcmu, Codec::Dtmf]);
+    let audio = callee.handle_offer(offer.as_bytes()).unwrap().1.audio.unwrap();
+    assert_eq!(audio.events.unwrap().send, numbered(101, Codec::Dtmf));
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(super) fn open_line(
         line.attributes.push(Attribute::with_value("rtpmap", encoding));
         let parameters = match codec {
             Codec::H264 => parameters,
-            Codec::Dtmf => Some(Codec::DTMF_PARAMETERS),
+            Codec::Dtmf | Codec::WidebandDtmf => Some(Codec::DTMF_PARAMETERS),
             _ => None,
         };
         if let Some(parameters) = parameters {

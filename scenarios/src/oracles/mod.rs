@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 35] = [
+const JUDGES: [Judge; 37] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -106,6 +106,8 @@ const JUDGES: [Judge; 35] = [
     ("O17 call agreement", calls::clients),
     ("O18 glare convergence", calls::glare),
     ("O19 RTP truth", calls::loss),
+    ("O19 RTP truth", calls::arrivals),
+    ("O19 RTP truth", calls::echoes),
     ("O19 RTP truth", calls::media),
     ("O2 decodable start", calls::pictures_resumed),
     ("O19 RTP truth", calls::pictures_watched),

@@ -95,6 +95,19 @@ pub struct Lost {
     pub packet: Option<(u32, u16)>,
 }
 
+/// A packet of a phone's audio or pictures that came to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// When, since the start of the run.
+    pub at: Duration,
+    /// Its source.
+    pub ssrc: u32,
+    /// Its number.
+    pub sequence: u16,
+    /// Its time.
+    pub timestamp: u32,
+}
+
 /// A message of SIP that a link has dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostMessage {
@@ -149,6 +162,9 @@ pub struct HostEvidence {
     pub unsent: BTreeMap<String, Duration>,
     /// What links have dropped, by the name of the phone's host; `None` where nobody noted it.
     pub lost: Option<BTreeMap<String, LostInCall>>,
+    /// What came to it of phones over RTP, in order, by the name of the phone's host; `None` where nobody noted it, as where all of it
+    /// comes as it was sent.
+    pub arrived: Option<BTreeMap<String, Vec<Arrived>>>,
     /// What it held from look to look, for people.
     pub curve: Vec<Sample>,
 }

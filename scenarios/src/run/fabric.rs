@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use rehearsal_core::env::Env;
 use rehearsal_sim::{
-    LinkConfig, SimEnv, World, clients::publisher::Notes, heap::Scope, virtual_time,
+    Direction, LinkConfig, SimEnv, World, clients::publisher::Notes, heap::Scope, virtual_time,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -50,6 +50,10 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
     if !cast.phones.is_empty() {
         world.keep_lost_datagrams();
     }
+    let is_uneven = cast.phones.iter().any(|phone| is_uneven(phone.link.up));
+    if is_uneven {
+        world.keep_arrivals_at(&gateway);
+    }
     let driving = drive(gateway, world.hosts().to_vec(), cast, faults, staging.stand_in);
     let mut evidence = match caught(|| world.run(limit, driving)) {
         Some(evidence) => evidence.map_err(|error| error.to_string()),
@@ -57,10 +61,16 @@ pub(super) fn carry_out(seed: u64, plan: Plan, watch: &Watch, staging: Staging) 
     };
     if let Ok((Evidence { plan, host: Some(host), .. }, origin)) = &mut evidence {
         host.lost = Some(lost::of_calls(&world, plan, *origin));
+        host.arrived = is_uneven.then(|| lost::arrived(&world, plan, *origin));
     }
     let evidence = evidence.map(|(evidence, _)| evidence);
     let shown = caught(|| shown(&world, watch)).unwrap_or_default();
     (world, Ran { evidence, shown })
+}
+
+/// Whether a direction of a link brings packets otherwise than one after the other, as they were sent.
+fn is_uneven(direction: Direction) -> bool {
+    direction.jitter_ns > 0 || direction.reorder_ppm > 0 || direction.duplicate_ppm > 0
 }
 
 /// A world with `seed` and the hosts of `plan`; and the gateway's of them.

@@ -1,4 +1,4 @@
-//! What links have dropped of calls, as the fabric knows it.
+//! What links have dropped of calls, and what came of them, as the fabric knows it.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -7,9 +7,9 @@ use rehearsal_core::sip::{
     message::{Fields, Message},
     parse,
 };
-use rehearsal_sim::{LostDatagram, World};
+use rehearsal_sim::{ArrivedDatagram, LostDatagram, World};
 
-use super::evidence::{Lost, LostInCall, LostMessage};
+use super::evidence::{Arrived, Lost, LostInCall, LostMessage};
 use crate::plan::Plan;
 
 /// Bytes of the fixed header of RTP (RFC 3550, 5.1).
@@ -23,10 +23,7 @@ pub(super) fn of_calls(
     plan: &Plan,
     origin: Duration,
 ) -> BTreeMap<String, LostInCall> {
-    let ip_of =
-        |name: &str| world.hosts().iter().find(|host| host.name() == name).map(|it| it.ip());
-    let hosts = plan.phones.iter().filter_map(|phone| Some((ip_of(&phone.host)?, &phone.host)));
-    let hosts: BTreeMap<IpAddr, &String> = hosts.collect();
+    let hosts = hosts(world, plan);
     let sip_port = plan.config.sip.listen.port();
     let mut lost: BTreeMap<String, LostInCall> = BTreeMap::new();
     for LostDatagram { at, from, to, content } in world.lost_datagrams() {
@@ -41,6 +38,37 @@ pub(super) fn of_calls(
         }
     }
     lost
+}
+
+/// What came of phones over RTP, in `world`, where `plan` began at `origin`, by the name of the phone's host.
+pub(super) fn arrived(
+    world: &World,
+    plan: &Plan,
+    origin: Duration,
+) -> BTreeMap<String, Vec<Arrived>> {
+    let hosts = hosts(world, plan);
+    let mut arrived: BTreeMap<String, Vec<Arrived>> = BTreeMap::new();
+    for ArrivedDatagram { at, from, to, head } in world.arrived_datagrams() {
+        let Some(host) = hosts.get(&IpAddr::V4(*from.ip())) else { continue };
+        if to.port() == plan.config.sip.listen.port() {
+            continue;
+        }
+        if let Some((ssrc, sequence)) = numbered(&head) {
+            let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+            let at = at.saturating_sub(origin);
+            let its = arrived.entry((*host).clone()).or_default();
+            its.push(Arrived { at, ssrc, sequence, timestamp });
+        }
+    }
+    arrived
+}
+
+/// The names of the hosts of phones, by their addresses.
+fn hosts<'p>(world: &World, plan: &'p Plan) -> BTreeMap<IpAddr, &'p String> {
+    let ip_of =
+        |name: &str| world.hosts().iter().find(|host| host.name() == name).map(|it| it.ip());
+    let hosts = plan.phones.iter().filter_map(|phone| Some((ip_of(&phone.host)?, &phone.host)));
+    hosts.collect()
 }
 
 /// The source and the number of a packet of RTP.

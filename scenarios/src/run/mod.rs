@@ -33,7 +33,7 @@ use rehearsal_sim::{
 pub use self::{
     curve::{Queues, Sample},
     cycles::{Cycles, Resources},
-    evidence::{Evidence, Held, HostEvidence, Life, Lost, LostInCall, LostMessage, Rest},
+    evidence::{Arrived, Evidence, Held, HostEvidence, Life, Lost, LostInCall, LostMessage, Rest},
     idle::{IdleHour, idle_hour},
     serving::StandIn,
 };

@@ -3,7 +3,7 @@
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
-        phone::{DIGIT_PACKETS, Dialled, PhonePlan, Voice},
+        phone::{Codec, DIGIT_PACKETS, Dialled, PhonePlan, Voice},
         rtmp_player::PlayPlan,
     },
 };
@@ -21,8 +21,8 @@ const EVERY_MS: u64 = 200;
 const DIGITS: u64 = 1 << DIGIT_PACKETS;
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
-/// Every subset of a digit's packets is lost once, in an order that the seed draws, and a second phone is behind a bad line; two
-/// more dial by INFO.
+/// Every subset of a digit's packets is lost once, in an order that the seed draws, and so it is of a phone that speaks in wide
+/// band; another is behind a bad line, and two dial by INFO.
 pub const DIGITS_LOST: Scenario = Scenario {
     name: "sip/digits",
     about: "phones dial, and any packets of a digit are lost: it is told once and in order, if any packet of it comes",
@@ -36,6 +36,7 @@ pub const DIGITS_LOST: Scenario = Scenario {
             ("lossy", lossy),
             ("info", LinkConfig::lan()),
             ("info-lossy", lossy),
+            ("wide", LinkConfig::lan()),
         ] {
             let dials_by_info = name.starts_with("info");
             let mut rng = Rng::named(seed, &format!("scenario/sip/{name}"));
@@ -44,14 +45,16 @@ pub const DIGITS_LOST: Scenario = Scenario {
             let digits = subsets.into_iter().zip(1..).map(|(lost, index)| Dialled {
                 at_ms: index * EVERY_MS,
                 digit: char::from(KEYS[rng.below(16) as usize]),
-                lost: if name == "subsets" { lost } else { 0 },
+                lost: if ["subsets", "wide"].contains(&name) { lost } else { 0 },
             });
             let digits: Vec<Dialled> = digits.collect();
             let dial = format!("talk-{name}");
             let stream = format!("{CALLED}-{name}");
             let voice = Some(Voice { stream: stream.clone(), epoch: 1 });
             let talk_ms = (DIGITS + 5) * EVERY_MS;
-            let phone = PhonePlan { dial, voice, digits, dials_by_info, ..call(1_500, talk_ms) };
+            let codecs = if name == "wide" { vec![Codec::Wideband] } else { vec![Codec::Pcmu] };
+            let phone =
+                PhonePlan { dial, voice, codecs, digits, dials_by_info, ..call(1_500, talk_ms) };
             plan.phone(name, link, phone);
             let play = PlayPlan { stream, start_ms: 0, leave_ms: 30_000, stall: None, pause: None };
             plan.player(&format!("player-{name}"), LinkConfig::lan(), Protocol::Rtmp, play);
@@ -62,7 +65,7 @@ pub const DIGITS_LOST: Scenario = Scenario {
     },
     check: |evidence| {
         // One is lost whole.
-        let told = [(0, "subsets", DIGITS - 1), (2, "info", DIGITS)];
+        let told = [(0, "subsets", DIGITS - 1), (2, "info", DIGITS), (4, "wide", DIGITS - 1)];
         let told = told.into_iter().flat_map(|(index, host, due)| {
             let told = evidence.players[index].digits.len() as u64;
             let all =

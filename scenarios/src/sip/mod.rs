@@ -9,6 +9,7 @@ pub(crate) mod clients;
 mod crowd;
 mod cut_off;
 mod digits;
+mod early;
 mod elsewhere;
 mod ends;
 mod faults;
@@ -37,6 +38,7 @@ pub use clients::{
 pub use crowd::THOUSAND_CALLS;
 pub use cut_off::{TCP_CUT_OFF, TCP_REGISTERED_ANEW};
 pub use digits::DIGITS_LOST;
+pub use early::SPEAKS_EARLY;
 pub use elsewhere::ELSEWHERE;
 pub use ends::{CANCEL, VANISHED_PHONE};
 pub use faults::MESSAGE_FAULTS;

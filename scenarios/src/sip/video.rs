@@ -45,7 +45,7 @@ pub(crate) fn shows(rng: &mut Rng, is_lossy: bool) -> Shows {
 /// The same with how it tells of lost pictures.
 pub(crate) fn video(rng: &mut Rng, is_lossy: bool) -> Video {
     let shows = Some(shows(rng, is_lossy));
-    Video { shows, tells_by_rtcp: rng.below(2) == 0, asks_ms: Vec::new() }
+    Video { shows, tells_by_rtcp: rng.below(2) == 0, ..Video::default() }
 }
 
 /// Somebody who publishes audio of telephony and pictures on [`HEARD`].
@@ -145,19 +145,20 @@ pub const VIDEO_PUBLISH: Scenario = Scenario {
     },
 };
 
-/// Phones that see a stream: one that calls, and one that is called.
+/// Phones that see a stream: some that call, of which one takes NAL units whole alone, and one that is called.
 pub const VIDEO_PLAY: Scenario = Scenario {
     name: "sip/video-play",
-    about: "phones see a stream from its newest keyframe on, and are told once more what it is coded with when they ask for a keyframe",
+    about: "phones see a stream from its newest keyframe on, in parts or whole, and are told once more what it is coded with when they ask for a keyframe",
     parity: false,
     heavy: false,
     plan: |seed| {
         let mut rng = Rng::named(seed, "scenario/sip");
         let mut plan = Plan::empty();
         plan.publisher("publisher", LinkConfig::lan(), publish_pictures(&mut rng, 12_000));
-        for (host, tells_by_rtcp) in [("rtcp", true), ("info", false)] {
+        for (host, tells_by_rtcp) in [("rtcp", true), ("info", false), ("whole", true)] {
             let asks_ms = vec![1_500 + rng.below(1_000), 4_000 + rng.below(500)];
-            let video = Some(Video { shows: None, tells_by_rtcp, asks_ms });
+            let whole_units = host == "whole";
+            let video = Some(Video { tells_by_rtcp, whole_units, asks_ms, ..Video::default() });
             let phone = PhonePlan { video, ..listen(1_000 + rng.below(1_500), 6_000) };
             plan.phone(host, LinkConfig::lan(), phone);
         }
@@ -195,7 +196,8 @@ pub const VIDEO_LOSS: Scenario = Scenario {
             let stream = format!("call/{host}");
             hear_on(&mut plan, &stream, 25_000);
             let shows = Shows { gop_frames: 20, ..shows(&mut rng, true) };
-            let video = Video { shows: Some(shows), tells_by_rtcp: host == "one", asks_ms: vec![] };
+            let tells_by_rtcp = host == "one";
+            let video = Video { shows: Some(shows), tells_by_rtcp, ..Video::default() };
             let phone = PhonePlan {
                 dial: host.to_owned(),
                 voice: Some(Voice { stream, epoch: 1 }),

@@ -14,16 +14,19 @@ use crate::{
 use rehearsal_sim::clients::{phone::Codec, rtmp_player::PlayPlan};
 
 /// Loss of each phone's line, in parts per million, and whether it comes in bursts.
-const LINES: [(&str, u32, bool); 5] = [
+const LINES: [(&str, u32, bool); 6] = [
     ("little", 5_000, false),
     ("much", 200_000, false),
     ("bursts", 50_000, true),
     ("uneven", 10_000, false),
     ("mixed", 0, false),
+    ("doubled", 10_000, false),
 ];
 /// Packets of the line that mixes them up which come later than others, and by how much at most.
 const MIXED_PPM: u32 = 30_000;
 const MIXED_MS: u64 = 120;
+/// Packets of another line that come twice.
+const DOUBLED_PPM: u32 = 50_000;
 
 fn line(loss_ppm: u32, in_bursts: bool, jitter_ms: u64) -> LinkConfig {
     // A burst lasts 4 packets on average, and half of them are lost.
@@ -43,7 +46,7 @@ fn line(loss_ppm: u32, in_bursts: bool, jitter_ms: u64) -> LinkConfig {
 /// Phones behind lines that lose up to a fifth of everything, in both directions.
 pub const LOSSY: Scenario = Scenario {
     name: "sip/lossy",
-    about: "phones behind lines that lose packets or mix them up talk and listen; what is told of the loss is true",
+    about: "phones behind lines that lose packets, mix them up or double them talk and listen; what is told of the loss is true",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -54,6 +57,7 @@ pub const LOSSY: Scenario = Scenario {
             let link = link.with(|direction| {
                 direction.reorder_ppm = if name == "mixed" { MIXED_PPM } else { 0 };
                 direction.reorder_ns = MIXED_MS * 1_000_000;
+                direction.duplicate_ppm = if name == "doubled" { DOUBLED_PPM } else { 0 };
             });
             let stream = format!("{CALLED}-{name}");
             let talks = PhonePlan {

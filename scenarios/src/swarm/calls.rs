@@ -268,14 +268,9 @@ fn media(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
     let mut asks_ms: Vec<u64> = (0..rng.below(3)).map(|_| rng.range(500..=8_000)).collect();
     asks_ms.sort_unstable();
     let shows = shown.shows.clone().filter(|_| !watches && phone.voice.is_some());
-    let pictures = Video { shows, asks_ms, ..shown };
-    PhonePlan {
-        video: (features.video && has_video).then_some(pictures),
-        // Digits over RTP are of 8,000 samples a second.
-        dials_by_info: phone.dials_by_info || codecs.contains(&Wideband),
-        codecs,
-        ..phone
-    }
+    let whole_units = shows.is_none() && rng.below(3) == 0;
+    let pictures = Video { shows, asks_ms, whole_units, ..shown };
+    PhonePlan { video: (features.video && has_video).then_some(pictures), codecs, ..phone }
 }
 
 /// Somebody who is called.
@@ -300,6 +295,7 @@ fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
     let phone = PhonePlan {
         talk_ms: Some(talk_ms),
         leave_ms: LEAVE_MS + LINGER_MS + 40_000,
+        speaks_early: rng.below(3) == 0,
         ..callee(host, vec![Reply { rings_ms, after_ms, answer }])
     };
     in_call(rng, features, phone)

@@ -4,7 +4,7 @@
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
-        phone::{Answer, Change, Direction, PhonePlan, Reply},
+        phone::{Answer, Change, Codec, Direction, PhonePlan, Reply},
         sip_client::{Command, Order, Reaction, SipClientPlan},
     },
 };
@@ -34,6 +34,9 @@ pub(super) fn draw(plan: &mut Plan, seed: u64) {
         let phone = phone(&mut rng, &user, &host, is_called);
         let client = client(&mut rng, &user, &host, is_called);
         let (is_struck, at_ms, is_crash) = (rng.below(5) == 0, rng.below(BUSY_MS), rng.below(2));
+        let codec = [Codec::Pcmu, Codec::Pcma, Codec::Wideband][rng.below(3) as usize];
+        let phone = PhonePlan { codecs: vec![codec], ..phone };
+        let client = SipClientPlan { codecs: vec![codec], ..client };
         if !is_there {
             continue;
         }

@@ -197,7 +197,6 @@ const O16: &str = "O16 SIP timers";
 const O17: &str = "O17 call agreement";
 const O18: &str = "O18 glare convergence";
 const O20: &str = "O20 DTMF exactly once";
-const O19: &str = "O19 RTP truth";
 
 /// What is broken in [`CALLS`], and how.
 pub(super) const PLANTED_CALLS: &[Planted] = &[
@@ -410,6 +409,10 @@ pub(super) const PLANTED_CALLS: &[Planted] = &[
     }),
     (O19, "a packet comes late", &CALLS, |seen| {
         seen.phones[LISTENS].heard.iter_mut().for_each(|heard| heard.at += 500 * MS);
+    }),
+    (O19, "something is heard before the answer", &CALLS, |seen| {
+        let listens = &mut seen.phones[LISTENS];
+        listens.answered_at = Some(listens.heard[3].at);
     }),
     (O19, "for a while nothing is heard", &CALLS, |seen| {
         for heard in &mut seen.phones[LISTENS].heard[20..] {

@@ -50,7 +50,6 @@ static CLIENTS: Scenario = Scenario {
 
 const O8: &str = "O8 bounded liveness";
 const O17: &str = "O17 call agreement";
-const O19: &str = "O19 RTP truth";
 const O20: &str = "O20 DTMF exactly once";
 
 /// What is broken in [`CLIENTS`], and how.

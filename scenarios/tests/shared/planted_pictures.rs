@@ -35,7 +35,7 @@ static PICTURES: Scenario = Scenario {
             sets: Sets::InBand,
             obeys: true,
         };
-        let video = Video { shows: Some(shows), tells_by_rtcp: true, asks_ms: Vec::new() };
+        let video = Video { shows: Some(shows), tells_by_rtcp: true, ..Video::default() };
         let of = |dial: &str, stream: &str, video: Video| PhonePlan {
             start_ms: 1_500,
             dial: dial.to_owned(),
@@ -45,7 +45,7 @@ static PICTURES: Scenario = Scenario {
             leave_ms: 100_000,
             ..PhonePlan::default()
         };
-        let asks = Video { shows: None, tells_by_rtcp: true, asks_ms: vec![2_300] };
+        let asks = Video { tells_by_rtcp: true, asks_ms: vec![2_300], ..Video::default() };
         plan.phone("shows", LinkConfig::lan(), of("talk", "call/talk", video.clone()));
         let watches = of("play-x", "live/x", asks);
         let voice = Some(Voice { stream: "live/x".to_owned(), epoch: 99 });
@@ -85,7 +85,6 @@ static PICTURES: Scenario = Scenario {
 };
 
 const O2: &str = "O2 decodable start";
-const O19: &str = "O19 RTP truth";
 
 /// Where in what a player has the picture of number `index` is.
 fn place(seen: &Evidence, player: usize, index: u32) -> usize {

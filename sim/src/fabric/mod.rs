@@ -4,6 +4,7 @@
 //! driver asks for the time of the next event and has it happen; sockets' handles reach in from
 //! the tasks' side. Nothing here waits or knows tokio's clock.
 
+pub(crate) mod arrivals;
 mod events;
 pub(crate) mod link;
 pub(crate) mod losses;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    arrivals::Arrivals,
     events::{Event, EventQueue},
     link::{DirectionState, DropReason, Fate, LinkConfig},
     losses::Losses,
@@ -38,6 +39,7 @@ pub(crate) struct Network {
     pub(crate) captures: Captures,
     pub(crate) waits: Waits,
     pub(crate) losses: Losses,
+    pub(crate) arrivals: Arrivals,
     hosts: Vec<Host>,
     /// Pairs of sender and receiver between whom nothing passes.
     partitions: BTreeSet<(HostId, HostId)>,
@@ -74,6 +76,7 @@ impl Network {
             captures: Captures::default(),
             waits: Waits::default(),
             losses: Losses::default(),
+            arrivals: Arrivals::default(),
             hosts: Vec::new(),
             partitions: BTreeSet::new(),
         }

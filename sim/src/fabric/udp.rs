@@ -184,6 +184,7 @@ impl Udp {
             }
             Some(socket) => {
                 counters.received += 1;
+                net.arrivals.arrived(net.now_ns, host, (from, to), &datagram);
                 socket.queued_bytes += charge_bytes(&datagram);
                 socket.queue.push_back((from, datagram));
                 socket.readers.drain(..).for_each(Waker::wake);

@@ -86,7 +86,7 @@ impl Destination {
                 sound.is_none_or(|sound| sound == AudioCodec::Speex)
             }
             Codec::H264 => pictures.is_none_or(|info| is_h264(&info)),
-            Codec::Dtmf => true,
+            Codec::Dtmf | Codec::WidebandDtmf => true,
         };
         let carried: Vec<_> = codecs.iter().copied().filter(is_carried).collect();
         let is_sound = |codec: &Codec| codec.kind() == MediaKind::Audio && codec.is_stream();

@@ -6,14 +6,14 @@ use crate::{
     rtp::{
         dtmf::{DtmfReceiverConfig, DtmfSenderConfig},
         jitter_buffer::JitterConfig,
-        packet::PayloadTypes,
+        packet::{EventTypes, PayloadTypes},
         playout_delay::DelayConfig,
         receiver::ReceiverConfig,
         rtcp::{Cname, RtcpConfig},
         session::SessionConfig,
         source::SourceConfig,
     },
-    sdp::{MediaAgreement, MediaKind},
+    sdp::{Format, MediaAgreement, MediaKind},
 };
 
 /// Mean time between two reports (RFC 3550, section 6.2).
@@ -33,14 +33,14 @@ const PROBATION_PACKETS: usize = 8;
 
 /// The payload types of what was agreed on.
 pub(super) fn payload_types(agreed: &MediaAgreement) -> PayloadTypes {
-    let rate = agreed.codec.clock_rate_hz();
-    let mut types = vec![(agreed.send_payload_type, rate)];
-    types.extend(
-        agreed.receive_formats.iter().map(|own| (own.payload_type, own.codec.clock_rate_hz())),
-    );
-    // Telephone events are offered and answered at 8 kHz.
-    types.extend(agreed.dtmf_receive_payload_type.map(|payload_type| (payload_type, 8_000)));
-    PayloadTypes::new(types, agreed.dtmf_receive_payload_type)
+    let numbered = |format: &Format| (format.payload_type, format.codec.clock_rate_hz());
+    let events = agreed.events.as_ref().map(|events| EventTypes {
+        sent: numbered(&events.send),
+        received: events.receive.iter().map(numbered).collect(),
+    });
+    let sent = (agreed.send_payload_type, agreed.codec.clock_rate_hz());
+    let received = agreed.receive_formats.iter().map(numbered);
+    PayloadTypes::new(sent, received, events)
         .expect("what was agreed on are payload types with clocks")
 }
 

@@ -1,7 +1,10 @@
 //! Two lines that talk to each other, packet by packet.
 
 use super::{
-    super::{playout_delay::DelayConfig, receiver::ReceiverCounters, rtcp::Cname, source::Follow},
+    super::{
+        packet::EventTypes, playout_delay::DelayConfig, receiver::ReceiverCounters, rtcp::Cname,
+        source::Follow,
+    },
     *,
 };
 
@@ -33,7 +36,8 @@ fn config() -> SessionConfig {
 }
 
 fn types() -> PayloadTypes {
-    PayloadTypes::new([(0, 8_000), (101, 8_000)], Some(101)).unwrap()
+    let events = EventTypes { sent: (101, 8_000), received: vec![(101, 8_000)] };
+    PayloadTypes::new((0, 8_000), [], Some(events)).unwrap()
 }
 
 fn remote(port: u16) -> Remote {
@@ -196,7 +200,7 @@ fn what_is_not_of_the_line_is_counted_and_leaves_no_trace() {
 fn a_renegotiation_changes_types_and_addresses_in_mid_call() {
     let mut caller = session(1);
     caller.send_digit(ms(0), Digit::from_char('1').unwrap()).unwrap();
-    caller.set_payload_types(PayloadTypes::new([(8, 8_000)], None).unwrap());
+    caller.set_payload_types(PayloadTypes::new((8, 8_000), [], None).unwrap());
     caller.set_remote(remote(6_000));
     assert_eq!(
         (caller.remote_rtp(), caller.remote_rtcp()),
@@ -207,6 +211,30 @@ fn a_renegotiation_changes_types_and_addresses_in_mid_call() {
     let digit = Digit::from_char('1').unwrap();
     assert_eq!(caller.send_digit(ms(0), digit), Err(SendDigitError::NotAgreed));
     assert_eq!(caller.poll_rtp(ms(500)), None);
+}
+
+#[test]
+fn digits_go_out_by_the_peers_number_and_come_in_by_ours() {
+    let (mut caller, mut callee) = (session(1), session(2));
+    let types = |media, sent, received| {
+        let events = EventTypes { sent: (sent, 16_000), received: vec![(received, 16_000)] };
+        PayloadTypes::new((media, 16_000), [(96, 16_000)], Some(events)).unwrap()
+    };
+    // The number that each has for events is the other's for media.
+    caller.set_payload_types(types(97, 120, 101));
+    callee.set_payload_types(types(96, 101, 120));
+    caller.send_digit(ms(0), Digit::from_char('7').unwrap()).unwrap();
+    let mut packets = Vec::new();
+    while let Some(now) = caller.poll_timeout().filter(|now| *now < ms(300)) {
+        packets.extend(caller.poll_rtp(now).map(|packet| (now, packet)));
+    }
+    let (last, packet) = packets.last().unwrap();
+    assert_eq!((packet[1], &packet[14..16]), (120, &1_600u16.to_be_bytes()[..]), "100 ms");
+    let source = remote(4_000).rtp;
+    packets.iter().for_each(|(at, packet)| assert!(callee.handle_rtp(*at, source, packet)));
+    let digit = Digit::from_char('7').unwrap();
+    assert_eq!(callee.poll_dtmf(), Some(DtmfEvent::Begin { digit }));
+    assert_eq!(callee.poll_dtmf(), Some(DtmfEvent::End { digit, duration_ms: 100 }), "{last:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{Deed, Keyed},
+    phone::{Deed, Keyed, Tone},
     sip_client::{Callback, Command},
 };
 
@@ -16,6 +16,9 @@ use crate::{plan::Player, run::Evidence};
 
 /// A digit of a client is over so long after it was dialled, if none is before it.
 const DIALLED: Duration = Duration::from_millis(1_000);
+
+/// How long a digit of a client is heard, in milliseconds.
+const DIGIT_MS: u32 = 160;
 
 /// What phones and clients dial.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
@@ -107,6 +110,12 @@ fn dialled_by_clients(evidence: &Evidence) -> Vec<String> {
         keys.dedup();
         let told: String = keys.into_iter().map(|(.., digit)| digit).collect();
         let is_let_go = told != due || heard.tones.last().is_none_or(|tone| tone.is_end);
+        let per_ms = heard.codec.map_or(8, |codec| codec.samples_per_ms());
+        let mut ends = heard.tones.iter().filter(|tone| tone.is_end);
+        if let Some(tone) = ends.find(|tone| u32::from(tone.samples) != DIGIT_MS * per_ms) {
+            let Tone { at, digit, samples, .. } = tone;
+            found.push(format!("{}: at {at:?} {digit} ends after {samples} samples", phone.host));
+        }
         if !told.starts_with(&due) || !all.starts_with(&told) || !is_let_go {
             found.push(format!("{} heard {told}, {} has dialled {due}", phone.host, client.host));
         }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rehearsal_sim::clients::{
-    phone::{Codec, EVENTS, Heard},
+    phone::{Codec, Heard, is_dialled},
     publisher::Source,
     verify::Kind,
 };
@@ -51,7 +51,7 @@ fn numbering(case: Case<'_>) -> Vec<String> {
             continue;
         }
         // A digit has the time at which its key was pressed, as long as that is down.
-        let is_digit = [one, next].iter().any(|it| it.payload_type == EVENTS);
+        let is_digit = [one, next].iter().any(|it| is_dialled(it.payload_type));
         let steps = u32::from(next.sequence.wrapping_sub(one.sequence));
         let passed = next.timestamp.wrapping_sub(one.timestamp);
         let may_miss = !case.is_faithful() || !case.is_undisturbed();
@@ -69,7 +69,7 @@ fn numbering(case: Case<'_>) -> Vec<String> {
 /// What is in the packets was sealed by who publishes the stream that was dialled, in order, and once.
 fn contents(case: Case<'_>) -> Vec<String> {
     let Some(stream) = case.plays() else {
-        let heard = case.report.heard.iter().find(|it| it.payload_type != EVENTS);
+        let heard = case.report.heard.iter().find(|it| !is_dialled(it.payload_type));
         return heard
             .map(|it| format!("it hears no stream, and audio came at {:?}", it.at))
             .into_iter()
@@ -79,7 +79,11 @@ fn contents(case: Case<'_>) -> Vec<String> {
     let (samples_per_ms, lengths) = (codec(case).samples_per_ms(), codec(case).packet_bytes());
     let (mut found, mut order) = (Vec::new(), Order::of(&stream, "packet"));
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
-    for heard in case.report.heard.iter().filter(|it| it.payload_type != EVENTS) {
+    // Whoever has said where he is, and not that he takes the call.
+    let mut all = case.report.heard.iter();
+    let early = all.find(|it| case.report.answered_at.is_none_or(|answered| it.at < answered));
+    found.extend(early.map(|it| format!("at {:?} audio came before the answer", it.at)));
+    for heard in case.report.heard.iter().filter(|it| !is_dialled(it.payload_type)) {
         let at = heard.at;
         // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
         let is_agreed = agreed.is_none_or(|number| number == heard.payload_type);
@@ -189,7 +193,7 @@ fn sender_reports(case: Case<'_>) -> Vec<String> {
         if !(least..=most).contains(&report.packets) {
             return Some(format!("at {at:?} it had sent {}, {least} came", report.packets));
         }
-        let has_digits = heard.iter().any(|it| it.payload_type == EVENTS);
+        let has_digits = heard.iter().any(|it| is_dialled(it.payload_type));
         // Packets of both lengths may come in wide band.
         let of = |bytes: usize| report.packets * bytes as u32;
         let range = of(lengths[0])..=of(lengths[lengths.len() - 1]);

@@ -2,10 +2,12 @@
 //! changes that cross, O19 media, O20 digits.
 
 mod agreement;
+mod arrivals;
 mod bindings;
 mod clients;
 mod commands;
 mod digits;
+mod echoes;
 mod glare;
 mod loss;
 mod media;
@@ -30,12 +32,13 @@ use rehearsal_sim::{
 };
 
 pub(super) use self::{
-    agreement::judge as agreement, bindings::judge as bindings, clients::judge as clients,
-    commands::judge as commands, digits::judge as digits, glare::judge as glare,
-    loss::judge as loss, media::judge as media, pictures::requests as picture_requests,
-    pictures::resumed as pictures_resumed, pictures::shown as pictures_shown,
-    pictures::watched as pictures_watched, registrations::judge as registrations,
-    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
+    agreement::judge as agreement, arrivals::judge as arrivals, bindings::judge as bindings,
+    clients::judge as clients, commands::judge as commands, digits::judge as digits,
+    echoes::judge as echoes, glare::judge as glare, loss::judge as loss, media::judge as media,
+    pictures::requests as picture_requests, pictures::resumed as pictures_resumed,
+    pictures::shown as pictures_shown, pictures::watched as pictures_watched,
+    registrations::judge as registrations, signalling::judge as signalling,
+    timers::judge as timers, voices::judge as voices,
 };
 use crate::{
     plan::{Phone, Plan, SipClient},
@@ -159,6 +162,20 @@ impl<'a> Case<'a> {
         // Behind another message that is written.
         let tcp = self.phone.plan.tcp.as_ref();
         tcp.map_or(way, |tcp| way + 2 * (Duration::from_nanos(one_way) + tcp.writes_for()))
+    }
+
+    /// How much later than what was sent behind it something may come from the phone.
+    fn uneven(&self) -> Duration {
+        let links = [self.phone.link.up, self.plan.gateway_link.down];
+        let by = |it: Direction| it.jitter_ns + if it.reorder_ppm > 0 { it.reorder_ns } else { 0 };
+        Duration::from_nanos(links.map(by).iter().sum())
+    }
+
+    /// The least of the same.
+    fn least_round_trip(&self) -> Duration {
+        let links = [self.phone.link, self.plan.gateway_link];
+        let directions = links.into_iter().flat_map(|LinkConfig { up, down }| [up, down]);
+        Duration::from_nanos(directions.map(|it| it.delay_ns).sum())
     }
 
     /// Whether what the phone sends at `at` may cross an end of its call, or a change of it, that the gateway tells. What goes before

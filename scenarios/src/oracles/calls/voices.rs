@@ -114,6 +114,11 @@ fn of_listener(case: Case<'_>, epoch: u32, listener: Listener<'_>) -> Vec<String
             found.push(format!("{host} has packet {index}, which was not said"));
             continue;
         };
+        let is_early = case.report.answered_at.is_none_or(|at| said.at + case.uneven() < at);
+        if is_early {
+            let at = said.at;
+            found.push(format!("{host} has packet {index}, said at {at:?}, before the answer"));
+        }
         let late = if is_whole { HELD + way } else { most };
         // One packet alone is no source yet, and waits for the next that comes, if that is not too late to play it.
         let is_first = first_of.insert(said.ssrc);

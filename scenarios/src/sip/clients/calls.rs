@@ -3,7 +3,7 @@
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
-        phone::{Answer, Dialled, PhonePlan, PhoneReport, Reply},
+        phone::{Answer, Codec, Dialled, PhonePlan, PhoneReport, Reply},
         sip_client::{Command, Reaction, SipClientPlan, SipClientReport},
     },
 };
@@ -40,7 +40,7 @@ fn heard(
 /// A call that a client makes, and ends.
 pub const CLIENT_CALLS: Scenario = Scenario {
     name: "sip/client-calls",
-    about: "a user agent over RTMP calls a phone: they hear each other and dial, one by commands, until it hangs up",
+    about: "a user agent over RTMP calls a phone: they hear each other, in G.711 or in wide band, and dial, one by commands, until it hangs up",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -48,7 +48,9 @@ pub const CLIENT_CALLS: Scenario = Scenario {
         let mut plan = Plan::empty();
         let takes =
             Reply { rings_ms: Some(200), after_ms: 1_200 + rng.below(500), answer: Answer::Accept };
+        let codecs = vec![[Codec::Pcmu, Codec::Wideband][rng.below(2) as usize]];
         let alice = PhonePlan {
+            codecs: codecs.clone(),
             digits: digits(&mut rng),
             leave_ms: 60_000,
             ..called_by("bob", 1, "alice", takes)
@@ -58,13 +60,15 @@ pub const CLIENT_CALLS: Scenario = Scenario {
         orders.extend(times.zip(DIALLED).map(|(at, digit)| order(at, Command::SendDtmf(digit))));
         orders.push(order(10_000 + rng.below(500), Command::Bye));
         add(&mut plan, LinkConfig::lan(), alice);
-        let bob = SipClientPlan { orders, ..client("bob", "studio", 13_000) };
+        let bob = SipClientPlan { codecs, orders, ..client("bob", "studio", 13_000) };
         plan.sip_client("bob", LinkConfig::lan(), bob);
         plan
     },
     check: |evidence| {
         let (bob, alice) = (&evidence.sip_clients[0], &evidence.phones[0]);
-        let due = ["ringing 180", "accepted pcmu", "dtmf 7", "dtmf 7", "dtmf D"];
+        let is_wide = evidence.plan.phones[0].plan.codecs == [Codec::Wideband];
+        let accepted = if is_wide { "accepted speex" } else { "accepted pcmu" };
+        let due = ["ringing 180", accepted, "dtmf 7", "dtmf 7", "dtmf D"];
         let found = [
             is_told("bob", bob, &due),
             are_done("bob", bob, 0),

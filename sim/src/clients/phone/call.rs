@@ -23,7 +23,7 @@ use super::{
     post::read,
     report::{CallEnd, Keyed},
     screen::AgreedVideo,
-    sdp::{Description, Format, VideoLine},
+    sdp::{Description, Events, Format, VideoLine},
     show::described,
     voice::Agreed,
 };
@@ -35,10 +35,16 @@ const DTMF_RELAY: &str = "application/dtmf-relay";
 const MEDIA_CONTROL: &str = "application/media_control+xml";
 const FAST_UPDATE: &str = "<?xml version=\"1.0\"?><media_control><vc_primitive><to_encoder>\
     <picture_fast_update></picture_fast_update></to_encoder></vc_primitive></media_control>";
-/// The number of what is dialled, as phones offer it.
-pub const EVENTS: u8 = 101;
+/// The number of what is dialled, as phones offer it beside audio of 8,000 samples a second, and beside that of 16,000.
+const EVENTS: u8 = 101;
+const WIDE_EVENTS: u8 = 103;
 /// The number of H.264, as phones want to see it.
 pub const PICTURES: u8 = 97;
+
+/// Whether it is the number of what is dialled, as phones want to hear it.
+pub fn is_dialled(number: u8) -> bool {
+    [EVENTS, WIDE_EVENTS].contains(&number)
+}
 
 /// From one look for the ACK to the next.
 const UNTIL_ACKNOWLEDGED: Duration = Duration::from_millis(100);
@@ -181,13 +187,25 @@ impl Call {
         self.told.answered_at.is_some() && self.told.ended.is_none() && !self.has_hung_up
     }
 
-    /// What was agreed on about the phone's audio; `None` unless the call is up.
+    /// What was agreed on about the phone's audio; `None` unless the call is up, or it speaks before that.
     pub(super) fn audio(&self) -> Option<Agreed> {
-        let peer = self.peer.as_ref().filter(|_| self.is_up())?;
-        let direction = self.direction.facing(peer.direction);
-        let (to, events) = (peer.address, peer.events.filter(|_| self.dials()));
+        let is_early = !self.is_up();
+        let peer = if is_early { self.early()? } else { self.peer.as_ref()? };
+        let direction = match is_early {
+            true => Direction::SendOnly,
+            false => self.direction.facing(peer.direction),
+        };
         let Format { number, codec } = peer.codecs[0];
-        Some(Agreed { to, codec, number, events, direction })
+        // Those of its own clock alone.
+        let mut events = peer.events.iter().filter(|_| self.dials());
+        let events = events.find(|it| it.is_wide == codec.is_wide()).map(|it| it.number);
+        let to = peer.address;
+        Some(Agreed { to, codec, number, events, direction, is_early })
+    }
+
+    /// Where it speaks to before it has answered, and what.
+    fn early(&self) -> Option<&Description> {
+        self.waiting.as_ref()?.early()
     }
 
     /// What was agreed on about its pictures; `None` unless the call is up and has any.
@@ -351,14 +369,18 @@ impl Call {
 
     /// What the phone says of its audio.
     pub(super) fn describe(&mut self, direction: Direction) -> String {
-        let codecs = match (&self.peer, self.told.answered_at) {
-            (Some(peer), Some(_)) => vec![peer.codecs[0].codec],
-            _ => self.plan.codecs.clone(),
+        let peer = self.peer.as_ref().filter(|_| self.told.answered_at.is_some());
+        let codecs = match peer.or(self.early()) {
+            Some(peer) => vec![peer.codecs[0].codec],
+            None => self.plan.codecs.clone(),
         };
+        let events = [(EVENTS, false), (WIDE_EVENTS, true)].into_iter().filter(|(_, is_wide)| {
+            self.dials() && codecs.iter().any(|codec| codec.is_wide() == *is_wide)
+        });
+        let events = events.map(|(number, is_wide)| Events { number, is_wide }).collect();
         let codecs = codecs.into_iter().map(Format::from).collect();
         let video = self.describe_video(direction);
         self.versions += 1;
-        let events = self.dials().then_some(EVENTS);
         let address = self.place.rtp;
         let description = Description { address, codecs, events, direction, video };
         description.write(self.names.session, self.versions)
@@ -366,7 +388,7 @@ impl Call {
 
     /// What the phone says of its pictures: where it is asked about them, and where it calls and has some.
     fn describe_video(&self, direction: Direction) -> Option<VideoLine> {
-        let asked = self.peer.as_ref().map(|peer| peer.video.as_ref());
+        let asked = self.peer.as_ref().or(self.early()).map(|peer| peer.video.as_ref());
         let is_closed = asked.is_some_and(|line| line.is_none_or(|line| line.port == 0));
         let own = self.plan.video.as_ref().zip(self.place.video).filter(|_| !is_closed);
         let Some((video, port)) = own else {
@@ -380,6 +402,7 @@ impl Call {
             direction: self.video_direction(direction),
             sets: shows.and_then(|(shows, voice)| described(shows, voice)),
             tells_by_rtcp: video.tells_by_rtcp,
+            whole_units: video.whole_units,
         })
     }
 

@@ -15,6 +15,7 @@ use super::{
     answering::Answered,
     call::{Call, SDP},
     called::{Answer, Called, Registrar, Reply},
+    plan::Direction,
     proof::{Guard, Verdict},
     report::{Binding, CallEnd},
     sdp::Description,
@@ -44,6 +45,8 @@ struct Ringing {
     answers_at: Option<Duration>,
     /// What was said last.
     said: Option<Bytes>,
+    /// Where it speaks to already, and what.
+    early: Option<Description>,
     is_given_up: bool,
 }
 
@@ -66,6 +69,11 @@ impl Waiting {
     pub(super) fn is_away(&self, now: Duration) -> bool {
         let ms = now.as_millis() as u64;
         self.called.away_ms.iter().any(|(from, to)| (*from..*to).contains(&ms))
+    }
+
+    /// Where it speaks to before it has answered, and what.
+    pub(super) fn early(&self) -> Option<&Description> {
+        self.ringing.as_ref()?.early.as_ref()
     }
 
     /// Whether others register here.
@@ -131,6 +139,7 @@ impl Call {
             rings_at: reply.rings_ms.map(at),
             answers_at,
             said: None,
+            early: None,
             is_given_up: false,
         };
         if reply.rings_ms.is_some() {
@@ -164,11 +173,10 @@ impl Call {
         }
         let Some(ringing) = &mut waiting.ringing else { return };
         if ringing.rings_at.take_if(|at| *at <= now).is_some() {
-            let said = ringing.invite.response(180, Some(&tag)).to_bytes();
-            ringing.said = Some(said.clone());
-            self.out.push_back(said);
-            self.told.rang_at.get_or_insert(now);
+            self.ring(now);
         }
+        let Some(waiting) = &mut self.waiting else { return };
+        let Some(ringing) = &mut waiting.ringing else { return };
         if ringing.answers_at.is_none_or(|at| at > now) {
             return;
         }
@@ -193,6 +201,37 @@ impl Call {
         }
     }
 
+    /// Says that it rings.
+    fn ring(&mut self, now: Duration) {
+        let tag = self.names.tag.clone();
+        let early = self.ringing().map(|it| it.invite.clone()).filter(|_| self.plan.speaks_early);
+        let early = early.and_then(|invite| Some((self.choose(&invite)?, invite)));
+        let response = early.map(|(chosen, invite)| {
+            self.ringing()?.early = Some(chosen);
+            let body = self.describe(Direction::SendRecv);
+            let response = invite.response(183, Some(&tag));
+            Some(response.with_header(HeaderName::CONTACT, self.contact()).with_body(SDP, body))
+        });
+        let Some(ringing) = self.ringing() else { return };
+        let response =
+            response.flatten().unwrap_or_else(|| ringing.invite.response(180, Some(&tag)));
+        let said = response.to_bytes();
+        ringing.said = Some(said.clone());
+        self.out.push_back(said);
+        self.told.rang_at.get_or_insert(now);
+    }
+
+    fn ringing(&mut self) -> Option<&mut Ringing> {
+        self.waiting.as_mut()?.ringing.as_mut()
+    }
+
+    /// What `invite` offers, with that alone which it will speak.
+    fn choose(&self, invite: &Request) -> Option<Description> {
+        let offer = Description::read(&invite.body)?;
+        let codec = offer.codecs.iter().find(|it| self.plan.codecs.contains(&it.codec)).copied()?;
+        Some(Description { codecs: vec![codec], ..offer })
+    }
+
     /// Gives a final answer.
     pub(super) fn give(&mut self, request: &Request, response: &Response, now: Duration) {
         let answered = Answered::new(request, response, self.place.carrier, now);
@@ -202,17 +241,13 @@ impl Call {
 
     /// Takes a call.
     fn take(&mut self, invite: &Request, now: Duration) {
-        let offer = Description::read(&invite.body);
-        let can = &self.plan.codecs;
-        let codec =
-            offer.as_ref().and_then(|it| it.codecs.iter().find(|it| can.contains(&it.codec)));
-        let (Some(codec), Some(offer)) = (codec.copied(), &offer) else {
+        let Some(offer) = self.choose(invite) else {
             let response = invite.response(488, Some(&self.names.tag));
             self.give(invite, &response, now);
             return;
         };
-        self.peer = Some(Description { codecs: vec![codec], ..offer.clone() });
         self.direction = self.plan.direction.facing(offer.direction);
+        self.peer = Some(offer);
         self.call_id = invite.call_id().unwrap_or_default().to_owned();
         let (from, to) = (invite.from(), invite.to());
         self.their_tag = from.as_ref().and_then(NameAddr::tag);

@@ -64,9 +64,14 @@ impl Codec {
         matches!(self, Self::Narrowband | Self::Wideband)
     }
 
+    /// Whether it has 16,000 samples a second, and not 8,000.
+    pub(super) fn is_wide(self) -> bool {
+        self == Self::Wideband
+    }
+
     /// Samples in a millisecond.
     pub fn samples_per_ms(self) -> u32 {
-        if self == Self::Wideband { 16 } else { 8 }
+        if self.is_wide() { 16 } else { 8 }
     }
 
     /// Samples in a packet.

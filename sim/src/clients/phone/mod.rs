@@ -40,7 +40,7 @@ use tokio::time::{Instant, sleep_until};
 pub(in crate::clients) use self::codec::PACKET_MS;
 pub use self::{
     acts::{Act, DIGIT_PACKETS, Deed, Dialled, Numbering},
-    call::{EVENTS, PICTURES},
+    call::{PICTURES, is_dialled},
     called::{Answer, Called, Proof, Registrar, Reply},
     codec::Codec,
     over_tcp::{Close, Connection, ConnectionEnd, OverTcp},
@@ -49,7 +49,7 @@ pub use self::{
     registers::Registers,
     report::{
         Binding, CallEnd, Heard, Keyed, PhoneReport, Pressed, ReceptionReport, Registration,
-        Saying, SenderReport, Signal, Spoken, Tone, Torn,
+        Saying, SenderReport, Signal, Spoken, Told, Tone, Torn,
     },
     video::{Asked, Broken, Pictures, Seen, Sets, Shown, Shows, Video},
 };
@@ -199,7 +199,7 @@ async fn talk<E: Env>(
         if let Some((packet, to)) = speech.take_packet(now, report) {
             let _ = line.rtp().send_to(&packet, to).await;
         }
-        if let Some((packet, to)) = speech.take_report(now, env.wall_clock()) {
+        if let Some((packet, to)) = speech.take_report(now, env.wall_clock(), report) {
             let _ = line.rtcp().send_to(&packet, to).await;
         }
         screen.send(now, env.wall_clock()).await;

@@ -86,9 +86,16 @@ pub(super) struct Reading {
     current: Option<Current>,
     /// Source and number of the newest packet.
     newest: Option<(u32, u16)>,
+    /// Each packet is to have one whole NAL unit.
+    whole_units: bool,
 }
 
 impl Reading {
+    /// Nothing was read yet; each packet is to have one whole NAL unit if `whole_units`.
+    pub(super) fn new(whole_units: bool) -> Self {
+        Self { whole_units, ..Self::default() }
+    }
+
     /// What is whole, or known to be broken, with the packet `heard` of `payload`.
     pub(super) fn take(&mut self, heard: &Heard, payload: &[u8]) -> Vec<Seen> {
         let mut seen = Vec::new();
@@ -117,6 +124,10 @@ impl Reading {
         current.at = heard.at;
         if is_missing {
             current.broken.get_or_insert(Broken::Missing);
+        }
+        let is_whole = payload.first().is_none_or(|it| ![FU_A, STAP_A].contains(&(it & 0x1f)));
+        if self.whole_units && !is_whole {
+            current.broken.get_or_insert(Broken::Mode);
         }
         current.put(payload);
         match heard.marker {

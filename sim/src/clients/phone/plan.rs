@@ -29,6 +29,9 @@ pub struct PhonePlan {
     /// Who is called and takes registrations calls the first who registers, so long after that; what is said of callers is for it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls_back_ms: Option<u64>,
+    /// Who is called says with 183 that it rings, and how it speaks, and is heard from then on: early media.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub speaks_early: bool,
     /// What it can speak, what it likes best first.
     pub codecs: Vec<Codec>,
     /// What it says; without, it sends neither RTP nor RTCP.
@@ -86,6 +89,7 @@ impl Default for PhonePlan {
             called: None,
             registers: None,
             calls_back_ms: None,
+            speaks_early: false,
             codecs: vec![Codec::Pcmu],
             voice: None,
             video: None,

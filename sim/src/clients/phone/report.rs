@@ -47,6 +47,8 @@ pub struct PhoneReport {
     pub tones: Vec<Tone>,
     /// What the gateway told of the phone's audio by RTCP.
     pub reports: Vec<ReceptionReport>,
+    /// What the phone told of its own audio by RTCP.
+    pub told: Vec<Told>,
     /// What the gateway told of its own audio by RTCP.
     pub sender_reports: Vec<SenderReport>,
     /// What it showed and saw.
@@ -235,6 +237,8 @@ pub struct Tone {
     pub timestamp: u32,
     /// Which key.
     pub digit: char,
+    /// For how long it is down already, in samples.
+    pub samples: u16,
     /// The key is let go.
     pub is_end: bool,
 }
@@ -258,6 +262,21 @@ pub struct ReceptionReport {
     pub highest: u32,
     /// How far from even packets came, in samples.
     pub jitter: u32,
+    /// The middle of the time of day of the newest sender report that came of the source; 0 if none did.
+    pub last: u32,
+    /// How long before this one that came, in 65,536ths of a second.
+    pub since: u32,
+}
+
+/// A sender report of the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When it was sent.
+    pub at: Duration,
+    /// Which source it is of.
+    pub ssrc: u32,
+    /// The middle of its time of day, as NTP writes it.
+    pub middle: u32,
 }
 
 /// What the gateway says of its own audio (RFC 3550, section 6.4.1).

@@ -3,11 +3,9 @@
 use super::{
     super::{speex, stamp::Stamp},
     acts::{DIGIT_PACKETS, KEYS},
-    report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Tone, Torn},
+    report::{Heard, Pressed, ReceptionReport, SenderReport, Spoken, Told, Tone, Torn},
 };
 
-/// From one packet of a digit to the next, at 8,000 samples a second.
-const DIGIT_SAMPLES: u32 = 160;
 /// How loud a digit is, in -dBm0.
 const VOLUME: u8 = 10;
 const SENDER_REPORT: u8 = 200;
@@ -27,13 +25,19 @@ pub(super) fn packet(spoken: &Spoken, payload_type: u8, marker: bool, payload: &
     packet
 }
 
-/// The packet of `pressed`, a key of number `code`, at `step` of its [`DIGIT_PACKETS`].
-pub(super) fn digit(pressed: &Pressed, payload_type: u8, code: u8, step: u32) -> Vec<u8> {
+/// The packet of `pressed`, a key of number `code`, at `step` of its [`DIGIT_PACKETS`], of which each is `samples` long.
+pub(super) fn digit(
+    pressed: &Pressed,
+    payload_type: u8,
+    code: u8,
+    step: u32,
+    samples: u32,
+) -> Vec<u8> {
     let Pressed { ssrc, sequence, timestamp, .. } = *pressed;
     let mut packet = head(ssrc, sequence, timestamp, payload_type, step == 0);
     // The end comes three times, each with how long it was.
     let end = DIGIT_PACKETS / 2;
-    let duration = (step.min(end) + 1) * DIGIT_SAMPLES;
+    let duration = (step.min(end) + 1) * samples;
     packet.extend_from_slice(&[code, VOLUME | if step >= end { 0x80 } else { 0 }]);
     packet.extend_from_slice(&(duration as u16).to_be_bytes());
     packet
@@ -89,10 +93,11 @@ pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
 
 /// Reads what `heard`, the packet of a digit, says; `None` if it is none.
 pub(super) fn tone(heard: &Heard, packet: &[u8]) -> Option<Tone> {
-    let [code, flags, ..] = *packet.get(12..16)? else { return None };
+    let [code, flags, samples @ ..] = *packet.get(12..16)?.first_chunk::<4>()?;
+    let samples = u16::from_be_bytes(samples);
     let Heard { at, ssrc, timestamp, .. } = *heard;
     let digit = KEYS.chars().nth(code.into())?;
-    Some(Tone { at, ssrc, timestamp, digit, is_end: flags & 0x80 != 0 })
+    Some(Tone { at, ssrc, timestamp, digit, samples, is_end: flags & 0x80 != 0 })
 }
 
 /// Reads a compound packet that came at `at` into what it tells; `None` when it is none.
@@ -135,6 +140,8 @@ pub(super) fn reports(
                 lost: (lost << 8) as i32 >> 8,
                 highest: u32_at(packet, from + 8)?,
                 jitter: u32_at(packet, from + 12)?,
+                last: u32_at(packet, from + 16)?,
+                since: u32_at(packet, from + 20)?,
             });
         }
     }
@@ -152,6 +159,13 @@ pub(super) struct Balance {
     pub(super) bytes: u32,
     /// The source that is heard; first and greatest of its sequence numbers, and how many packets of it came.
     pub(super) heard: Option<(u32, u16, u32, u32)>,
+}
+
+impl Balance {
+    /// What is kept of its report, which is sent at `at`.
+    pub(super) fn told(&self, at: std::time::Duration) -> Told {
+        Told { at, ssrc: self.ssrc, middle: (self.ntp >> 16) as u32 }
+    }
 }
 
 /// A sender report with a description of the source.
@@ -235,7 +249,7 @@ mod tests {
         let (at, is_lost) = (Duration::ZERO, false);
         let pressed = Pressed { at, ssrc: 1, sequence: 2, timestamp: 3, digit: '#', is_lost };
         let events: Vec<[u8; 4]> = (0..DIGIT_PACKETS)
-            .map(|step| *digit(&pressed, 101, 11, step).last_chunk().unwrap())
+            .map(|step| *digit(&pressed, 101, 11, step, 160).last_chunk().unwrap())
             .collect();
         let going_on = [160, 320, 480].map(|it: u16| [11, 10, it.to_be_bytes()[0], it as u8]);
         assert_eq!(events[..3], going_on);

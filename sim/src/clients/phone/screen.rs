@@ -69,6 +69,7 @@ impl<S: UdpSocket> Screen<S> {
             told: Pictures::default(),
         };
         if let Some(video) = video {
+            screen.reading = Reading::new(video.whole_units);
             screen.media = Some(pair(env).await?);
             screen.buffers = [(); 2].map(|()| vec![0; DATAGRAM_BYTES]);
             let source = source();
@@ -118,7 +119,9 @@ impl<S: UdpSocket> Screen<S> {
         }
         if let Some(due) = self.report_at.filter(|at| *at <= now) {
             self.report_at = Some(due + REPORT);
-            let report = rtp::sender_report(&self.balance(now, wall_clock));
+            let balance = self.balance(now, wall_clock);
+            self.told.told.push(balance.told(now));
+            let report = rtp::sender_report(&balance);
             let _ = media.rtcp.send_to(&report, rtcp(agreed)).await;
         }
     }
@@ -140,7 +143,9 @@ impl<S: UdpSocket> Screen<S> {
         let Some(agreed) = self.agreed else { return true };
         self.told.asks.push((now, agreed.tells_by_rtcp));
         if let (true, Some(media), Some(of)) = (agreed.tells_by_rtcp, &self.media, self.seen) {
-            let told = rtp::picture_loss(&self.balance(now, wall_clock), of);
+            let balance = self.balance(now, wall_clock);
+            self.told.told.push(balance.told(now));
+            let told = rtp::picture_loss(&balance, of);
             let _ = media.rtcp.send_to(&told, rtcp(agreed)).await;
         }
         agreed.tells_by_rtcp

@@ -4,8 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{codec::Codec, plan::Direction};
 
-/// What is dialled, as SDP calls it.
-const EVENTS: &str = "telephone-event/8000";
 const H264: &str = "H264/90000";
 /// What `a=rtcp-fb` says of who tells of lost pictures.
 const PICTURE_LOSS: &str = "nack pli";
@@ -23,6 +21,21 @@ impl From<Codec> for Format {
     }
 }
 
+/// What is dialled (RFC 4733), by its clock, and its number for who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Events {
+    pub(super) number: u8,
+    /// 16,000 a second, as audio of wide band has, and not 8,000.
+    pub(super) is_wide: bool,
+}
+
+impl Events {
+    /// What `a=rtpmap` says of it.
+    fn encoding(is_wide: bool) -> &'static str {
+        if is_wide { "telephone-event/16000" } else { "telephone-event/8000" }
+    }
+}
+
 /// What one end says of its media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
@@ -30,8 +43,8 @@ pub(super) struct Description {
     pub(super) address: SocketAddr,
     /// What it can speak, by what it likes best.
     pub(super) codecs: Vec<Format>,
-    /// The number of what is dialled (RFC 4733), if that can be.
-    pub(super) events: Option<u8>,
+    /// What is dialled, if that can be: of each clock one.
+    pub(super) events: Vec<Events>,
     pub(super) direction: Direction,
     /// Its line of pictures, if there is one.
     pub(super) video: Option<VideoLine>,
@@ -48,6 +61,8 @@ pub(super) struct VideoLine {
     /// Parameter sets, as they are written there (RFC 6184, section 8.1).
     pub(super) sets: Option<String>,
     pub(super) tells_by_rtcp: bool,
+    /// NAL units go whole and one by one: packetization mode 0.
+    pub(super) whole_units: bool,
 }
 
 impl VideoLine {
@@ -58,13 +73,15 @@ impl VideoLine {
         }
         let sets = self.sets.as_ref();
         let sets = sets.map_or_else(String::new, |it| format!(";sprop-parameter-sets={it}"));
+        // Which is what is meant where nothing is said.
+        let mode = if self.whole_units { "" } else { ";packetization-mode=1" };
         let feedback = match self.tells_by_rtcp {
             true => format!("a=rtcp-fb:{number} {PICTURE_LOSS}\r\n"),
             false => String::new(),
         };
         format!(
             "m=video {port} RTP/AVP {number}\r\na=rtpmap:{number} {H264}\r\n\
-             a=fmtp:{number} profile-level-id=42c01e;packetization-mode=1{sets}\r\n{feedback}a={}\r\n",
+             a=fmtp:{number} profile-level-id=42c01e{mode}{sets}\r\n{feedback}a={}\r\n",
             self.direction.attribute()
         )
     }
@@ -127,8 +144,10 @@ impl<'a> Line<'a> {
         let port = if number.is_some() { self.port } else { 0 };
         let number = number.or(self.numbers.first().copied()).unwrap_or_default();
         let parameters = self.parameters.iter().find(|(of, _)| *of == number);
-        let mut parameters = parameters.into_iter().flat_map(|(_, said)| said.split(';'));
-        let sets = parameters.find_map(|it| it.trim().strip_prefix("sprop-parameter-sets="));
+        let parameters = parameters.into_iter().flat_map(|(_, said)| said.split(';'));
+        let whole_units = parameters.clone().all(|it| it.trim() != "packetization-mode=1");
+        let sets =
+            parameters.clone().find_map(|it| it.trim().strip_prefix("sprop-parameter-sets="));
         let said = format!("{number} {PICTURE_LOSS}");
         VideoLine {
             port,
@@ -136,6 +155,7 @@ impl<'a> Line<'a> {
             direction: self.direction.unwrap_or_default(),
             sets: sets.map(str::to_owned),
             tells_by_rtcp: self.feedback.contains(&&said[..]),
+            whole_units: port > 0 && whole_units,
         }
     }
 }
@@ -149,11 +169,12 @@ impl Description {
         let types = list(|format| format!(" {}", format.number));
         let maps =
             list(|format| format!("a=rtpmap:{} {}\r\n", format.number, format.codec.encoding()));
-        let events = self.events.map_or_else(Default::default, |number| {
-            let map = format!("a=rtpmap:{number} {EVENTS}\r\na=fmtp:{number} 0-15\r\n");
-            (format!(" {number}"), map)
-        });
-        let (types, maps) = (types + &events.0, maps + &events.1);
+        let (mut types, mut maps) = (types, maps);
+        for Events { number, is_wide } in &self.events {
+            types += &format!(" {number}");
+            let encoding = Events::encoding(*is_wide);
+            maps += &format!("a=rtpmap:{number} {encoding}\r\na=fmtp:{number} 0-15\r\n");
+        }
         let (port, direction) = (self.address.port(), self.direction.attribute());
         let video = self.video.as_ref().map(VideoLine::write).unwrap_or_default();
         format!(
@@ -183,10 +204,14 @@ impl Description {
         let codecs: Vec<Format> = audio.numbers.iter().filter_map(codec).collect();
         let ip = audio.ip.or(lines[0].ip)?;
         let said = audio.direction.or(lines[0].direction);
+        let events = [false, true].into_iter().filter_map(|is_wide| {
+            Some(Events { number: audio.number(Events::encoding(is_wide))?, is_wide })
+        });
+        let events = events.collect();
         (!codecs.is_empty() && audio.port > 0).then(|| Self {
             address: SocketAddr::new(ip, audio.port),
             codecs,
-            events: audio.number(EVENTS),
+            events,
             direction: said.unwrap_or_default(),
             video: first("video").map(Line::video),
         })
@@ -205,15 +230,19 @@ mod tests {
             direction: Direction::RecvOnly,
             sets: Some("Z0IAHoA=,aIA=".to_owned()),
             tells_by_rtcp: true,
+            whole_units: false,
         };
-        let plain = VideoLine { sets: None, tells_by_rtcp: false, ..open.clone() };
+        let plain =
+            VideoLine { sets: None, tells_by_rtcp: false, whole_units: true, ..open.clone() };
         let closed = VideoLine { number: 97, ..VideoLine::default() };
         let videos = [None, Some(open), Some(plain), Some(closed)];
         for (direction, video) in Direction::ALL.into_iter().zip(videos) {
             let codecs = [Codec::Wideband, Codec::Pcma, Codec::Narrowband, Codec::Pcmu];
             let codecs = codecs.map(Format::from).to_vec();
             let address = "192.0.2.7:40000".parse().unwrap();
-            let events = (direction != Direction::Inactive).then_some(101);
+            let events = [(101, false), (103, true)];
+            let events = events.map(|(number, is_wide)| Events { number, is_wide });
+            let events = events.into_iter().filter(|_| direction != Direction::Inactive).collect();
             let description = Description { address, codecs, events, direction, video };
             assert_eq!(Description::read(description.write(7, 1).as_bytes()), Some(description));
         }

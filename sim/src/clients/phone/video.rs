@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::stamp::Stamp,
-    report::{Heard, ReceptionReport, SenderReport, Spoken, Torn},
+    report::{Heard, ReceptionReport, SenderReport, Spoken, Told, Torn},
 };
 
 /// Pictures of a phone, in H.264.
@@ -18,6 +18,9 @@ pub struct Video {
     /// Lost pictures are told of by RTCP (RFC 4585), and not by INFO (RFC 5168).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tells_by_rtcp: bool,
+    /// It takes and offers NAL units whole and one by one alone (packetization mode 0).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_units: bool,
     /// When it asks for a keyframe, after the answer, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asks_ms: Vec<u64>,
@@ -77,6 +80,8 @@ pub struct Pictures {
     pub asks: Vec<(Duration, bool)>,
     /// What the gateway told of the phone's pictures by RTCP.
     pub reports: Vec<ReceptionReport>,
+    /// What the phone told of its own pictures by RTCP.
+    pub told: Vec<Told>,
     /// What the gateway told of its own pictures by RTCP.
     pub sender_reports: Vec<SenderReport>,
     /// Datagrams that are neither RTP nor RTCP.
@@ -128,6 +133,8 @@ pub enum Broken {
     Parts,
     /// An aggregate is cut short.
     Aggregate,
+    /// A packet has a part of a NAL unit, or several, which is not what was agreed on.
+    Mode,
 }
 
 /// A request for a keyframe that came.

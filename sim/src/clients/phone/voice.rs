@@ -9,6 +9,7 @@ use std::{
 use super::{
     super::stamp::{Stamp, stream_hash},
     acts::{DIGIT_PACKETS, Dialled},
+    call::is_dialled,
     codec::Codec,
     plan::{Direction, Voice},
     report::{PhoneReport, Pressed, Spoken},
@@ -47,6 +48,8 @@ pub(super) struct Agreed {
     /// Number of what is dialled.
     pub(super) events: Option<u8>,
     pub(super) direction: Direction,
+    /// The call is not up yet.
+    pub(super) is_early: bool,
 }
 
 /// A key that is down.
@@ -116,7 +119,7 @@ impl Speech {
             return;
         }
         self.agreed = agreed;
-        if let Some(Agreed { codec, direction, .. }) = agreed {
+        if let Some(Agreed { codec, direction, .. }) = agreed.filter(|agreed| !agreed.is_early) {
             report.codec = Some(codec);
             report.directions.push((now, direction));
         }
@@ -179,7 +182,8 @@ impl Speech {
             let (digit, is_lost) = (dialled.digit, dialled.loses(step));
             let pressed = Pressed { at: now, ssrc, sequence, timestamp: began, digit, is_lost };
             report.dialled.push(pressed);
-            let packet = rtp::digit(&pressed, events, dialled.code(), step);
+            let samples = agreed.codec.samples_per_packet();
+            let packet = rtp::digit(&pressed, events, dialled.code(), step, samples);
             return (!is_lost).then_some((packet, agreed.to));
         }
         let index = report.spoken.len() as u32;
@@ -216,6 +220,7 @@ impl Speech {
         &mut self,
         now: Duration,
         wall_clock: SystemTime,
+        report: &mut PhoneReport,
     ) -> Option<(Vec<u8>, SocketAddr)> {
         let due = self.report_at.filter(|at| *at <= now)?;
         let Agreed { to, codec, .. } = self.agreed?;
@@ -228,6 +233,7 @@ impl Speech {
             bytes: self.packets.wrapping_mul(codec.frame_bytes() as u32),
             heard: self.balance,
         };
+        report.told.push(balance.told(now));
         let address = SocketAddr::new(to.ip(), to.port() + 1);
         Some((rtp::sender_report(&balance), address))
     }
@@ -238,7 +244,8 @@ impl Speech {
             report.unreadable += 1;
             return;
         };
-        if self.agreed.is_some_and(|agreed| agreed.events == Some(heard.payload_type)) {
+        let dials = self.agreed.is_some_and(|agreed| agreed.events.is_some());
+        if dials && is_dialled(heard.payload_type) {
             match rtp::tone(&heard, packet) {
                 Some(tone) => report.tones.push(tone),
                 None => report.unreadable += 1,

@@ -161,7 +161,7 @@ fn in_words(agreed: &Negotiated) -> Agreed {
         Codec::Wideband | Codec::Narrowband => Some("speex"),
         Codec::Pcmu => Some("pcmu"),
         Codec::Pcma => Some("pcma"),
-        Codec::H264 | Codec::Dtmf => None,
+        Codec::H264 | Codec::Dtmf | Codec::WidebandDtmf => None,
     });
     Agreed { audio, video: agreed.video.as_ref().map(|_| "h264") }
 }

@@ -253,9 +253,8 @@ impl<E: Env> Phones<E> {
 
     fn send_digit(&mut self, call: CallRef, digit: Digit) -> Result<(), String> {
         let agreed = self.calls.get(&call).map(|own| own.negotiator.negotiated());
-        let takes_digits = agreed
-            .and_then(|agreed| agreed.audio)
-            .is_some_and(|audio| audio.dtmf_send_payload_type.is_some());
+        let takes_digits =
+            agreed.and_then(|agreed| agreed.audio).is_some_and(|audio| audio.events.is_some());
         if !takes_digits && !self.agent.takes_info(call) {
             return Err("The other end takes no digits".to_owned());
         }

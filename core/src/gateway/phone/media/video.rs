@@ -1,5 +1,8 @@
 //! What a phone shows becomes pictures of a stream, and the pictures of a stream what it sees. H.264 only, both ways.
 //!
+//! A stream's profile is not compared with what the phone says that it can: most can more, and for many phones the other choice is
+//! no picture at all.
+//!
 //! Towards the phone: parameter sets and a keyframe first, then all that follows, until something has to be left out; then
 //! nothing before the next keyframe. Who joins a publish in its midst begins at its newest keyframe. A publisher over RTMP cannot
 //! be asked for a keyframe: a phone that asks, by INFO or by RTCP, gets the parameter sets again, in front of the next picture, and
@@ -74,8 +77,9 @@ impl Video {
         }
     }
 
-    /// What the phone has said of its pictures.
+    /// What the phone has said of its pictures, and of those that it takes.
     fn describe(&mut self) {
+        self.packetizer.set_takes_parts(self.leg.agreed.takes_parts());
         if let Some(parameters) = &self.leg.agreed.parameters {
             self.depacketizer.describe(parameters);
         }
