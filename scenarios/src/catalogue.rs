@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 141] = [
+pub const CATALOGUE: [Scenario; 142] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -154,6 +154,7 @@ pub const CATALOGUE: [Scenario; 141] = [
     sip::SPEEX_PUBLISH,
     sip::SPEEX_PLAY,
     sip::SPEEX_REFUSED,
+    sip::STREAM_CHANGES,
     sip::VIDEO_PUBLISH,
     sip::VIDEO_PLAY,
     sip::VIDEO_LOSS,

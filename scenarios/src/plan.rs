@@ -212,6 +212,10 @@ const RETRANSMIT_MS: u64 = 250;
 /// time, before it forgets the peer. Two minutes and a bit.
 pub(crate) const VANISHED_CALM_MS: u64 =
     CALM_MS + RETRANSMIT_MS * ((1 << (ORPHAN_RETRIES + 1)) - 1);
+/// The same on lines that lose segments: a kernel whose first segment was lost begins with 3 s (RFC 6298, section 5.7), and waits no
+/// longer than two minutes between two.
+pub(crate) const VANISHED_LOSSY_CALM_MS: u64 =
+    CALM_MS + (3 + 6 + 12 + 24 + 48 + 96) * 1_000 + (ORPHAN_RETRIES as u64 - 5) * 120_000;
 
 impl Plan {
     /// A gateway in a data centre with the default configuration, but for phones, and nobody there.

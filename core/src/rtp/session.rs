@@ -95,6 +95,8 @@ pub struct Session {
     dtmf_receiver: DtmfReceiver,
     dtmf_sender: DtmfSender,
     sender: Sender,
+    /// Packets, and bytes in them, of streams before it.
+    sent_before: (u64, u64),
     /// Media time 0 is when the line began until media with a time of its own is sent.
     media_clock: Option<MediaClock>,
     began_at: Duration,
@@ -125,6 +127,7 @@ impl Session {
             dtmf_receiver: DtmfReceiver::new(config.dtmf_receiver),
             dtmf_sender: DtmfSender::new(config.dtmf_sender),
             sender: Sender::new(start),
+            sent_before: (0, 0),
             media_clock: None,
             began_at: now,
             last_sent_at: None,
@@ -148,8 +151,8 @@ impl Session {
     /// Everything counted.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            sent_packets: self.sender.packets(),
-            sent_octets: self.sender.octets(),
+            sent_packets: self.sent_before.0 + u64::from(self.sender.packets()),
+            sent_octets: self.sent_before.1 + u64::from(self.sender.octets()),
             suppressed: self.suppressed,
             invalid: self.invalid,
             strangers: self.rtp_source.strangers(),
@@ -249,6 +252,14 @@ impl Session {
             self.dtmf_sender.clear();
         }
         self.payload_types = payload_types;
+    }
+
+    /// What is sent from now on is another stream, which begins at `start`.
+    pub fn send_as(&mut self, start: StreamStart) {
+        self.sent_before.0 += u64::from(self.sender.packets());
+        self.sent_before.1 += u64::from(self.sender.octets());
+        self.sender = Sender::new(start);
+        (self.media_clock, self.last_sent_at) = (None, None);
     }
 
     /// The peer stops to talk, or goes on: a packet from before whose stream is not known to be its own would else be heard then.

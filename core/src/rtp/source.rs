@@ -42,7 +42,8 @@ pub struct SourceFilter {
     announced: SocketAddr,
     signalling: IpAddr,
     present: Option<SocketAddr>,
-    /// Present address before the SDP changed: what is still on its way from there does not win the new line.
+    /// Present address before the SDP changed, or where it said to be then: what is still on its way from there does not win the new
+    /// line.
     former: Option<SocketAddr>,
     last_heard_at: Duration,
     candidate: Option<(SocketAddr, u32)>,
@@ -102,8 +103,9 @@ impl SourceFilter {
     pub fn set_remote(&mut self, announced: SocketAddr, signalling: IpAddr) {
         self.signalling = signalling;
         if !is_same(announced, self.announced) {
+            let former = self.present.take().unwrap_or(self.announced);
             self.announced = announced;
-            self.former = self.present.take().filter(|former| !is_same(*former, announced));
+            self.former = Some(former).filter(|former| !is_same(*former, announced));
             self.candidate = None;
         }
     }
@@ -242,6 +244,15 @@ mod tests {
         assert!(!hear(&mut filter, 10, "10.0.0.1:4000"));
         assert_eq!(filter.remote(), address("10.0.0.1:7000"));
         assert!(hear(&mut filter, 20, "10.0.0.1:7000"));
+    }
+
+    #[test]
+    fn nor_is_it_where_nothing_had_come_before() {
+        let mut filter = filter(Follow::SameIp);
+        filter.set_remote(address("10.0.0.1:7000"), address("10.0.0.1:5060").ip());
+        assert!(!hear(&mut filter, 0, "10.0.0.1:4000"), "where it said to be first");
+        assert!(hear(&mut filter, 20, "10.0.0.1:7000"));
+        assert_eq!(filter.remote(), address("10.0.0.1:7000"));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// RTP packets sent, modulo 2^32.
-    pub sent_packets: u32,
+    pub sent_packets: u64,
     /// Bytes of payload sent, modulo 2^32.
-    pub sent_octets: u32,
+    pub sent_octets: u64,
     /// Media that was not sent because a digit was.
     pub suppressed: u64,
     /// Datagrams on the RTP port that are no packets of the line.

@@ -3,7 +3,7 @@
 //! Whatever fails leaves what was agreed on as it was: each step is worked out beside the agreed
 //! session and takes its place when all of it is well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sdp_types::Media;
 
@@ -41,8 +41,8 @@ struct Session {
     hold: bool,
     /// The numbers that the gateway receives codecs with.
     own_numbers: BTreeMap<Codec, u8>,
-    /// All numbers that had a meaning for either side: it must not change (RFC 3264 §8.3.2).
-    taken: BTreeSet<u8>,
+    /// All numbers that had a meaning for either side, and that meaning as far as it is known: it must not change (RFC 3264 §8.3.2).
+    taken: BTreeMap<u8, Option<Codec>>,
 }
 
 impl Session {
@@ -58,6 +58,14 @@ impl Session {
         Negotiated { audio: agreement(MediaKind::Audio), video: agreement(MediaKind::Video) }
     }
 
+    /// The numbers of `line` mean what it says.
+    fn take_numbers(&mut self, line: &RemoteLine) {
+        for payload_type in &line.payload_types {
+            let known = line.formats.iter().find(|it| it.payload_type == *payload_type);
+            self.taken.insert(*payload_type, known.map(|format| format.codec));
+        }
+    }
+
     /// The number of a codec in an offer; `None` if all are taken.
     fn number(&mut self, codec: Codec) -> Option<u8> {
         if let Some(known) = self.own_numbers.get(&codec) {
@@ -66,9 +74,9 @@ impl Session {
         let usual = codec.payload_type();
         let number = std::iter::once(usual)
             .chain(if DYNAMIC.contains(&usual) { DYNAMIC } else { usual..=usual })
-            .find(|number| !self.taken.contains(number))?;
+            .find(|number| self.taken.get(number).is_none_or(|means| *means == Some(codec)))?;
         self.own_numbers.insert(codec, number);
-        self.taken.insert(number);
+        self.taken.insert(number, Some(codec));
         Some(number)
     }
 }
@@ -81,6 +89,8 @@ struct Pending {
     session: Session,
     /// For each line what was offered; `None` where it is closed.
     offered: Vec<Option<Offered>>,
+    /// It asks for other audio than there is.
+    wants_audio: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +107,8 @@ pub struct Negotiator {
     agreed: Session,
     /// Whether the gateway is to hold from the next offer or answer on.
     hold: bool,
+    /// The only audio that the next offers have, until one of them is accepted; any that can be carried, if there is none.
+    wanted: Vec<Codec>,
     pending: Option<Pending>,
 }
 
@@ -108,6 +120,7 @@ impl Negotiator {
             local,
             agreed: Session::default(),
             hold: false,
+            wanted: Vec::new(),
             pending: None,
         }
     }
@@ -130,6 +143,17 @@ impl Negotiator {
     /// Whether the gateway is to hold the call from the next offer or answer on.
     pub fn holds(&self) -> bool {
         self.hold
+    }
+
+    /// Has the next offers ask for audio in one of `codecs` and nothing else, until that is agreed on; without any there is nothing
+    /// to ask for.
+    pub fn want(&mut self, codecs: Vec<Codec>) {
+        self.wanted = codecs;
+    }
+
+    /// Whether other audio is asked for than what is agreed on.
+    pub fn wants_audio(&self) -> bool {
+        !self.wanted.is_empty()
     }
 
     /// Whether the peer's offer has video that would be accepted if there were a port for it.
@@ -182,16 +206,26 @@ impl Negotiator {
             offered.push(open);
         }
         let text = self.writer.write(written);
-        self.pending = Some(Pending { text: text.clone(), session, offered });
+        let wants_audio = self.wants_audio();
+        self.pending = Some(Pending { text: text.clone(), session, offered, wants_audio });
         text
     }
 
+    /// What audio may come by, once the pending offer is sent: the peer may send what it has chosen before its answer is here (RFC 3264
+    /// §5.1). Empty if there is none.
+    pub fn offered_audio(&self) -> Vec<Format> {
+        let offered = self.pending.iter().flat_map(|pending| pending.offered.iter().flatten());
+        let formats = offered.flat_map(|offered| &offered.formats);
+        let is_audio = |it: &&Format| it.codec.kind() == MediaKind::Audio && it.codec.is_stream();
+        formats.filter(is_audio).copied().collect()
+    }
+
     /// Takes back the pending offer, which the peer refused or never got: all is as it was before,
-    /// holding included.
-    pub fn reject_offer(&mut self) {
-        if self.pending.take().is_some() {
-            self.hold = self.agreed.hold;
-        }
+    /// holding included. True if it asked for other audio ([`Negotiator::want`]), which the next offer does, too.
+    pub fn reject_offer(&mut self) -> bool {
+        let Some(pending) = self.pending.take() else { return false };
+        self.hold = self.agreed.hold;
+        pending.wants_audio
     }
 
     /// Takes the peer's answer to the pending offer.
@@ -202,6 +236,14 @@ impl Negotiator {
         let Some(pending) = &self.pending else { return Err(AnswerError::NoOffer) };
         match self.agree(pending, body) {
             Ok(session) => {
+                let audio = session.stream(MediaKind::Audio).map(|it| it.agreement.codec);
+                if audio.is_none_or(|codec| self.wanted.contains(&codec)) {
+                    // It is what the peer may offer from now on, too.
+                    let own = &mut self.local.codecs;
+                    let new: Vec<_> =
+                        self.wanted.drain(..).filter(|codec| !own.contains(codec)).collect();
+                    own.extend(new);
+                }
                 self.agreed = session;
                 self.pending = None;
                 Ok(self.agreed.negotiated())
@@ -228,7 +270,7 @@ impl Negotiator {
         session.lines.clear();
         let mut answer = Vec::new();
         for line in &remote {
-            session.taken.extend(&line.payload_types);
+            session.take_numbers(line);
             let kind = line.kind.filter(|kind| session.stream(*kind).is_none());
             let accepted = match kind.and_then(|kind| self.choose(line, kind)) {
                 Some(chosen) => Some(self.accept(line, chosen)?),
@@ -295,15 +337,22 @@ impl Negotiator {
         kind: MediaKind,
         stream: Option<&Stream>,
     ) -> Option<Offered> {
-        let used = stream.map(|stream| stream.agreement.codec);
-        let others = self.codecs(kind).filter(|codec| Some(*codec) != used);
-        let rates = || used.into_iter().chain(self.codecs(kind)).map(Codec::clock_rate_hz);
+        let is_wanted = kind == MediaKind::Audio && !self.wanted.is_empty();
+        let streams: Vec<Codec> = match stream.map(|stream| stream.agreement.codec) {
+            _ if is_wanted => self.wanted.clone(),
+            Some(used) => {
+                let others = self.codecs(kind).filter(|codec| *codec != used);
+                std::iter::once(used).chain(others).collect()
+            }
+            None => self.codecs(kind).collect(),
+        };
+        let rates = || streams.iter().map(|codec| codec.clock_rate_hz());
         let takes_digits = kind == MediaKind::Audio && self.local.codecs.contains(&Codec::Dtmf);
         let digits = Codec::EVENTS.into_iter().filter(|events| {
             takes_digits && rates().any(|clock_rate_hz| clock_rate_hz == events.clock_rate_hz())
         });
         let mut formats: Vec<Format> = Vec::new();
-        for codec in used.into_iter().chain(others).chain(digits) {
+        for codec in streams.iter().copied().chain(digits) {
             if let Some(payload_type) = session.number(codec)
                 && formats.iter().all(|format| format.codec != codec)
             {
@@ -312,7 +361,8 @@ impl Negotiator {
         }
         let peer_holds = stream.is_some_and(|stream| stream.peer_holds);
         let direction = Direction { send: !(self.hold && peer_holds), receive: !self.hold };
-        (!formats.is_empty()).then_some(Offered { formats, direction })
+        let has_stream = formats.iter().any(|format| format.codec.is_stream());
+        has_stream.then_some(Offered { formats, direction })
     }
 
     /// The session that an answer makes of an offer.
@@ -326,7 +376,7 @@ impl Negotiator {
         }
         let mut session = pending.session.clone();
         for (index, (answer, offered)) in remote.iter().zip(&pending.offered).enumerate() {
-            session.taken.extend(&answer.payload_types);
+            session.take_numbers(answer);
             let line = &mut session.lines[index];
             let before = line.stream.take();
             if !answer.media.eq_ignore_ascii_case(&line.media) {
@@ -368,7 +418,11 @@ impl Negotiator {
         }
         let digits = events_beside(chosen.codec, kept());
         let receive = kept().filter(|format| !format.codec.is_stream());
-        let receive: Vec<Format> = receive.filter_map(|format| own(format.codec)).collect();
+        let mut receive: Vec<Format> = receive.filter_map(|format| own(format.codec)).collect();
+        let numbers: Vec<u8> = offered.formats.iter().map(|format| format.payload_type).collect();
+        let [streams, events] = self.former(chosen.codec.kind(), &numbers);
+        receive_formats.extend(streams);
+        receive.extend(events);
         let (remote_rtp, remote_rtcp) = answer.addresses(self.local.address)?;
         Ok(Stream {
             agreement: MediaAgreement {
@@ -429,14 +483,21 @@ impl Negotiator {
             .or_else(|| of_codec().next())
     }
 
-    /// Under what other numbers `format` has come so far: until the peer has the answer, it still does (RFC 3264 §8.3.2).
-    fn former(&self, line: &RemoteLine, format: Format) -> Vec<Format> {
-        let before = self.agreed.stream(format.codec.kind());
-        let before = before.into_iter().flat_map(|stream| &stream.agreement.receive_formats);
-        let is_meant = |it: &&Format| {
-            it.codec == format.codec && !line.payload_types.contains(&it.payload_type)
+    /// What has come so far by numbers that are none of `numbers`: until the peer knows what is agreed on now, it still does (RFC 3264
+    /// §8.3.2). Streams, and events.
+    fn former(&self, kind: MediaKind, numbers: &[u8]) -> [Vec<Format>; 2] {
+        let before = self.agreed.stream(kind).map(|stream| &stream.agreement);
+        let (streams, events): (&[Format], &[Format]) = match before {
+            None => (&[], &[]),
+            Some(before) => {
+                let events = before.events.as_ref().map(|events| &events.receive[..]);
+                (&before.receive_formats, events.unwrap_or_default())
+            }
         };
-        before.filter(is_meant).copied().collect()
+        [streams, events].map(|before| {
+            let kept = before.iter().filter(|it| !numbers.contains(&it.payload_type));
+            kept.copied().collect()
+        })
     }
 
     /// The line of the answer that accepts `chosen`, and what is agreed on with it.
@@ -462,13 +523,18 @@ impl Negotiator {
             direction,
             line.ptime_ms,
         );
+        let [streams, events] = self.former(chosen.codec.kind(), &line.payload_types);
         let mut receive_formats = vec![format];
-        receive_formats.extend(self.former(line, format));
+        receive_formats.extend(streams);
+        let events = digits.map(|send| {
+            let receive = std::iter::once(send).chain(events).collect();
+            EventFormats { send, receive }
+        });
         let agreement = MediaAgreement {
             codec: chosen.codec,
             send_payload_type: chosen.payload_type,
             receive_formats,
-            events: digits.map(|send| EventFormats { send, receive: vec![send] }),
+            events,
             remote_rtp,
             remote_rtcp,
             direction,

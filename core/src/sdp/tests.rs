@@ -300,6 +300,49 @@ fn an_answer_with_other_numbers_is_sent_with_those_and_received_with_ours() {
 }
 
 #[test]
+fn what_comes_by_the_numbers_of_before_is_known_until_the_peer_has_the_answer() {
+    let mut caller = negotiator(&[Codec::Wideband, Codec::Dtmf]);
+    caller.offer();
+    let lines = |audio: u8, events: u8| {
+        SIPP.replace("AVP 0", &format!("AVP {audio} {events}"))
+            + &format!(
+                "a=rtpmap:{audio} speex/16000\r\na=rtpmap:{events} telephone-event/16000\r\n"
+            )
+    };
+    caller.handle_answer(lines(96, 102).as_bytes()).unwrap();
+    let audio = caller.handle_offer(lines(98, 103).as_bytes()).unwrap().1.audio.unwrap();
+    let numbers = |formats: &[Format]| formats.iter().map(|it| it.payload_type).collect::<Vec<_>>();
+    assert_eq!(numbers(&audio.receive_formats), [98, 96]);
+    assert_eq!(numbers(&audio.events.unwrap().receive), [103, 102]);
+    let audio = caller.handle_offer(lines(102, 96).as_bytes()).unwrap().1.audio.unwrap();
+    assert_eq!(numbers(&audio.receive_formats), [102, 98], "96 means events now");
+}
+
+#[test]
+fn other_audio_can_be_asked_for_until_the_peer_has_taken_or_refused_it() {
+    let mut callee = negotiator(&[Codec::Pcmu, Codec::Dtmf]);
+    let offer = SIPP.replace("AVP 0", "AVP 0 8 97") + "a=rtpmap:97 speex/16000\r\n";
+    callee.handle_offer(offer.as_bytes()).unwrap();
+    callee.want(vec![Codec::Pcma, Codec::Wideband]);
+    let asked = callee.offer();
+    let rtp = "m=audio 40000 RTP/AVP 8 96 101 102\r\n";
+    assert!(asked.contains(rtp), "8 means what it always does: {asked}");
+    assert_eq!(callee.offered_audio().len(), 2);
+    assert!(callee.reject_offer() && callee.wants_audio(), "it met another change");
+    assert!(callee.offer().contains(rtp));
+    let answer = SIPP.replace("AVP 0", "AVP 96") + "a=rtpmap:96 speex/16000\r\n";
+    let audio = callee.handle_answer(answer.as_bytes()).unwrap().audio.unwrap();
+    assert_eq!(audio.codec, Codec::Wideband);
+    let numbers: Vec<u8> = audio.receive_formats.iter().map(|it| it.payload_type).collect();
+    assert_eq!(numbers, [96, 0], "what was agreed on before may still be on its way");
+    assert!(!callee.wants_audio() && callee.offered_audio().is_empty());
+    let held = format!("{answer}a=sendonly\r\n");
+    assert!(callee.handle_offer(held.as_bytes()).is_ok(), "it is the peer's to offer, too");
+    callee.offer();
+    assert!(!callee.reject_offer(), "that asked for nothing else");
+}
+
+#[test]
 fn telephone_events_have_the_clock_of_the_audio() {
     let mut caller = negotiator(&[Codec::Wideband, Codec::Pcmu, Codec::Dtmf]);
     caller.offer();
@@ -325,7 +368,7 @@ fn numbers_that_had_another_meaning_are_not_offered() {
         + "a=rtpmap:96 opus/48000/2\r\n\
          a=rtpmap:101 iLBC/8000\r\n";
     callee.handle_offer(offer.as_bytes()).unwrap();
-    assert!(callee.offer().contains("m=audio 40000 RTP/AVP 0 97 98\r\n"));
+    assert!(callee.offer().contains("m=audio 40000 RTP/AVP 0 97 98 102\r\n"));
 }
 
 #[test]

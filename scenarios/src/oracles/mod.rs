@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
 /// One way to judge a run, under the name of its oracle.
 type Judge = (&'static str, fn(&Evidence) -> Vec<String>);
 
-const JUDGES: [Judge; 37] = [
+const JUDGES: [Judge; 38] = [
     ("O1 epoch isolation", subscribers::isolation),
     ("O2 decodable start", subscribers::decodable),
     ("O3 stream integrity", integrity::judge),
@@ -108,6 +108,7 @@ const JUDGES: [Judge; 37] = [
     ("O19 RTP truth", calls::loss),
     ("O19 RTP truth", calls::arrivals),
     ("O19 RTP truth", calls::echoes),
+    ("O19 RTP truth", calls::follows),
     ("O19 RTP truth", calls::media),
     ("O2 decodable start", calls::pictures_resumed),
     ("O19 RTP truth", calls::pictures_watched),

@@ -22,6 +22,7 @@ mod proven;
 mod refused;
 mod registered;
 mod speex;
+mod stream_changes;
 pub(crate) mod video;
 mod worn;
 
@@ -53,6 +54,7 @@ pub use refused::REJECT;
 pub(crate) use registered::call_by_name;
 pub use registered::{REGISTERED, REGISTERED_ALL, REGISTERED_REBOUND, REGISTRATION_LAPSES};
 pub use speex::{SPEEX_PLAY, SPEEX_PUBLISH, SPEEX_REFUSED};
+pub use stream_changes::STREAM_CHANGES;
 pub use video::{VIDEO_HOLD, VIDEO_LOSS, VIDEO_PLAY, VIDEO_PUBLISH, VIDEO_REFUSED, VIDEO_UNWANTED};
 pub use worn::LOSSY;
 

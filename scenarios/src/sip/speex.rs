@@ -134,7 +134,7 @@ fn is_published_wide(plan: &Plan) -> bool {
 /// Phones that cannot hear what is there.
 pub const SPEEX_REFUSED: Scenario = Scenario {
     name: "sip/speex-refused",
-    about: "who cannot hear what is published is refused before it rings; who came before it was there stays, and hears nothing",
+    about: "who cannot hear what is published is refused before it rings; who came before it was there is let go when it is",
     parity: false,
     heavy: false,
     plan: |seed| {
@@ -167,14 +167,15 @@ pub const SPEEX_REFUSED: Scenario = Scenario {
 
 fn refusals(evidence: &Evidence) -> Vec<Violation> {
     let phones = evidence.plan.phones.iter().zip(&evidence.phones);
-    let expected = ["hung up", "rejected with 488", "rejected with 488", "hung up"];
+    let expected = ["hung up by the gateway", "rejected with 488", "rejected with 488", "hung up"];
     let found = phones.zip(expected).flat_map(|((phone, report), expected)| {
         let (host, heard) = (&phone.host, report.heard.len());
         let is_heard = host == "both";
         let heard = unless((heard > 240) == is_heard && (heard == 0) != is_heard, || {
             format!("{host} heard {heard} packets")
         });
-        let rang = unless(expected == "hung up" || report.rang_at.is_none(), || {
+        let is_refused = expected.starts_with("rejected");
+        let rang = unless(!is_refused || report.rang_at.is_none(), || {
             format!("it rang for {host} at {:?}", report.rang_at)
         });
         [ends(host, report, &[expected]), heard, rang]

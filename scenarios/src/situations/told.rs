@@ -13,7 +13,7 @@ const fn told(name: &'static str, families: &'static [&'static str]) -> Situatio
 }
 
 /// Each moment of the gateway.
-pub(super) const MOMENTS: [Situation; 35] = [
+pub(super) const MOMENTS: [Situation; 37] = [
     told(
         "a subscriber is closed because its socket took nothing",
         &["slow", "churn", "close", "leak"],
@@ -51,6 +51,8 @@ pub(super) const MOMENTS: [Situation; 35] = [
     told("a call of ours is taken that nobody wants any more", CALLED),
     told("another source takes the place of a phone's", CALLED),
     told("a phone is followed to another address", CALLED),
+    told("a phone is asked to take what its stream has now", &["sip"]),
+    told("a call ends because its phone cannot take what its stream has now", &["sip"]),
     told("a request is refused because there are too many", &["fuzz"]),
     told("media waits for somebody to be heard where it is to go", &["sip"]),
     told("the stream of somebody who answers is taken", &["sip"]),

@@ -25,7 +25,7 @@ use super::{moments::delay_ms, user_agents};
 use crate::{
     catalogue::Scenario,
     fault::Lever,
-    plan::{Plan, Protocol, VANISHED_CALM_MS},
+    plan::{Plan, Protocol, VANISHED_CALM_MS, VANISHED_LOSSY_CALM_MS},
     sip::{
         LINGER_MS, any_way, call, call_by_name, call_out, callee, calm_ms, publish_on,
         video::{video, with_pictures},
@@ -173,7 +173,8 @@ fn draw(seed: u64) -> Plan {
     plan.terms.calm_ms += calm_ms(&plan.config) + plan.config.sip.session_expires_ms + 40_000;
     // As long as a connection to one who has vanished, and then what is left of it.
     if plan.phones.iter().any(|phone| phone.plan.tcp.is_some()) {
-        plan.terms.calm_ms = plan.terms.calm_ms.max(TCP_IDLE_MS + VANISHED_CALM_MS);
+        let vanished_ms = if features.lossy { VANISHED_LOSSY_CALM_MS } else { VANISHED_CALM_MS };
+        plan.terms.calm_ms = plan.terms.calm_ms.max(TCP_IDLE_MS + vanished_ms);
     }
     user_agents::draw(&mut plan, seed);
     plan

@@ -64,6 +64,7 @@ impl<E: Env> Phones<E> {
                 }
                 self.note_client_media_over(now, call).await;
             }
+            Notice::OtherAudio(call, format) => self.follow_audio(now, call, format),
             Notice::Digit(call, digit) => self.note_client_digit(call, digit),
             Notice::Located(wanted, located) => {
                 if let (Err(error), Wanted::Account(_) | Wanted::Dialled(_)) = (&located, wanted) {
@@ -138,11 +139,15 @@ impl<E: Env> Phones<E> {
             }
             AgentEvent::OfferAccepted { call, sdp } => {
                 self.handle_answer(call, sdp);
+                self.ask_for_audio(now, call);
                 self.note_client_agreed(now, call, false);
             }
             AgentEvent::OfferRefused { call, status } => {
                 debug!(status, "a change of a call was refused");
-                self.reject_offer(call);
+                if self.reject_offer(call) {
+                    self.end_unheard(call);
+                }
+                self.ask_for_audio(now, call);
                 self.note_client_refused(call, false);
             }
             AgentEvent::OfferPostponed { call } => {

@@ -115,6 +115,7 @@ impl<E: Env> Phones<E> {
         awaits: Option<Box<str>>,
     ) {
         let Prepared { negotiator, line, audio, video } = prepared;
+        let only_hears = awaits.is_none() && line.publisher.is_none();
         let (media, changes) = changes();
         let carrying = Media::new(
             Arc::clone(&self.shared),
@@ -131,7 +132,7 @@ impl<E: Env> Phones<E> {
             let _over = over;
             carrying.run().await;
         });
-        let own = Call { owner, rings: false, awaits, negotiator, media, source };
+        let own = Call { owner, rings: false, awaits, only_hears, negotiator, media, source };
         self.calls.insert(call, own);
     }
 

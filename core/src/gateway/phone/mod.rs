@@ -78,6 +78,8 @@ struct Call<S> {
     rings: bool,
     /// Stream that whom we call is heard on, once he has answered.
     awaits: Option<Box<str>>,
+    /// It is there to hear a stream: the phone is heard on none.
+    only_hears: bool,
     negotiator: Negotiator,
     /// To the task that carries its media; dropping it ends that.
     media: Telling<S>,

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::locating::{Unlocatable, Wanted};
 use crate::{
+    bridge::AudioFormat,
     rtp::{dtmf::Digit, ports::PortPair},
     sip::{agent::CallRef, transport::Hop},
 };
@@ -21,6 +22,8 @@ pub(super) enum Notice {
     SendDigit(CallRef, Digit),
     /// The phone is to be asked for a picture that needs no other.
     KeyframeNeeded(CallRef),
+    /// The stream that the phone hears has audio of this kind, and something else was agreed on; nothing for what no phone is sent.
+    OtherAudio(CallRef, Option<AudioFormat>),
     /// The task of a call's media is over.
     Over(CallRef),
     /// Sockets of media are closed, and their ports are free.
@@ -30,7 +33,7 @@ pub(super) enum Notice {
 }
 
 /// What was said and nobody has heard yet: of each call at most that it is silent, that it is over, what is free then, a keyframe a
-/// few seconds, and what digits were dialled just now; and where it is of each that is looked for.
+/// few seconds, another kind of audio a second, and what digits were dialled just now; and where it is of each that is looked for.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     said: Mutex<Vec<Notice>>,

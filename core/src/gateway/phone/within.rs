@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use tracing::{debug, info};
 
-use super::{Call, Phones, media::Change};
+use super::{Call, Owner, Phones, media::Change};
 use crate::{
+    bridge::AudioFormat,
     env::{Env, UdpSocket},
-    sdp::{AnswerError, Negotiated},
+    sdp::{AnswerError, Codec, Negotiated},
     sip::{agent::CallRef, transport::Hop},
 };
 
@@ -68,10 +69,55 @@ impl<E: Env> Phones<E> {
         self.change(call, agreed);
     }
 
-    /// Our offer has come to nothing: all is as before.
-    pub(super) fn reject_offer(&mut self, call: CallRef) {
-        if let Some(own) = self.calls.get_mut(&call) {
-            own.negotiator.reject_offer();
+    /// Our offer has come to nothing: all is as before. True if it asked for other audio.
+    pub(super) fn reject_offer(&mut self, call: CallRef) -> bool {
+        self.calls.get_mut(&call).is_some_and(|own| own.negotiator.reject_offer())
+    }
+
+    /// The stream that a phone hears has other audio than was agreed on: the phone is asked to take that, at once, or when a change
+    /// that is on its way is answered.
+    pub(super) fn follow_audio(
+        &mut self,
+        now: Duration,
+        call: CallRef,
+        format: Option<AudioFormat>,
+    ) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        // A user agent says itself what its calls carry.
+        if matches!(own.owner, Owner::Client(_)) {
+            return;
+        }
+        let own_codecs = self.shared.config.sip.codecs.iter().copied();
+        let is_it = |codec: &Codec| format.is_some() && AudioFormat::of(*codec) == format;
+        let codecs: Vec<Codec> = own_codecs.filter(is_it).collect();
+        if codecs.is_empty() {
+            return self.end_unheard(call);
+        }
+        sometimes!("a phone is asked to take what its stream has now");
+        own.negotiator.want(codecs);
+        self.ask_for_audio(now, call);
+    }
+
+    /// Asks for other audio, if some is wanted and nothing else is asked.
+    pub(super) fn ask_for_audio(&mut self, now: Duration, call: CallRef) {
+        let negotiator = self.calls.get(&call).map(|own| &own.negotiator);
+        if negotiator.is_some_and(|it| it.wants_audio() && !it.is_offer_pending()) {
+            self.refresh(now, call);
+        }
+    }
+
+    /// The phone cannot take the audio of its stream. A call that is there for nothing else is over.
+    pub(super) fn end_unheard(&mut self, call: CallRef) {
+        let Some(own) = self.calls.get_mut(&call) else { return };
+        own.negotiator.want(Vec::new());
+        let has_pictures = own.negotiator.negotiated().video.is_some();
+        if !own.only_hears || has_pictures {
+            info!(peer = %own.source, "a phone does not hear its stream, which has audio that it cannot take");
+            return;
+        }
+        sometimes!("a call ends because its phone cannot take what its stream has now");
+        if let Some(own) = self.hang_up(call) {
+            info!(peer = %own.source, "a call ends: its stream has audio that its phone cannot take");
         }
     }
 
@@ -79,7 +125,9 @@ impl<E: Env> Phones<E> {
     pub(super) fn refresh(&mut self, now: Duration, call: CallRef) {
         if let Some(own) = self.calls.get_mut(&call) {
             let offer = own.negotiator.offer();
+            let formats = own.negotiator.offered_audio();
             self.agent.offer(now, call, offer.into());
+            self.instruct(call, Change::Offered(formats));
         }
     }
 

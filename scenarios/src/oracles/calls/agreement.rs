@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rehearsal_sim::clients::phone::{CallEnd, Saying, Way};
 
-use super::{Case, of_each};
+use super::{Case, follows::may_be_let_go, of_each};
 use crate::run::Evidence;
 
 /// Packets that were on their way, and those that the gateway holds to put them in order.
@@ -78,7 +78,10 @@ fn unexpected(case: Case<'_>) -> Option<String> {
         CallEnd::NoAnswer => !may_be_unanswered(case, "INVITE", at),
         CallEnd::HungUpUnanswered => !may_be_unanswered(case, "BYE", at),
         // Because its client has, and that is judged there.
-        CallEnd::ByGateway => !is_long && !has_hung_up && case.client().is_none(),
+        CallEnd::ByGateway => {
+            let is_let_go = may_be_let_go(case, at);
+            !is_long && !has_hung_up && case.client().is_none() && !is_let_go
+        }
         CallEnd::Rejected(_) | CallEnd::Cancelled | CallEnd::HungUp | CallEnd::Crashed => false,
     };
     (is_plain && is_wrong).then(|| format!("at {at:?} the call ended with: {}", case.report.end()))

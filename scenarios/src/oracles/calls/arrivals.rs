@@ -26,6 +26,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
             && plan.acts.is_empty()
             && case.report.moved.is_empty()
             && case.report.directions.len() <= 1
+            && case.report.codecs.len() <= 1
             && plan.message_faults.is_empty();
         let links = [case.phone.link.up, case.plan.gateway_link.down];
         let is_whole = links.iter().all(|direction| direction.corrupt_ppm == 0);

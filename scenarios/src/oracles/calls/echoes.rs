@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rehearsal_sim::clients::phone::{ReceptionReport, Told};
 
-use super::{Case, of_each};
+use super::{Case, MOVES, of_each, sources::believed};
 use crate::run::Evidence;
 
 /// Both times are of whole 65,536ths of a second.
@@ -18,20 +18,35 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
             return Vec::new();
         }
         let (report, pictures) = (case.report, &case.report.pictures);
-        let both = [(&report.reports, &report.told), (&pictures.reports, &pictures.told)];
-        let wrong = both.into_iter().flat_map(|(reports, told)| {
-            reports.iter().filter_map(move |report| is_wrong(case, report, told))
-        });
-        wrong.collect()
+        let believed = believed(case);
+        // Of one who says nothing nobody knows that he reports.
+        let is_listened = |it: &Told| believed.get(&it.ssrc).is_some_and(|from| *from < it.at);
+        let audio = report.reports.iter();
+        let audio = audio.filter_map(|it| is_wrong(case, it, &report.told, is_listened));
+        let pictures_wrong = pictures.reports.iter();
+        let pictures_wrong =
+            pictures_wrong.filter_map(|it| is_wrong(case, it, &pictures.told, |_| true));
+        audio.chain(pictures_wrong).collect()
     })
 }
 
-/// What is wrong with what `report` says of what the phone has `told`.
-fn is_wrong(case: Case<'_>, report: &ReceptionReport, told: &[Told]) -> Option<String> {
+/// What is wrong with what `report` says of what the phone has `told`, of which that `is_listened` to whose source is known.
+fn is_wrong(
+    case: Case<'_>,
+    report: &ReceptionReport,
+    told: &[Told],
+    is_listened: impl Fn(&Told) -> bool,
+) -> Option<String> {
     let at = report.at;
     let its = told.iter().filter(|it| it.ssrc == report.about && it.at <= at);
-    // Before the call is up nobody listens.
-    let mut listened = its.clone().filter(|it| !case.is_early(it.at));
+    // Before the call is up nobody listens, nor where it has moved to or from while only one end knows.
+    let is_moving = |it: &Told| {
+        let mut moved = case.report.moved.iter();
+        let is_new = moved.any(|moved| it.at.abs_diff(*moved) < MOVES + case.round_trip());
+        is_new || case.is_changing(it.at)
+    };
+    let mut listened =
+        its.clone().filter(|it| !case.is_early(it.at) && !is_moving(it) && is_listened(it));
     let newest = listened.rfind(|it| it.at + case.round_trip() < at);
     let newest = newest.filter(|_| case.is_faithful());
     if report.last == 0 {

@@ -34,30 +34,50 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
     })
 }
 
-/// What the phone hears, if it has agreed on anything.
-fn codec(case: Case<'_>) -> Codec {
-    case.report.codec.unwrap_or(case.phone.plan.codecs[0])
+/// What `heard` is of, if it is audio, or else what was agreed on when that came.
+fn codec_of(case: Case<'_>, heard: &Heard) -> Codec {
+    let agreed = case.report.codecs.iter().filter(|(from, _)| *from <= heard.at);
+    let agreed = agreed.map(|(_, codec)| *codec).next_back();
+    let codec = Codec::numbered(heard.payload_type).or(agreed);
+    codec.unwrap_or(case.phone.plan.codecs[0])
 }
 
-/// One source, whose numbers go up by one for each packet, and whose times by what is in it.
+/// What the phone heard, in order. What came at once by the port that it had and by the one that it has is ordered by its numbers.
+fn heard(case: Case<'_>) -> Vec<Heard> {
+    let mut heard = case.report.heard.clone();
+    if !case.report.moved.is_empty() {
+        for at_once in heard.chunk_by_mut(|one, next| (one.at, one.ssrc) == (next.at, next.ssrc)) {
+            let first = at_once[0].sequence;
+            at_once.sort_by_key(|it| it.sequence.wrapping_sub(first) as i16);
+        }
+    }
+    heard
+}
+
+/// One source for each clock, whose numbers go up by one for each packet, and whose times by what is in it.
 fn numbering(case: Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    let packet = codec(case).samples_per_packet();
-    for two in case.report.heard.windows(2) {
+    for two in heard(case).windows(2) {
         let [one, next] = two else { continue };
         let at = next.at;
-        if one.ssrc != next.ssrc {
+        let (before, codec) = (codec_of(case, one), codec_of(case, next));
+        let is_other_clock = before.samples_per_ms() != codec.samples_per_ms();
+        if (one.ssrc != next.ssrc) != is_other_clock {
             found.push(format!("at {at:?} the source changes"));
+        }
+        if one.ssrc != next.ssrc {
             continue;
         }
         // A digit has the time at which its key was pressed, as long as that is down.
         let is_digit = [one, next].iter().any(|it| is_dialled(it.payload_type));
         let steps = u32::from(next.sequence.wrapping_sub(one.sequence));
+        let packet = codec.samples_per_packet();
+        let is_other = before != codec;
         let passed = next.timestamp.wrapping_sub(one.timestamp);
         let may_miss = !case.is_faithful() || !case.is_undisturbed();
         if steps != 1 && !(may_miss && (2..1 << 15).contains(&steps)) {
             found.push(format!("at {at:?} number {} comes behind {}", next.sequence, one.sequence));
-        } else if steps == 1 && !next.marker && !is_digit && passed != packet {
+        } else if steps == 1 && !next.marker && !is_digit && !is_other && passed != packet {
             found.push(format!("at {at:?} time goes on by {passed}, not by {packet}"));
         } else if (passed as i32) < 0 {
             found.push(format!("at {at:?} time goes back"));
@@ -75,19 +95,17 @@ fn contents(case: Case<'_>) -> Vec<String> {
             .into_iter()
             .collect();
     };
-    let agreed = case.report.codec.map(|codec| codec.payload_type());
-    let (samples_per_ms, lengths) = (codec(case).samples_per_ms(), codec(case).packet_bytes());
     let (mut found, mut order) = (Vec::new(), Order::of(&stream, "packet"));
     let (mut shifts, mut before) = (BTreeMap::new(), Duration::ZERO);
     // Whoever has said where he is, and not that he takes the call.
     let mut all = case.report.heard.iter();
     let early = all.find(|it| case.report.answered_at.is_none_or(|answered| it.at < answered));
     found.extend(early.map(|it| format!("at {:?} audio came before the answer", it.at)));
-    for heard in case.report.heard.iter().filter(|it| !is_dialled(it.payload_type)) {
+    for heard in heard(case).iter().filter(|it| !is_dialled(it.payload_type)) {
         let at = heard.at;
-        // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
-        let is_agreed = agreed.is_none_or(|number| number == heard.payload_type);
-        if !is_agreed || !lengths.contains(&heard.bytes) {
+        let codec = codec_of(case, heard);
+        let (samples_per_ms, lengths) = (codec.samples_per_ms(), codec.packet_bytes());
+        if !is_agreed(case, heard) || !lengths.contains(&heard.bytes) {
             found.push(format!("at {at:?} came {} bytes of {}", heard.bytes, heard.payload_type));
         }
         let Ok(Some(stamp)) = heard.stamp else {
@@ -96,7 +114,7 @@ fn contents(case: Case<'_>) -> Vec<String> {
         };
         found.extend(order.take(at, &stamp));
         let shift = heard.timestamp.wrapping_sub(stamp.timestamp_ms.wrapping_mul(samples_per_ms));
-        let expected = shifts.entry((heard.ssrc, stamp.epoch)).or_insert(shift);
+        let expected = shifts.entry((heard.ssrc, heard.payload_type, stamp.epoch)).or_insert(shift);
         let by = shift.wrapping_sub(*expected) as i32;
         let is_changed = case.report.directions.iter().any(|(changed, _)| {
             (before..=at + case.round_trip()).contains(&(*changed + case.round_trip()))
@@ -109,6 +127,17 @@ fn contents(case: Case<'_>) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether the codec of `heard` is agreed on when that comes, or was, or is to be, and only one end knows.
+fn is_agreed(case: Case<'_>, heard: &Heard) -> bool {
+    let codecs = &case.report.codecs;
+    let until = codecs.iter().skip(1).map(|(at, _)| *at).chain([Duration::MAX]);
+    let mut agreed = codecs.iter().zip(until).filter(|((from, _), until)| {
+        *from <= heard.at + case.round_trip() && heard.at <= until.saturating_add(case.round_trip())
+    });
+    // Whoever hung up as soon as he was answered has agreed on nothing, and may hear something until that is known.
+    codecs.is_empty() || agreed.any(|((_, codec), _)| codec.payload_type() == heard.payload_type)
 }
 
 /// From who publishes to the phone nothing takes long, and nothing is left out in between.
@@ -185,23 +214,27 @@ fn delays(evidence: &Evidence, case: Case<'_>) -> Vec<String> {
 /// What the gateway says that it has sent is what came.
 fn sender_reports(case: Case<'_>) -> Vec<String> {
     let way = case.round_trip();
-    let (heard, lengths) = (&case.report.heard, codec(case).packet_bytes());
+    let all = &case.report.heard;
     let wrong = case.report.sender_reports.iter().filter_map(|report| {
         let at = report.at;
-        let came = |by: Duration| heard.iter().filter(|it| it.at <= by).count() as u32;
+        // What is sent with another clock has another source.
+        let heard = all.iter().filter(|it| it.ssrc == report.ssrc);
+        let came = |by: Duration| heard.clone().filter(|it| it.at <= by).count() as u32;
         let (least, most) = (came(at.saturating_sub(way)), came(at + way));
         if !(least..=most).contains(&report.packets) {
             return Some(format!("at {at:?} it had sent {}, {least} came", report.packets));
         }
-        let has_digits = heard.iter().any(|it| is_dialled(it.payload_type));
-        // Packets of both lengths may come in wide band.
+        let has_digits = heard.clone().any(|it| is_dialled(it.payload_type));
+        // Packets of several lengths may come in wide band, and where a codec takes the place of another.
+        let lengths = heard.clone().flat_map(|it| codec_of(case, it).packet_bytes()).copied();
+        let (least, most) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
         let of = |bytes: usize| report.packets * bytes as u32;
-        let range = of(lengths[0])..=of(lengths[lengths.len() - 1]);
+        let range = of(least)..=of(most);
         if !range.contains(&report.bytes) && !has_digits {
             return Some(format!("at {at:?} it had sent {} bytes", report.bytes));
         }
-        let is_of = heard.iter().all(|it| it.ssrc == report.ssrc);
-        (!is_of).then(|| format!("at {at:?} it told of another source"))
+        let is_known = report.packets == 0 || heard.clone().next().is_some();
+        (!is_known).then(|| format!("at {at:?} it told of another source"))
     });
     wrong.collect()
 }

@@ -8,6 +8,7 @@ mod clients;
 mod commands;
 mod digits;
 mod echoes;
+mod follows;
 mod glare;
 mod loss;
 mod media;
@@ -34,11 +35,11 @@ use rehearsal_sim::{
 pub(super) use self::{
     agreement::judge as agreement, arrivals::judge as arrivals, bindings::judge as bindings,
     clients::judge as clients, commands::judge as commands, digits::judge as digits,
-    echoes::judge as echoes, glare::judge as glare, loss::judge as loss, media::judge as media,
-    pictures::requests as picture_requests, pictures::resumed as pictures_resumed,
-    pictures::shown as pictures_shown, pictures::watched as pictures_watched,
-    registrations::judge as registrations, signalling::judge as signalling,
-    timers::judge as timers, voices::judge as voices,
+    echoes::judge as echoes, follows::judge as follows, glare::judge as glare, loss::judge as loss,
+    media::judge as media, pictures::requests as picture_requests,
+    pictures::resumed as pictures_resumed, pictures::shown as pictures_shown,
+    pictures::watched as pictures_watched, registrations::judge as registrations,
+    signalling::judge as signalling, timers::judge as timers, voices::judge as voices,
 };
 use crate::{
     plan::{Phone, Plan, SipClient},
@@ -258,8 +259,9 @@ impl<'a> Case<'a> {
     /// Whether it was called, and had not heard at `at` that its answer has come: before, nobody knows who talks there.
     fn is_early(&self, at: Duration) -> bool {
         let mut signals = self.report.signals.iter();
-        let answered = self.report.answered_at.unwrap_or_default();
-        let ack = signals.find(|it| it.way == Way::Received && is_ack(it) && it.at >= answered);
+        let ack = self.report.answered_at.and_then(|answered| {
+            signals.find(|it| it.way == Way::Received && is_ack(it) && it.at >= answered)
+        });
         self.phone.plan.called.is_some() && ack.is_none_or(|ack| at < ack.at)
     }
 

@@ -110,8 +110,13 @@ fn elsewhere(case: Case<'_>) -> Option<String> {
                 && it.at <= answer.at
         });
         let mut asked: Vec<&Signal> = asked.collect();
-        // One that has just gone by another connection may not have come, and where segments are lost nobody knows when it comes.
-        let is_news = |it: &&Signal| !case.is_faithful() || it.at + case.round_trip() > answer.at;
+        // One that has just gone by another connection may not have come, nor one whose connection has just been made, or never is; and
+        // where segments are lost nobody knows when it comes.
+        let is_news = |it: &&Signal| {
+            let made_at = case.connection(it).and_then(|connection| connection.made_at);
+            let gone_at = made_at.map_or(Duration::MAX, |made_at| made_at.max(it.at));
+            !case.is_faithful() || gone_at.saturating_add(case.round_trip()) > answer.at
+        };
         while asked.len() > 1 && asked.last().is_some_and(is_news) {
             asked.pop();
         }

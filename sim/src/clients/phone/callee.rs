@@ -226,7 +226,7 @@ impl Call {
     }
 
     /// What `invite` offers, with that alone which it will speak.
-    fn choose(&self, invite: &Request) -> Option<Description> {
+    pub(super) fn choose(&self, invite: &Request) -> Option<Description> {
         let offer = Description::read(&invite.body)?;
         let codec = offer.codecs.iter().find(|it| self.plan.codecs.contains(&it.codec)).copied()?;
         Some(Description { codecs: vec![codec], ..offer })

@@ -39,6 +39,11 @@ impl Codec {
         }
     }
 
+    /// Which it is by its number, as a phone wants to hear it.
+    pub fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.payload_type() == number)
+    }
+
     /// What clients of the application `sip` call it.
     pub(in crate::clients) fn rtmp_name(self) -> &'static str {
         match self {

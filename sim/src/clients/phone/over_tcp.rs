@@ -60,6 +60,8 @@ pub struct Connection {
     pub begun_at: Duration,
     /// The phone has made it.
     pub is_own: bool,
+    /// When it was there to be written to; `None` if it never was.
+    pub made_at: Option<Duration>,
     /// When it was over, and why.
     pub ended: Option<(Duration, ConnectionEnd)>,
     /// When it was asked whether the gateway is still there.

@@ -23,8 +23,10 @@ pub struct PhoneReport {
     pub rang_at: Option<Duration>,
     /// When the call was answered.
     pub answered_at: Option<Duration>,
-    /// Codec that was agreed on.
+    /// Codec that was agreed on last.
     pub codec: Option<Codec>,
+    /// Every codec that was agreed on, and from when on.
+    pub codecs: Vec<(Duration, Codec)>,
     /// What was agreed on as to who speaks, and from when on, as the phone says it of itself.
     pub directions: Vec<(Duration, Direction)>,
     /// When the call was over, and why.

@@ -64,6 +64,7 @@ struct Link<S> {
 
 /// What became of one.
 enum Turn {
+    Made,
     Framed(Framed),
     Over(ConnectionEnd),
 }
@@ -73,7 +74,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn poll(&mut self, now: Duration, cx: &mut Context<'_>) -> Poll<Turn> {
         if let Socket::Connecting(connecting) = &mut self.socket {
             match ready!(connecting.as_mut().poll(cx)) {
-                Ok(socket) => self.socket = Socket::Open(socket),
+                Ok(socket) => {
+                    self.socket = Socket::Open(socket);
+                    return Poll::Ready(Turn::Made);
+                }
                 Err(_) => return Poll::Ready(Turn::Over(ConnectionEnd::Refused)),
             }
         }
@@ -275,6 +279,7 @@ impl<E: Env> Streams<E> {
 
     fn begin(&mut self, socket: Socket<E::TcpStream>, is_own: bool, now: Duration) -> u32 {
         let number = self.log.len() as u32;
+        let made_at = matches!(socket, Socket::Open(_)).then_some(now);
         self.links.push(Link {
             number,
             is_own,
@@ -288,6 +293,7 @@ impl<E: Env> Streams<E> {
             number,
             begun_at: now,
             is_own,
+            made_at,
             ended: None,
             pings: Vec::new(),
             pongs: Vec::new(),
@@ -326,6 +332,7 @@ impl<E: Env> Streams<E> {
         let number = self.links[at].number;
         let told = &mut self.log[number as usize];
         match turn {
+            Turn::Made => told.made_at = Some(now),
             Turn::Framed(Framed::LineEnd) => told.pongs.push(now),
             Turn::Framed(Framed::Unreadable) => told.is_unreadable = true,
             Turn::Framed(Framed::Message(message)) => {

@@ -120,6 +120,9 @@ impl Speech {
         }
         self.agreed = agreed;
         if let Some(Agreed { codec, direction, .. }) = agreed.filter(|agreed| !agreed.is_early) {
+            if report.codec != Some(codec) {
+                report.codecs.push((now, codec));
+            }
             report.codec = Some(codec);
             report.directions.push((now, direction));
         }
@@ -129,7 +132,7 @@ impl Speech {
             (true, Some(next)) => Some(next),
             (true, None) => {
                 self.begins = true;
-                Some(now)
+                Some(self.whole_ms(now))
             }
         };
         // Who has no voice tells nothing of it either.
@@ -148,6 +151,13 @@ impl Speech {
     /// Since the first packet of all.
     fn passed(&self, at: Duration) -> Duration {
         self.began_at.map_or(Duration::ZERO, |began| at.saturating_sub(began))
+    }
+
+    /// The first moment from `at` on that is whole milliseconds behind the first packet of all: what is said of it is exact then.
+    fn whole_ms(&self, at: Duration) -> Duration {
+        let Some(began) = self.began_at else { return at };
+        let passed_ns = at.saturating_sub(began).as_nanos() as u64;
+        began + Duration::from_millis(passed_ns.div_ceil(1_000_000))
     }
 
     /// The time of the source, in samples, when `passed` has since the first packet of all.

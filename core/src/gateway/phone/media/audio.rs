@@ -7,7 +7,9 @@ use tracing::debug;
 
 use super::{DISCONTINUITY_MS_MAX, EARLY, leg::Leg};
 use crate::{
-    bridge::{AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, to_flv},
+    bridge::{
+        AudioFormat, AudioPacketizer, AudioPacketizerConfig, MediaClock, Pacer, from_flv, to_flv,
+    },
     env::{Env, UdpSocket},
     gateway::{Shared, count},
     live::{Frame, Publisher},
@@ -21,6 +23,8 @@ const PACKET_MS: u32 = 20;
 const PACKET_MS_RANGE: std::ops::RangeInclusive<u32> = 10..=60;
 /// How much of a stream may wait to be sent: publishers write in bursts.
 const QUEUE_MAX: Duration = Duration::from_millis(400);
+/// Least time from telling that the stream has something else to telling so again.
+const OTHER_EVERY: Duration = Duration::from_secs(1);
 
 /// The audio of a call.
 pub(super) struct Audio {
@@ -32,6 +36,9 @@ pub(super) struct Audio {
     pacer: Pacer,
     /// Something was not sent, so that the next packet begins anew.
     has_left_out: bool,
+    /// What the stream has instead of what was agreed on, in the first half of a message's first byte, and when that was told.
+    other: Option<u8>,
+    other_told_at: Option<Duration>,
 }
 
 impl Audio {
@@ -49,19 +56,27 @@ impl Audio {
             packetizer: packetizer(&agreed),
             pacer: Pacer::new(rate, QUEUE_MAX),
             has_left_out: false,
+            other: None,
+            other_told_at: None,
             leg: Leg::new(shared, agreed, peer, now),
         }
     }
 
     /// Something else was agreed on.
-    pub(super) fn agree(&mut self, agreed: MediaAgreement, peer: IpAddr) {
+    pub(super) fn agree<E: Env>(
+        &mut self,
+        shared: &Shared<E>,
+        agreed: MediaAgreement,
+        peer: IpAddr,
+    ) {
+        self.other = None;
         let packet_ms = packet_ms(&agreed);
         if self.leg.agreed.codec != agreed.codec || self.packet_ms != packet_ms {
             self.packet_ms = packet_ms;
             self.packetizer = packetizer(&agreed);
             self.pacer = Pacer::new(agreed.codec.clock_rate_hz(), QUEUE_MAX);
         }
-        self.leg.agree(agreed, peer);
+        self.leg.agree(shared, agreed, peer);
     }
 
     /// When something is to be done.
@@ -79,15 +94,31 @@ impl Audio {
         self.pacer.clear();
     }
 
-    /// Has sound of the stream sent.
-    pub(super) fn push(&mut self, now: Duration, frame: &Frame) {
+    /// Has sound of the stream sent. If the stream begins to have something else than what was agreed on, what that is: nothing for
+    /// what no phone is sent.
+    #[must_use]
+    pub(super) fn push(&mut self, now: Duration, frame: &Frame) -> Option<Option<AudioFormat>> {
         if !self.leg.agreed.direction.send {
             self.has_left_out = true;
-        } else {
-            for packet in self.packetizer.handle_message(frame.timestamp_ms, &frame.payload) {
-                self.pacer.push(now, packet);
-            }
+            return None;
         }
+        for packet in self.packetizer.handle_message(frame.timestamp_ms, &frame.payload) {
+            self.pacer.push(now, packet);
+        }
+        // A byte alone is silence.
+        let header = *frame.payload.first().filter(|_| frame.payload.len() > 1)?;
+        let format = from_flv(&frame.payload).map(|(format, _)| format);
+        let is_agreed = format.is_some() && format == AudioFormat::of(self.leg.agreed.codec);
+        let other = (!is_agreed).then_some(header >> 4);
+        if other.is_none() || other == self.other {
+            self.other = other;
+            return None;
+        }
+        if self.other_told_at.is_some_and(|at| now < at + OTHER_EVERY) {
+            return None;
+        }
+        (self.other, self.other_told_at) = (other, Some(now));
+        Some(format)
     }
 
     /// Sends what is due, or leaves it out if the phone is not to be sent anything.

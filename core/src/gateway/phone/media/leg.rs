@@ -17,7 +17,7 @@ use crate::{
         sender::StreamStart,
         session::{Remote, Session},
     },
-    sdp::{Direction, MediaAgreement},
+    sdp::{Direction, Format, MediaAgreement},
     sip::behind_nat::is_hidden,
 };
 
@@ -39,18 +39,7 @@ impl Leg {
         now: Duration,
     ) -> Self {
         settle(&mut agreed, peer);
-        let mut entropy = [0; 18];
-        shared.env.fill_random(&mut entropy);
-        let (ssrc, rest) = entropy.split_first_chunk().expect("18 bytes");
-        let (timestamp, rest) = rest.split_first_chunk().expect("14 bytes");
-        let (sequence, rest) = rest.split_first_chunk().expect("10 bytes");
-        let (seed, _) = rest.split_first_chunk().expect("8 bytes");
-        let start = StreamStart {
-            ssrc: u32::from_be_bytes(*ssrc),
-            sequence: u16::from_be_bytes(*sequence),
-            timestamp: u32::from_be_bytes(*timestamp),
-        };
-        let seed = u64::from_be_bytes(*seed);
+        let (start, seed) = random_start(&shared.env);
         let config = session_config(&shared.config, agreed.codec.kind(), start.ssrc);
         let remote = remote(&agreed, peer);
         let session = Session::new(config, payload_types(&agreed), remote, start, seed, now);
@@ -58,7 +47,16 @@ impl Leg {
     }
 
     /// Something else was agreed on.
-    pub(super) fn agree(&mut self, mut agreed: MediaAgreement, peer: IpAddr) {
+    pub(super) fn agree<E: Env>(
+        &mut self,
+        shared: &Shared<E>,
+        mut agreed: MediaAgreement,
+        peer: IpAddr,
+    ) {
+        // A source has one clock (RFC 7160, section 4.1).
+        if agreed.codec.clock_rate_hz() != self.agreed.codec.clock_rate_hz() {
+            self.session.send_as(random_start(&shared.env).0);
+        }
         let was_at = self.session.remote_rtp().ip();
         // Where it was is where it will be.
         if settle(&mut agreed, peer) {
@@ -72,6 +70,17 @@ impl Leg {
             self.session.hold();
         }
         self.agreed = agreed;
+    }
+
+    /// It may come in one of `formats`, too.
+    pub(super) fn expect(&mut self, formats: &[Format]) {
+        let known = &mut self.agreed.receive_formats;
+        for format in formats {
+            if known.iter().all(|it| it.payload_type != format.payload_type) {
+                known.push(*format);
+            }
+        }
+        self.session.set_payload_types(payload_types(&self.agreed));
     }
 
     /// Whether the phone, whose messages come from `peer`, may be sent media where it is.
@@ -142,6 +151,22 @@ impl Leg {
             let _ = socket.send_to(&report, self.session.remote_rtcp()).await;
         }
     }
+}
+
+/// Where a stream begins, and a seed.
+fn random_start(env: &impl Env) -> (StreamStart, u64) {
+    let mut entropy = [0; 18];
+    env.fill_random(&mut entropy);
+    let (ssrc, rest) = entropy.split_first_chunk().expect("18 bytes");
+    let (timestamp, rest) = rest.split_first_chunk().expect("14 bytes");
+    let (sequence, rest) = rest.split_first_chunk().expect("10 bytes");
+    let (seed, _) = rest.split_first_chunk().expect("8 bytes");
+    let start = StreamStart {
+        ssrc: u32::from_be_bytes(*ssrc),
+        sequence: u16::from_be_bytes(*sequence),
+        timestamp: u32::from_be_bytes(*timestamp),
+    };
+    (start, u64::from_be_bytes(*seed))
 }
 
 fn remote(agreed: &MediaAgreement, peer: IpAddr) -> Remote {

@@ -14,7 +14,7 @@ use crate::{
 /// What the phone is heard on, and what it hears.
 #[derive(Debug, Default)]
 pub(in crate::gateway::phone) struct Line {
-    pub(super) publisher: Option<Publisher>,
+    pub(in crate::gateway::phone) publisher: Option<Publisher>,
     pub(super) subscriber: Option<Subscriber>,
 }
 

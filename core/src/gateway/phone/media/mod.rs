@@ -57,7 +57,7 @@ use crate::{
         dtmf::{Digit, DtmfEvent},
         session::SendDigitError,
     },
-    sdp::{MediaAgreement, MediaKind, Negotiated},
+    sdp::{Format, MediaAgreement, MediaKind, Negotiated},
     sip::agent::CallRef,
 };
 
@@ -81,6 +81,8 @@ pub(super) enum Change<S> {
         /// Where the phone's messages come from.
         peer: IpAddr,
     },
+    /// Its audio may come in one of these, too, from now on: they were offered to it.
+    Offered(Vec<Format>),
     /// The phone, which was called, has answered: this is where it is heard.
     Publish(Box<Publisher>),
     /// The phone knows it. Whoever may have written another's address is not sent anything before.
@@ -227,6 +229,11 @@ impl<E: Env> Media<E> {
                 self.peer = peer;
                 self.apply(now, *agreed).await;
             }
+            Change::Offered(formats) => {
+                if let Some(audio) = &mut self.audio {
+                    audio.leg.expect(&formats);
+                }
+            }
             Change::Publish(publisher) => self.line.publisher = Some(*publisher),
             Change::Confirmed => self.confirm(now),
             Change::SendDigits(digits) => self.send_digits(now, &digits),
@@ -290,14 +297,14 @@ impl<E: Env> Media<E> {
         self.play_out_all(now, !hears, !sees);
         let was_expected = self.is_expected();
         match (agreed.audio, &mut self.audio) {
-            (Some(agreed), Some(audio)) => audio.agree(agreed, self.peer),
+            (Some(agreed), Some(audio)) => audio.agree(&self.shared, agreed, self.peer),
             (Some(agreed), None) => {
                 self.audio = Some(Audio::new(&self.shared, agreed, self.peer, now));
             }
             (None, _) => self.end_audio(now).await,
         }
         match (agreed.video, &mut self.video) {
-            (Some(agreed), Some(video)) => video.agree(agreed, self.peer),
+            (Some(agreed), Some(video)) => video.agree(&self.shared, agreed, self.peer),
             (Some(agreed), None) => {
                 self.video = Some(Box::new(Video::new(&self.shared, agreed, self.peer, now)));
             }
@@ -342,7 +349,11 @@ impl<E: Env> Media<E> {
         }
         for frame in frames {
             match (frame.kind, &mut audio, &mut video) {
-                (FrameKind::Audio, Some(audio), _) => audio.push(now, &frame),
+                (FrameKind::Audio, Some(audio), _) => {
+                    if let Some(other) = audio.push(now, &frame) {
+                        self.notices.push(Notice::OtherAudio(self.call, other));
+                    }
+                }
                 (FrameKind::Audio, None, _) => {}
                 (_, _, Some(video)) => video.push(&frame),
                 (_, _, None) => {}

@@ -69,9 +69,14 @@ impl Video {
     }
 
     /// Something else was agreed on.
-    pub(super) fn agree(&mut self, agreed: MediaAgreement, peer: IpAddr) {
+    pub(super) fn agree<E: Env>(
+        &mut self,
+        shared: &Shared<E>,
+        agreed: MediaAgreement,
+        peer: IpAddr,
+    ) {
         let is_described_anew = agreed.parameters != self.leg.agreed.parameters;
-        self.leg.agree(agreed, peer);
+        self.leg.agree(shared, agreed, peer);
         if is_described_anew {
             self.describe();
         }

@@ -71,6 +71,11 @@ impl Call {
 
     /// The gateway changes the call, or says that it is still there: as it likes.
     fn agree(&mut self, request: &Request) -> Response {
+        let offer = Description::read(&request.body);
+        let chosen = self.choose(request);
+        if offer.is_some() && chosen.is_none() {
+            return request.response(488, None);
+        }
         if let Some(contact) = request.contact() {
             self.target = Some(contact.uri);
         }
@@ -78,8 +83,7 @@ impl Call {
         if request.body.is_empty() && request.method == Method::Update {
             return response;
         }
-        self.take_description(&request.body);
-        let offer = Description::read(&request.body);
+        self.peer = chosen.or(self.peer.take());
         let direction = offer.map_or(self.direction, |it| self.direction.facing(it.direction));
         let body = self.describe(direction);
         self.rtp = self.place.rtp;
