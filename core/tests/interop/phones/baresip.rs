@@ -17,7 +17,7 @@ const PART_SAMPLES: usize = 2_000;
 /// The phone says an address of this machine's network, and its packets must come from there.
 const EVERYWHERE: &str = "sip.listen = \"0.0.0.0:0\"";
 
-/// baresip, about to be `account` for so many seconds, to say `says`, and to record in `folder` what it hears.
+/// baresip, about to be `account`, of µ-law unless that says something else, for so many seconds, to say `says`, and to record in `folder` what it hears.
 fn baresip(folder: &Folder, account: &str, seconds: u32, says: &[i16]) -> Command {
     let path = folder.0.to_str().expect("a path of text").to_owned();
     folder.write("says.wav", wav(says));
@@ -31,7 +31,8 @@ fn baresip(folder: &Folder, account: &str, seconds: u32, says: &[i16]) -> Comman
             free_port()
         ),
     );
-    folder.write("accounts", format!("{account};audio_codecs=PCMU/8000/1\n"));
+    let codecs = if account.contains("audio_codecs=") { "" } else { ";audio_codecs=PCMU/8000/1" };
+    folder.write("accounts", format!("{account}{codecs}\n"));
     let mut command = Command::new("baresip");
     command.args(["-f", &path, "-t", &seconds.to_string()]);
     command
@@ -72,6 +73,26 @@ fn baresip_hears_sample_for_sample_what_ffmpeg_publishes() {
     let dial = format!("/dial sip:play-tone@127.0.0.1:{}", gateway.sip.port());
     let mut calling = baresip(&folder, "<sip:phone@127.0.0.1>;regint=0", 5, &SILENCE);
     Process::start("baresip", calling.args(["-e", &dial])).wait_success();
+    drop(publishing);
+    assert_has_heard(&folder, &tone);
+}
+
+#[test]
+fn baresip_takes_what_its_stream_has_when_that_begins() {
+    if ffmpeg::is_missing() || is_missing("baresip") {
+        return;
+    }
+    let gateway = Gateway::start_with(EVERYWHERE);
+    let folder = Folder::new("baresip-waits");
+    let tone = Tone::coded(&folder, 30, "pcm_alaw");
+    let dial = format!("/dial sip:play-tone@127.0.0.1:{}", gateway.sip.port());
+    let account = "<sip:phone@127.0.0.1>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1";
+    let mut calling = baresip(&folder, account, 7, &SILENCE);
+    let mut calling = Process::start("baresip", calling.args(["-e", &dial]));
+    // It is to speak µ-law, as it likes best.
+    lines_of(&gateway.process, "a call is taken", 1, |_| true);
+    let publishing = tone.publish(&gateway, "live/tone");
+    calling.wait_success();
     drop(publishing);
     assert_has_heard(&folder, &tone);
 }

@@ -99,17 +99,23 @@ fn listen(gateway: &Gateway, stream: &str, file: &Path) -> Process {
     listening
 }
 
-/// A tone of µ-law that rises, so that no second of it is like another.
+/// A tone of G.711 that rises, so that no second of it is like another.
 struct Tone {
     flv: PathBuf,
 }
 
 impl Tone {
+    /// In µ-law.
     fn new(folder: &Folder, seconds: u32) -> Self {
+        Self::coded(folder, seconds, "pcm_mulaw")
+    }
+
+    /// In what ffmpeg calls `codec`.
+    fn coded(folder: &Folder, seconds: u32, codec: &str) -> Self {
         let flv = folder.file("tone.flv");
         let source = format!("aevalsrc='0.3*sin(2*PI*(200*t+40*t*t))':s=8000:d={seconds}");
         let mut making = ffmpeg_command();
-        making.args(["-f", "lavfi", "-i", &source, "-c:a", "pcm_mulaw"]).arg(&flv);
+        making.args(["-f", "lavfi", "-i", &source, "-c:a", codec]).arg(&flv);
         Process::start("ffmpeg makes a tone", &mut making).wait_success();
         Self { flv }
     }
