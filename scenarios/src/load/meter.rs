@@ -1,11 +1,14 @@
 //! What the system tells of a process: its processor time and memory, and how fast the processor runs (Linux, proc(5)).
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
+
+/// What the system says of a thread that ended after its files were opened: no such process.
+const ESRCH: i32 = 3;
 
 /// What a process has used by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Processor time of all its threads, in user space and in the kernel.
+    /// Processor time of all threads that it has, in user space and in the kernel.
     pub(super) cpu: Duration,
     /// Memory that is there for it.
     pub(super) resident_bytes: u64,
@@ -20,12 +23,21 @@ impl Usage {
         let mut cpu = Duration::ZERO;
         // In nanoseconds; the sum in /proc/PID/stat is in hundredths of a second.
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let told = fs::read_to_string(thread?.path().join("schedstat"))?;
-            cpu += run_time(&told).ok_or_else(|| untold("schedstat"))?;
+            cpu += time_of(&thread?.path())?;
         }
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let resident_bytes = resident_bytes(&status).ok_or_else(|| untold("status"))?;
         Ok(Self { cpu, resident_bytes })
+    }
+}
+
+/// Time on a processor of the thread that `folder` tells of; none if it has ended since the folder was listed.
+fn time_of(folder: &Path) -> io::Result<Duration> {
+    match fs::read_to_string(folder.join("schedstat")) {
+        Ok(told) => run_time(&told).ok_or_else(|| untold("schedstat")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Duration::ZERO),
+        Err(error) if error.raw_os_error() == Some(ESRCH) => Ok(Duration::ZERO),
+        Err(error) => Err(error),
     }
 }
 
@@ -70,6 +82,17 @@ mod tests {
             "processor\t: 0\ncpu MHz\t\t: 2000.500\n\nprocessor\t: 1\ncpu MHz\t\t: 3000.500\n";
         assert_eq!(mean_mhz(cpuinfo), Some(2_500.5));
         assert_eq!(mean_mhz("processor\t: 0\nBogoMIPS\t: 50.00\n"), None);
+    }
+
+    #[test]
+    fn threads_may_end_while_their_process_is_measured() {
+        assert_eq!(time_of(Path::new("/proc/self/task/0")).unwrap(), Duration::ZERO);
+        let (pid, mut threads) = (std::process::id(), Vec::new());
+        for _ in 0..500 {
+            threads.push(std::thread::spawn(std::thread::yield_now));
+            Usage::of(pid).unwrap();
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
     #[test]
