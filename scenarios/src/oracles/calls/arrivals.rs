@@ -138,7 +138,8 @@ impl Line<'_> {
         counts
     }
 
-    /// Those of `counts` that `report` may be made of, behind one of `before` if it is known what was before; and the one that is nearest to what it says.
+    /// Those of `counts` that `report` may be made of, behind one of `before` if it is known what was before; and the one that is
+    /// nearest to what it says.
     fn fitting(
         &self,
         source: u32,

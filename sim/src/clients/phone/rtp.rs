@@ -93,7 +93,7 @@ pub(super) fn heard(packet: &[u8], at: std::time::Duration) -> Option<Heard> {
 
 /// Reads what `heard`, the packet of a digit, says; `None` if it is none.
 pub(super) fn tone(heard: &Heard, packet: &[u8]) -> Option<Tone> {
-    let [code, flags, samples @ ..] = *packet.get(12..16)?.first_chunk::<4>()?;
+    let [code, flags, samples @ ..] = *packet.get(12..)?.first_chunk::<4>()?;
     let samples = u16::from_be_bytes(samples);
     let Heard { at, ssrc, timestamp, .. } = *heard;
     let digit = KEYS.chars().nth(code.into())?;

@@ -2,7 +2,7 @@
 //!
 //! What the phone says passes the line's session (`rtp`), which puts it in order, and becomes messages of a publisher. What a
 //! stream has becomes packets, which go out at the pace of their media. Nothing is transcoded: what has another codec than was
-//! agreed on is left out and counted.
+//! agreed on is left out and counted, and told of, so that it can be agreed on.
 //!
 //! A wake costs more than what it is for. So whatever would be due within [`EARLY`] is done along with what the task woke for,
 //! and a timer waits [`LATE`] longer than it has to, in case a packet comes meanwhile: a phone that sends each 20 ms costs one
