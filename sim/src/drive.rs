@@ -88,11 +88,11 @@ impl<'w> Driver<'w> {
         }
     }
 
-    pub(crate) fn poll<T>(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        mut main: Pin<&mut impl Future<Output = T>>,
-    ) -> Poll<Result<T, Halt>> {
+        mut main: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Poll<Result<(), Halt>> {
         let _watch = guard::enter();
         let now_ns = self.catch_up();
         if !self.shared.executor.is_idle() {
@@ -100,8 +100,8 @@ impl<'w> Driver<'w> {
         }
         loop {
             match self.poll_ready(main.as_mut()) {
-                Ok(None) => {}
-                Ok(Some(output)) => return Poll::Ready(Ok(output)),
+                Ok(Poll::Pending) => {}
+                Ok(Poll::Ready(())) => return Poll::Ready(Ok(())),
                 Err(halt) => return Poll::Ready(Err(halt)),
             }
             if !self.step_events() {
@@ -127,11 +127,11 @@ impl<'w> Driver<'w> {
         fabric.net.now_ns
     }
 
-    /// Polls tasks until none is ready, or the main future is done.
-    fn poll_ready<T>(
+    /// Polls tasks until none is ready, or the main future is done; whether that is.
+    fn poll_ready(
         &mut self,
-        mut main: Pin<&mut impl Future<Output = T>>,
-    ) -> Result<Option<T>, Halt> {
+        mut main: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Result<Poll<()>, Halt> {
         let shared = self.shared;
         // Whose task the guard believes to be polled, since this began; steps of that host's clock it hears of by itself.
         let mut told = None;
@@ -143,18 +143,18 @@ impl<'w> Driver<'w> {
                 }
             };
             let after = |host| self.check_poll(Some(host));
-            let Some(waker) = shared.executor.poll_tasks(before, after)? else { return Ok(None) };
+            let Some(waker) = shared.executor.poll_tasks(before, after)? else {
+                return Ok(Poll::Pending);
+            };
             guard::set_host(None, 0);
             told = None;
             let polled = {
                 let _scope = heap::enter(self.main_scope);
                 main.as_mut().poll(&mut Context::from_waker(&waker))
             };
-            if let Poll::Ready(output) = polled
-                && guard::breach().is_none()
-            {
+            if polled.is_ready() && guard::breach().is_none() {
                 self.record_polls();
-                return Ok(Some(output));
+                return Ok(Poll::Ready(()));
             }
             self.check_poll(None)?;
         }

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     future::{Future, poll_fn},
     ops::{Deref, DerefMut},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -266,15 +266,14 @@ impl World {
         let _running = Running::since(self.start);
         let shared = Arc::clone(&self.shared);
         let _watching = points::watch(move |point| shared.pass(point));
-        let outcome = self.runtime.block_on(async {
-            let mut main = pin!(main);
-            let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);
-            unconstrained(poll_fn(|cx| driver.poll(cx, main.as_mut()))).await
-        });
+        // What `main` owns may ask for the time as it goes, and it goes behind the driver.
+        let _context = self.runtime.enter();
+        let mut output = None;
+        let outcome = self.drive(limit, main_scope, pin!(async { output = Some(main.await) }));
         let name = |last: Option<HostId>| {
             last.map_or("main", |host| self.hosts[host.0 as usize].name()).to_owned()
         };
-        outcome.map_err(|halt| match halt {
+        outcome.map(|()| output.expect("it is done")).map_err(|halt| match halt {
             Halt::OutOfTime => RunError::OutOfTime { limit },
             Halt::TooManyPolls { last } => {
                 RunError::TooManyPolls { at: self.now(), who: name(last) }
@@ -282,6 +281,19 @@ impl World {
             Halt::RealWorld { breach, last } => {
                 RunError::RealWorld { breach, at: self.now(), who: name(last) }
             }
+        })
+    }
+
+    /// The part of [`World::run`] that is the same for every future: compiled once, with tokio's loop in it.
+    fn drive(
+        &self,
+        limit: Duration,
+        main_scope: Scope,
+        mut main: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Result<(), Halt> {
+        self.runtime.block_on(async {
+            let mut driver = Driver::new(&self.shared, self.start, limit, main_scope);
+            unconstrained(poll_fn(|cx| driver.poll(cx, main.as_mut()))).await
         })
     }
 }
