@@ -19,7 +19,7 @@ const BASE_BYTES: u64 = 64 << 10;
 /// What a connection needs besides what it carries: its task, its session, and the buffers of an HTTP request.
 const CONNECTION_BYTES: u64 = 32 << 10;
 /// What one of a crowd needs that keeps up: frames are in the ring for all of them, and buffers have long been grown. As
-/// `tests/budgets` has it.
+/// `tests/catalogue/budgets` has it.
 const CROWD_MEMBER_BYTES: u64 = 8 << 10;
 /// What a frame needs besides its payload, in the ring and in the queues.
 const FRAME_BYTES: u64 = 256;

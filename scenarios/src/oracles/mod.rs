@@ -22,7 +22,7 @@
 //! | O20 DTMF exactly once | digits that phones dial against those that are told to players and clients, and those of clients against what phones hear |
 //! | O24 parser robustness | raw clients are closed in time, within the bounds of O6 |
 //! | O24 no panic | nothing panics ([`panicked`]) |
-//! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/determinism.rs`) |
+//! | O26 determinism | two runs with one seed ([`repeats`]), in one process and in two (`tests/catalogue/determinism.rs`) |
 //!
 //! What a plan's [`Terms`](crate::plan::Terms) allow for is not held against anybody: how clients on faulty hosts fare, gaps
 //! of those who may skip, and slack on top of every deadline. No deadline counts the time in which a connection can only wait until

@@ -20,7 +20,7 @@ fn fault(rng: &mut Rng) -> MessageFault {
     MessageFault { way, index: rng.below(MESSAGES) as u32, fault }
 }
 
-/// Calls of every kind, each with two faults. `tests/sip_faults.rs` has all that there are of the plain ones.
+/// Calls of every kind, each with two faults. `tests/sip/faults.rs` has all that there are of the plain ones.
 pub const MESSAGE_FAULTS: Scenario = Scenario {
     name: "sip/message-faults",
     about: "messages are lost, come twice or come late, and every call comes to an end that both know of",

@@ -8,11 +8,11 @@
 //! | `rtmp.handshake_ms`, `command_ms`, `idle_ms`, `publisher_silence_ms` | here, by the check | here |
 //! | `rtmp.ping_ms`, `ping_timeout_ms` | `playing` here, whom each byte keeps | here |
 //! | `http.head_ms`, `wait_publisher_ms` | here, by the check | here |
-//! | `http.idle_ms` | here: it lets half a head be for longer | `tests/raw/deadlines.rs` |
-//! | `live.player_stall_ms` | `slow/recovers` | `slow/window-zero`, `tests/raw/deadlines.rs` |
-//! | `live.lag_close_ms` | `too-old` here | `too-old` here, `tests/raw/deadlines.rs` |
+//! | `http.idle_ms` | here: it lets half a head be for longer | `tests/edges/deadlines.rs` |
+//! | `live.player_stall_ms` | `slow/recovers` | `slow/window-zero`, `tests/edges/deadlines.rs` |
+//! | `live.lag_close_ms` | `too-old` here | `too-old` here, `tests/edges/deadlines.rs` |
 //! | `live.flv_probe_ms` | `one-track` here | `one-track` here |
-//! | `limits.farewell_ms`, `shutdown_ms` | `tests/shutdown.rs` | `tests/shutdown.rs` |
+//! | `limits.farewell_ms`, `shutdown_ms` | `tests/edges/shutdown.rs` | `tests/edges/shutdown.rs` |
 //!
 //! `close/vanish` and `slow/vanishes` have most of them once more, for peers that are not there any more.
 

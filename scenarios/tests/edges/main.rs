@@ -1,7 +1,8 @@
-//! Clients that send raw bytes: what no protocol would send, and what stops half-way.
+//! The gateway at its edges: bytes that no protocol would send, peers that stop half-way, no room for more, and its own end.
 
 mod bad_input;
 mod deadlines;
+mod shutdown;
 mod world;
 
 use rehearsal_sim::heap::CountingAllocator;

@@ -5,12 +5,9 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use insta::Settings;
-use rehearsal_scenarios::{catalogue::light, run};
-use rehearsal_sim::heap::CountingAllocator;
+use rehearsal_scenarios::catalogue::light;
 
-/// For the oracle of bounded memory.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+use crate::runs;
 
 const SEED: u64 = 1;
 
@@ -30,14 +27,13 @@ fn every_scenario_is_as_its_golden_file_says() {
     settings.set_omit_expression(true);
     let _bound = settings.bind_to_scope();
     let mut differing = Vec::new();
-    for scenario in light() {
-        let golden = run::run(scenario, SEED).golden();
+    for run in runs::with_seed(SEED) {
         // Each is compared before any failure is reported, so that one run shows all that changed.
         let compared = std::panic::catch_unwind(|| {
-            insta::assert_snapshot!(file_name(scenario.name), golden);
+            insta::assert_snapshot!(file_name(run.scenario.name), run.golden);
         });
         if compared.is_err() {
-            differing.push(scenario.name);
+            differing.push(run.scenario.name);
         }
     }
     assert!(differing.is_empty(), "differing from their golden files: {differing:?}");
@@ -45,11 +41,10 @@ fn every_scenario_is_as_its_golden_file_says() {
 
 #[test]
 fn every_scenario_passes() {
-    for scenario in light() {
-        for seed in SEED..SEED + 5 {
-            let outcome = run::run(scenario, seed);
-            let replay = format!("cargo rehearse replay {} --seed {seed}", scenario.name);
-            assert!(outcome.violations.is_empty(), "{replay}\n{:#?}", outcome.violations);
+    for seed in runs::SEEDS {
+        for run in runs::with_seed(seed) {
+            let replay = format!("cargo rehearse replay {} --seed {seed}", run.scenario.name);
+            assert!(run.violations.is_empty(), "{replay}\n{:#?}", run.violations);
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Every message of a call, and every pair of them, lost, sent twice and held back behind the next: whatever happens, both ends
 //! come to know the same.
 
-#[path = "shared/calls.rs"]
-mod calls;
-
 use std::fmt::Write;
 
 use rehearsal_core::{
@@ -21,14 +18,9 @@ use rehearsal_sim::{
         Answer, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Registers, Voice,
         Way,
     },
-    heap::CountingAllocator,
 };
 
-use calls::{MESSAGES, PHONES, called, scenario, told};
-
-/// For the oracle of what is left.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+use crate::calls::{MESSAGES, PHONES, called, scenario, told};
 
 static CALLS: Scenario = scenario("tests/sip-faults");
 

@@ -9,13 +9,9 @@ mod user_agents;
 use std::path::PathBuf;
 
 use insta::Settings;
-use rehearsal_sim::heap::CountingAllocator;
 
 use costs::{Media, Subscribers};
 use golden::{Budget, Unit, settled};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// The most that a subscriber may cost that keeps up, whatever the golden file says: the oracle of bounded memory counts on it.
 const SUBSCRIBER_BYTES_MAX: f64 = 8_192.0;

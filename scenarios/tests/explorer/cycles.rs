@@ -1,11 +1,9 @@
 //! Plans that are played again and again: the gateway holds the same after each cycle, and servers that keep something of each
 //! visitor are seen to.
 
-#[path = "shared/visit.rs"]
-mod visit;
-
 use std::{future::pending, hint::black_box, mem, pin::Pin, time::Duration};
 
+use crate::visit::{scenario, visit};
 use rehearsal_core::{
     config::Config,
     env::{Env, TcpListener},
@@ -18,17 +16,13 @@ use rehearsal_scenarios::{
 };
 use rehearsal_sim::{
     SimEnv, SimTcpStream,
-    heap::{self, CountingAllocator, Scope},
+    heap::{self, Scope},
 };
 use tokio::{
     io::{AsyncReadExt, copy, sink},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use visit::{scenario, visit};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 static VISIT: Scenario = scenario("cycles/visit", |_| visit(10_000));
 

@@ -1,10 +1,7 @@
 //! What a run notices: servers that are broken in one way each serve in the gateway's place, and the oracle that is there for
 //! it says so; one that does little but nothing wrong is not accused.
 //!
-//! `oracles.rs` breaks evidence that is there; this shows that it is gathered.
-
-#[path = "shared/visit.rs"]
-mod visit;
+//! `tests/catalogue/oracles` breaks evidence that is there; this shows that it is gathered.
 
 use std::{
     future::pending,
@@ -15,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use crate::visit::{scenario, visit};
 use rehearsal_core::{
     config::Config,
     env::{Env, TcpListener},
@@ -33,7 +31,6 @@ use rehearsal_sim::{
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::{PlayPlan, Stall},
     },
-    heap::CountingAllocator,
     virtual_time,
 };
 use tokio::{
@@ -42,10 +39,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use visit::{scenario, visit};
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const NOBODY_CUT: Ended = Ended { cut_connections: 0 };
 /// When the server of [`RESTART`] is told to end, and started again.
@@ -398,7 +391,7 @@ fn a_panic_is_a_violation_with_its_place_and_the_next_run_is_as_ever() {
         assert_eq!((panics.len(), outcome.violations.len()), (1, 1), "{:?}", outcome.violations);
         let (place, message) = match index {
             2 => ("sim/src/fabric/ports.rs:", ""),
-            _ => ("scenarios/tests/evidence.rs:", ": a planted panic"),
+            _ => ("scenarios/tests/explorer/evidence.rs:", ": a planted panic"),
         };
         let is_told = panics[0].starts_with(&format!("panicked at {place}"));
         assert!(is_told && panics[0].ends_with(message), "{panics:?}");

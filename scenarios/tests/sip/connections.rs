@@ -1,9 +1,6 @@
 //! Connections of calls over TCP that are lost at every message: closed by the phone before and behind each, and each two, and reset
 //! by the network of either end at every millisecond around each. Whatever happens, both ends come to know the same.
 
-#[path = "shared/calls.rs"]
-mod calls;
-
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use rehearsal_core::{
@@ -22,14 +19,9 @@ use rehearsal_sim::{
         Answer, Cancel, Change, Close, Codec, Direction, OverTcp, PhonePlan, PhoneReport,
         Registers, Voice, Way,
     },
-    heap::CountingAllocator,
 };
 
-use calls::{MESSAGES, PHONES, called, scenario, told};
-
-/// For the oracle of what is left.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+use crate::calls::{MESSAGES, PHONES, called, scenario, told};
 
 static CALLS: Scenario = scenario("tests/sip-connections");
 

@@ -4,16 +4,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "runs real programs on real files")]
 
-#[path = "shared/folder.rs"]
-mod folder;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use folder::folder;
+use crate::folder::folder;
 use rehearsal_scenarios::{
     capsule::{Capsule, SCHEMA},
     catalogue,

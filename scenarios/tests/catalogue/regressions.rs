@@ -5,10 +5,6 @@
 use std::{fs, path::Path};
 
 use rehearsal_scenarios::{capsule::Capsule, run::Watch};
-use rehearsal_sim::heap::CountingAllocator;
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn no_repaired_defect_is_back() {

@@ -10,12 +10,10 @@ use std::{
 
 use rehearsal_core::env::{Env, UdpSocket};
 use rehearsal_scenarios::{catalogue::light, oracles, run};
-use rehearsal_sim::{LinkConfig, Rng, World, heap::CountingAllocator};
+use rehearsal_sim::{LinkConfig, Rng, World};
 use tokio::time::sleep;
 
-/// For the oracles of memory.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+use crate::runs;
 
 /// The command, to be run in a process of its own.
 fn command(arguments: &[&str]) -> Command {
@@ -84,9 +82,8 @@ fn the_log_changes_nothing() {
 
 #[test]
 fn another_seed_is_another_run() {
-    for scenario in light() {
-        let hashes = [1, 2].map(|seed| run::run(scenario, seed).trace_hash());
-        assert_ne!(hashes[0], hashes[1], "{}", scenario.name);
+    for (one, other) in runs::with_seed(1).iter().zip(runs::with_seed(2)) {
+        assert_ne!(one.trace_hash, other.trace_hash, "{}", one.scenario.name);
     }
 }
 
@@ -202,7 +199,7 @@ fn processes_that_differ_are_told_apart() {
     let of_two_processes = |what: &str| {
         outputs::<2>(|| {
             let mut command = Command::new(env::current_exe().expect("a test is a file"));
-            let test = "prints_the_hash_of_a_world";
+            let test = "determinism::prints_the_hash_of_a_world";
             command.env(BREAK, what).args(["--ignored", "--exact", test, "--nocapture"]);
             command
         })

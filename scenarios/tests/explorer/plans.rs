@@ -16,11 +16,7 @@ use rehearsal_scenarios::{
     run,
     swarm::{Theme, draw, elements},
 };
-use rehearsal_sim::{clients::publisher::Leave, heap::CountingAllocator};
-
-/// For the oracle of bounded memory.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+use rehearsal_sim::clients::publisher::Leave;
 
 /// Plans of so many seeds show everything that can be drawn.
 const SEEDS: u64 = 600;

@@ -15,11 +15,6 @@ use rehearsal_scenarios::{
     run::{self, Outcome, Watch},
     situations,
 };
-use rehearsal_sim::heap::CountingAllocator;
-
-/// For the oracle of bounded memory.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const ONE_FRAME: &str = "a delivery takes one frame and no more";
 const OTHERS_FIRST: &str = "a delivery lets others go first";
@@ -125,7 +120,7 @@ fn a_point_that_the_gateway_does_not_have_is_refused() {
     let plan = Plan { fault_points: of_moment, ..(scenario.plan)(1) };
     assert!(situations::has_points_of(&plan).is_err());
 
-    let regression = include_str!("../regressions/late-for-the-end-of-audio.json");
+    let regression = include_str!("../../regressions/late-for-the-end-of-audio.json");
     let renamed = Capsule::parse(&regression.replace(IS_LATE, "a delivery sings"));
     let problem = renamed.expect_err("it has a point that there is not");
     assert!(problem.contains("no fault point is called \"a delivery sings\""), "{problem}");

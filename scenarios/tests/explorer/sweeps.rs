@@ -2,16 +2,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "starts the program, and reads what it leaves")]
 
-#[path = "shared/folder.rs"]
-mod folder;
-
 use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
 };
 
-use folder::folder;
+use crate::folder::folder;
 use rehearsal_scenarios::{
     capsule::{Capsule, SCHEMA},
     catalogue,

@@ -20,12 +20,7 @@ use rehearsal_sim::{
         },
         sip_client::{Command, Order, Reaction, SipClientPlan, SipClientReport},
     },
-    heap::CountingAllocator,
 };
-
-/// For the oracle of what is left.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 static CALLS: Scenario = Scenario {
     name: "tests/sip-commands",

@@ -1,5 +1,7 @@
 //! A folder that a test has for itself.
 
+#![allow(clippy::disallowed_methods, reason = "makes it")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -16,13 +16,8 @@ use rehearsal_sim::{
         publisher::{Leave, PublishPlan, Source},
         rtmp_player::PlayPlan,
     },
-    heap::CountingAllocator,
 };
 use seen::{Client, differences, seen};
-
-/// For the oracles of memory.
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SEED: u64 = 1;
 /// Players over each protocol in [`CROWD`].
