@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{auth::ClientAuth, info::Sayings, session::SessionDue};
+use super::{
+    auth::ClientAuth,
+    info::Sayings,
+    session::{Least, SessionDue},
+};
 use crate::sip::{
     dialog::Dialog,
     digest::Credentials,
@@ -34,6 +38,8 @@ pub(super) struct Call {
     /// The peer's INVITE within the call, which the user has to answer.
     pub(super) peer_offer: Option<(ServerId, Box<Request>, Hop)>,
     pub(super) session: Option<SessionDue>,
+    /// What a session of it has to last.
+    pub(super) least: Least,
     pub(super) auth: ClientAuth,
     pub(super) credentials: Option<Credentials>,
     /// User part of our Contact in it.
@@ -124,6 +130,7 @@ impl Call {
             own_offer: None,
             peer_offer: None,
             session: None,
+            least: Least::default(),
             auth: ClientAuth::default(),
             credentials: None,
             contact_user: None,

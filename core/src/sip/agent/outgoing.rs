@@ -9,7 +9,7 @@ use super::{
     auth::ClientAuth,
     call::{Call, OwnOffer, Stage},
     sdp_of,
-    session::{SessionTimer, least_of},
+    session::{Asked, Least, SessionTimer, asked_for},
 };
 use crate::sip::{
     behind_nat::Behind,
@@ -71,10 +71,11 @@ impl Agent {
             (HeaderName::CALL_ID, call_id),
             (HeaderName::CSEQ, CSeq { number, method: Method::Invite }.to_string()),
             (HeaderName::CONTACT, contact.to_string()),
-            (HeaderName::SESSION_EXPIRES, self.config.session_expires.as_secs().to_string()),
         ] {
             invite.headers.push(name, value);
         }
+        let asks = Asked { interval: self.config.session_expires, refresher: None };
+        Least::default().ask(asks, &mut invite);
         add_capabilities(&mut invite.headers);
         let invite = invite.with_body(SDP, sdp);
         let call = self.new_call();
@@ -214,7 +215,8 @@ impl Agent {
             return;
         }
         if !invite.is_first {
-            self.handle_offer_failure(now, invite.call, status, response);
+            let asked = asked_for(&invite.request);
+            self.handle_offer_failure(now, invite.call, status, response, asked);
             return;
         }
         let reason = response.map(|response| response.reason.clone()).filter(|own| !own.is_empty());
@@ -234,14 +236,11 @@ impl Agent {
                 }
             }
             422 if invite.is_first => {
-                let asked = request.headers.get(&HeaderName::SESSION_EXPIRES);
-                let asked = asked.and_then(crate::sip::fields::decimal).unwrap_or_default();
-                let Some(least) = least_of(response).filter(|least| least.as_secs() > asked.into())
-                else {
+                let interval = asked_for(&request);
+                if !own.least.take(response, interval) {
                     return false;
-                };
-                request.headers.set(HeaderName::SESSION_EXPIRES, least.as_secs().to_string());
-                request.headers.set(HeaderName::MIN_SE, least.as_secs().to_string());
+                }
+                own.least.ask(Asked { interval, refresher: None }, &mut request);
             }
             _ => return false,
         }

@@ -12,7 +12,9 @@ use crate::sip::{
 pub(super) const TIMER: &str = "timer";
 
 /// Longest time for which a peer may be gone unnoticed, whatever it asks for.
-pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3_600);
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Answers 422 in one call that are followed: each proxy on the way, and the peer, may have a least interval of its own.
+const TOO_SMALL_MAX: u32 = 10;
 
 /// Which end keeps the session up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +38,57 @@ pub(super) struct SessionTimer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SessionDue {
     /// What was agreed on; a refresh asks for the same.
-    pub(super) interval: Duration,
+    pub(super) asks: Asked,
     pub(super) refresh_at: Option<Duration>,
     pub(super) expires_at: Duration,
+}
+
+/// What a request of ours asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) interval: Duration,
+    /// Nothing before the first agreement: whoever is called says.
+    pub(super) refresher: Option<Refresher>,
+}
+
+/// The least interval that those on the way want, as their answers 422 say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Least {
+    interval: Option<Duration>,
+    times: u32,
+}
+
+impl Least {
+    /// Takes an answer 422 to a request that has asked for `asked`; false if there is no use in asking once more.
+    pub(super) fn take(&mut self, response: &Response, asked: Duration) -> bool {
+        self.times += 1;
+        let wanted = seconds(&response.headers, &HeaderName::MIN_SE).map(|(least, _)| least);
+        let Some(wanted) = wanted.filter(|it| *it > asked && *it <= INTERVAL_MAX) else {
+            return false;
+        };
+        self.interval = self.interval.max(Some(wanted));
+        self.times <= TOO_SMALL_MAX
+    }
+
+    /// Asks for a session in a request of ours: for `asked`, or for what those on the way want at least (sections 7.1 and 7.4).
+    pub(super) fn ask(&self, asked: Asked, request: &mut Request) {
+        let interval = self.interval.map_or(asked.interval, |least| least.max(asked.interval));
+        let refresher = match asked.refresher {
+            None => "",
+            Some(Refresher::Us) => ";refresher=uac",
+            Some(Refresher::Peer) => ";refresher=uas",
+        };
+        let value = format!("{}{refresher}", interval.as_secs());
+        request.headers.set(HeaderName::SESSION_EXPIRES, value);
+        if let Some(least) = self.interval {
+            request.headers.set(HeaderName::MIN_SE, least.as_secs().to_string());
+        }
+    }
+}
+
+/// What `request` asks for; nothing if it does not ask.
+pub(super) fn asked_for(request: &Request) -> Duration {
+    seconds(&request.headers, &HeaderName::SESSION_EXPIRES).unwrap_or_default().0
 }
 
 /// `Session-Expires` or `Min-SE`: seconds and who refreshes.
@@ -115,12 +165,7 @@ impl SessionTimer {
     pub(super) fn due(&self, now: Duration) -> SessionDue {
         let margin = (self.interval / 3).min(Duration::from_secs(32));
         let refresh_at = (self.refresher == Refresher::Us).then_some(now + self.interval / 2);
-        // Who refreshes has until the end; who only waits ends it a little earlier.
-        SessionDue { interval: self.interval, refresh_at, expires_at: now + self.interval - margin }
+        let asks = Asked { interval: self.interval, refresher: Some(self.refresher) };
+        SessionDue { asks, refresh_at, expires_at: now + self.interval - margin }
     }
-}
-
-/// The least interval that a 422 asks for.
-pub(super) fn least_of(response: &Response) -> Option<Duration> {
-    seconds(&response.headers, &HeaderName::MIN_SE).map(|(least, _)| least)
 }

@@ -7,9 +7,11 @@ mod forks;
 mod pair;
 mod peer;
 mod proofs;
+mod refusals;
 mod registrar;
 mod registration;
 mod sayings;
+mod sessions;
 
 use std::{net::SocketAddr, time::Duration};
 

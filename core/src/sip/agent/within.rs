@@ -9,7 +9,7 @@ use super::{
     call::{OwnOffer, Stage},
     incoming::refused_response,
     sdp_of,
-    session::{INTERVAL_MAX, SessionTimer, least_of},
+    session::{Asked, SessionTimer},
 };
 use crate::sip::{
     fields::decimal,
@@ -191,8 +191,9 @@ impl Agent {
         let mut invite = dialog.request(Method::Invite).with_body(SDP, sdp);
         let ways = dialog.hops();
         invite.headers.push(HeaderName::CONTACT, contact);
-        let interval = own.session.map_or(session_expires, |session| session.interval);
-        invite.headers.push(HeaderName::SESSION_EXPIRES, interval.as_secs().to_string());
+        let first = Asked { interval: session_expires, refresher: None };
+        let asks = own.session.map_or(first, |session| session.asks);
+        own.least.ask(asks, &mut invite);
         add_capabilities(&mut invite.headers);
         own.auth.begin();
         own.auth.authorize(&mut invite, own.credentials.as_ref(), self.transactions.tokens());
@@ -202,19 +203,21 @@ impl Agent {
         }
     }
 
-    /// The peer has not taken our change.
+    /// The peer has not taken our change, which has asked for a session of `asked`.
     pub(super) fn handle_offer_failure(
         &mut self,
         now: Duration,
         call: CallRef,
         status: u16,
         response: Option<&Response>,
+        asked: Duration,
     ) {
-        let least = response.and_then(least_of).filter(|least| *least <= INTERVAL_MAX);
         let retry_after =
             response.and_then(retry_after).filter(|retry_after| *retry_after <= RETRY_AFTER_MAX);
         let Some(own) = self.calls.get_mut(&call) else { return };
         let Some(OwnOffer::Sent { attempts, .. }) = own.own_offer.take() else { return };
+        let too_small = response.filter(|response| response.status == 422);
+        let is_too_small = too_small.is_some_and(|response| own.least.take(response, asked));
         match status {
             // The peer is gone, or knows nothing of the call (section 12.2.1.2).
             408 | 481 => {
@@ -231,12 +234,7 @@ impl Agent {
                 self.postpone(call, now + Duration::from_millis(wait_ms.into()), attempts);
             }
             // A session of another length (RFC 4028, section 7.3).
-            422 if least.is_some() && attempts < GLARES_MAX => {
-                if let Some((session, least)) = own.session.as_mut().zip(least) {
-                    session.interval = session.interval.max(least);
-                }
-                self.postpone(call, now, attempts);
-            }
+            422 if is_too_small => self.postpone(call, now, attempts),
             // Nor is it without a way there.
             503 if response.is_none() => {
                 self.hang_up_as(now, call, Some(End::Expired));
