@@ -16,7 +16,7 @@
 //! | callback | arguments | |
 //! |---|---|---|
 //! | `invited` | from, to | somebody calls |
-//! | `cancelled` | | and does not wait any longer |
+//! | `cancelled` | from, to | and does not wait any longer |
 //! | `ringing` | `"180 Ringing"` | the one who is called is told |
 //! | `accepted` | audio codec, video codec | the call is up; with arguments if codecs were named |
 //! | `rejected` | `"486 Busy Here"` | the one who is called does not take the call, or it cannot be made |
@@ -29,6 +29,7 @@
 mod arguments;
 
 use std::{
+    mem,
     net::IpAddr,
     task::{Context, Poll},
 };
@@ -54,11 +55,12 @@ pub(super) enum Dismissed {
 }
 
 /// How far the client's call has come, as far as it was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Told {
     Nothing,
     Calling,
-    Invited,
+    /// From and to. In a box: most connections are no user agent's, and have room for this all the same.
+    Invited(Box<(String, String)>),
     /// By the client, or by whom it has called.
     Taken,
 }
@@ -148,24 +150,25 @@ impl SipClient {
             }
             CallNotice::Replaced => return Err(Dismissed::Replaced),
             CallNotice::Done { transaction, after } => {
-                self.told = match after {
-                    After::Calling => Told::Calling,
-                    After::Taken => Told::Taken,
-                    After::Over => Told::Nothing,
-                    After::Same => self.told,
-                };
+                match after {
+                    After::Calling => self.told = Told::Calling,
+                    After::Taken => self.told = Told::Taken,
+                    After::Over => self.told = Told::Nothing,
+                    After::Same => {}
+                }
                 session.accept_command(transaction);
             }
             CallNotice::NotDone { transaction, reason, is_invite } => {
                 refuse(session, transaction, &reason, is_invite);
             }
             CallNotice::Invited { from, to } => {
-                self.told = Told::Invited;
-                call("invited", vec![from.into(), to.into()]);
+                call("invited", vec![from.clone().into(), to.clone().into()]);
+                self.told = Told::Invited(Box::new((from, to)));
             }
             CallNotice::Cancelled => {
-                self.told = Told::Nothing;
-                call("cancelled", vec![]);
+                if let Told::Invited(both) = mem::replace(&mut self.told, Told::Nothing) {
+                    call("cancelled", vec![both.0.into(), both.1.into()]);
+                }
             }
             CallNotice::Ringing(status) => call("ringing", vec![status.into()]),
             CallNotice::Accepted(agreed) => {
@@ -192,12 +195,14 @@ impl SipClient {
 
     /// Tells the client that its call is over, because its connection is.
     pub(super) fn part(&mut self, session: &mut ServerSession) {
-        match std::mem::replace(&mut self.told, Told::Nothing) {
+        match mem::replace(&mut self.told, Told::Nothing) {
             Told::Nothing => {}
             Told::Calling => {
                 session.call_client("rejected", vec!["503 Service Unavailable".into()]);
             }
-            Told::Invited => session.call_client("cancelled", vec![]),
+            Told::Invited(both) => {
+                session.call_client("cancelled", vec![both.0.into(), both.1.into()]);
+            }
             Told::Taken => session.call_client("byed", vec![]),
         }
     }

@@ -84,7 +84,7 @@ fn add(plan: &mut Plan, link: LinkConfig, phone: PhonePlan) {
 fn told(report: &SipClientReport) -> Vec<String> {
     let names = report.callbacks.iter().map(|(_, callback)| match callback {
         Callback::Invited(..) => "invited".to_owned(),
-        Callback::Cancelled => "cancelled".to_owned(),
+        Callback::Cancelled(..) => "cancelled".to_owned(),
         Callback::Ringing(words) => format!("ringing {}", status_of(words)),
         Callback::Accepted(audio) => format!("accepted {}", audio.as_deref().unwrap_or("nothing")),
         Callback::Rejected(words) => format!("rejected {}", status_of(words)),

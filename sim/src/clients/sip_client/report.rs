@@ -50,8 +50,8 @@ pub struct Ordered {
 pub enum Callback {
     /// Somebody calls: from and to.
     Invited(String, String),
-    /// And does not wait any longer.
-    Cancelled,
+    /// And does not wait any longer: from and to as before.
+    Cancelled(String, String),
     /// The one who is called is told, in these words.
     Ringing(String),
     /// The call is up, with this audio if that was told.

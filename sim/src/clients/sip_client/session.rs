@@ -222,7 +222,7 @@ impl Callback {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         Some(match (name, arguments) {
             ("invited", [from, to]) => Self::Invited(text(from)?, text(to)?),
-            ("cancelled", []) => Self::Cancelled,
+            ("cancelled", [from, to]) => Self::Cancelled(text(from)?, text(to)?),
             ("ringing", [status]) => Self::Ringing(text(status)?),
             // Every call names codecs.
             ("accepted", [audio, _]) => Self::Accepted(text(audio)),

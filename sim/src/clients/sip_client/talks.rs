@@ -32,6 +32,8 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Talks {
     stage: Stage,
+    /// Who has called last, and whom.
+    invited: Option<(String, String)>,
     /// What was said last while it rings.
     ringing: Option<String>,
     /// The other end holds the call.
@@ -49,6 +51,7 @@ impl Talks {
     pub(super) fn new(registers: bool) -> Self {
         Self {
             stage: Stage::None,
+            invited: None,
             ringing: None,
             is_held: false,
             impossible: None,
@@ -129,7 +132,10 @@ impl Talks {
         let is_due = self.impossible.is_none()
             && match callback {
                 Callback::Invited(..) => stage == Stage::None,
-                Callback::Cancelled => stage == Stage::Invited,
+                Callback::Cancelled(from, to) => {
+                    let same = |(caller, called): &(String, String)| caller == from && called == to;
+                    stage == Stage::Invited && self.invited.as_ref().is_some_and(same)
+                }
                 Callback::Ringing(words) => {
                     stage == Stage::Calling && self.ringing.as_ref() != Some(words)
                 }
@@ -150,8 +156,11 @@ impl Talks {
             };
         self.expect(is_due, at, callback);
         match callback {
-            Callback::Invited(from, _) => self.begin(Stage::Invited, from, at),
-            Callback::Cancelled | Callback::Byed => self.end(TalkEnd::Told, at),
+            Callback::Invited(from, to) => {
+                self.invited = Some((from.clone(), to.clone()));
+                self.begin(Stage::Invited, from, at);
+            }
+            Callback::Cancelled(..) | Callback::Byed => self.end(TalkEnd::Told, at),
             Callback::Ringing(words) => self.ringing = Some(words.clone()),
             Callback::Accepted(_) => {
                 self.stage = Stage::Up;
@@ -201,6 +210,10 @@ mod tests {
         Callback::Invited("sip:alice@a".to_owned(), "sip:bob@b".to_owned())
     }
 
+    fn cancelled(from: &str) -> Callback {
+        Callback::Cancelled(from.to_owned(), "sip:bob@b".to_owned())
+    }
+
     fn accepted() -> Callback {
         Callback::Accepted(Some("pcmu".to_owned()))
     }
@@ -224,12 +237,18 @@ mod tests {
         talks.on_callback(&Callback::RegistrationLost("503".to_owned()), &[], AT);
         talks.on_callback(&Callback::Registered, &[], AT);
         talks.on_callback(&Callback::Byed, &[], AT);
+        talks.on_callback(&invited(), &[], AT);
+        talks.on_callback(&cancelled("sip:alice@a"), &[], AT);
         talks.on_farewell(AT);
         assert_eq!(talks.surprises, Vec::<String>::new());
         let ends: Vec<_> = talks.talks.iter().map(|talk| (talk.up_at, talk.ended)).collect();
         assert_eq!(
             ends,
-            [(Some(AT), Some((AT, TalkEnd::Own))), (Some(AT), Some((AT, TalkEnd::Told)))]
+            [
+                (Some(AT), Some((AT, TalkEnd::Own))),
+                (Some(AT), Some((AT, TalkEnd::Told))),
+                (None, Some((AT, TalkEnd::Told)))
+            ]
         );
     }
 
@@ -244,7 +263,8 @@ mod tests {
         for callbacks in [
             &[accepted()][..],
             &[Callback::Byed],
-            &[Callback::Cancelled],
+            &[cancelled("sip:alice@a")],
+            &[invited(), cancelled("sip:carol@a")],
             &[Callback::Dtmf('1')],
             &[Callback::Holded(true)],
             &[Callback::Ringing("180 Ringing".to_owned())],
