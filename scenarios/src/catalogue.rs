@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 142] = [
+pub const CATALOGUE: [Scenario; 143] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -111,6 +111,7 @@ pub const CATALOGUE: [Scenario; 142] = [
     sip::PLAY,
     sip::CANCEL,
     sip::REJECT,
+    sip::NO_PORTS,
     sip::BOTH_HANG_UP,
     sip::HOLD,
     sip::VANISHED_PHONE,

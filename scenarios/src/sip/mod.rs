@@ -50,7 +50,7 @@ pub use one_way::{EARLY_MEDIA, ONE_WAY, RESTART};
 pub(crate) use over_tcp::any_way;
 pub use over_tcp::{TCP_CALL, TCP_CALLED, TCP_LOSSY, TCP_MIXED, TCP_REGISTERED};
 pub use proven::{REGISTER_FLOOD, REGISTRAR_ALGORITHMS, REGISTRAR_PROOFS};
-pub use refused::REJECT;
+pub use refused::{NO_PORTS, REJECT};
 pub(crate) use registered::call_by_name;
 pub use registered::{REGISTERED, REGISTERED_ALL, REGISTERED_REBOUND, REGISTRATION_LAPSES};
 pub use speex::{SPEEX_PLAY, SPEEX_PUBLISH, SPEEX_REFUSED};

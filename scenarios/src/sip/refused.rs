@@ -68,3 +68,47 @@ pub const REJECT: Scenario = Scenario {
         told.chain(whole).collect()
     },
 };
+
+/// When each phone calls, for how long it wants to talk, and how its call ends. There are ports for two.
+const PORTS: [(&str, u64, u64, &str); 6] = [
+    ("first", 500, 5_000, "hung up"),
+    ("second", 700, 5_500, "hung up"),
+    ("third", 2_000, 1_000, "rejected with 503"),
+    // Both are over, but their ports are not for others yet.
+    ("hasty", 8_000, 1_000, "rejected with 503"),
+    ("later", 18_000, 2_000, "hung up"),
+    ("too", 18_200, 2_000, "hung up"),
+];
+
+/// More calls than there are ports for.
+pub const NO_PORTS: Scenario = Scenario {
+    name: "sip/no-ports",
+    about: "calls for which no RTP ports are free, or have rested for long enough, are refused, and others are not",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/sip");
+        let mut plan = Plan::empty();
+        let first = 20_000 + 2 * rng.below(1_000) as u16;
+        (plan.config.rtp.first_port, plan.config.rtp.last_port) = (first, first + 3);
+        plan.config.rtp.quarantine_ms = 5_000 + rng.below(5_000);
+        for (host, start_ms, talk_ms, _) in PORTS {
+            let stream = format!("call/{host}");
+            let voice = Some(Voice { stream, epoch: 1 });
+            let start_ms = start_ms + rng.below(200);
+            let phone = PhonePlan { dial: host.to_owned(), voice, ..call(start_ms, talk_ms) };
+            plan.phone(host, LinkConfig::lan(), phone);
+        }
+        plan
+    },
+    check: |evidence| {
+        let told = PORTS.into_iter().zip(&evidence.phones);
+        let told = told.filter_map(|((host, .., end), report)| ends(host, report, &[end]));
+        let misled =
+            PORTS.into_iter().zip(&evidence.phones).filter_map(|((host, .., end), report)| {
+                let is_misled = end != "hung up" && report.rang_at.is_some();
+                unless(!is_misled, || format!("{host} heard that it rings"))
+            });
+        told.chain(misled).collect()
+    },
+};

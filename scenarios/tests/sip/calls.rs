@@ -5,7 +5,8 @@ use std::fmt::Write;
 use rehearsal_scenarios::{catalogue::Scenario, plan::Plan};
 use rehearsal_sim::clients::phone::{Answer, Called, PhonePlan, PhoneReport, Reply, Way};
 
-/// Messages each way from the first on that something befalls. Of calls that nothing befalls, the one that is changed has most.
+/// Messages each way from the first on that something befalls, at least. Of calls over TCP that nothing befalls, the one that is
+/// changed has most.
 pub const MESSAGES: u32 = 8;
 /// Phones in one run.
 pub const PHONES: usize = 100;

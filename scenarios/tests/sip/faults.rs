@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use rehearsal_core::{
-    config::{Call, Config, Password, User},
+    config::{Account, Call, Config, Password, User},
     sdp,
 };
 use rehearsal_scenarios::{
@@ -15,8 +15,8 @@ use rehearsal_scenarios::{
 use rehearsal_sim::{
     LinkConfig,
     clients::phone::{
-        Answer, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan, Registers, Voice,
-        Way,
+        Answer, Called, Cancel, Change, Codec, Direction, Fault, MessageFault, PhonePlan,
+        PhoneReport, Proof, Registers, Voice, Way,
     },
 };
 
@@ -29,10 +29,11 @@ fn call() -> PhonePlan {
     PhonePlan { start_ms: 100, talk_ms: Some(1_000), leave_ms: 150_000, ..PhonePlan::default() }
 }
 
-fn faults() -> Vec<MessageFault> {
+/// Those of each of the first `counts` messages that are sent, and that are received.
+fn faults(counts: [u32; 2]) -> Vec<MessageFault> {
     let mut all = Vec::new();
-    for way in [Way::Sent, Way::Received] {
-        for index in 0..MESSAGES {
+    for (way, count) in [Way::Sent, Way::Received].into_iter().zip(counts) {
+        for index in 0..count {
             for fault in [Fault::Drop, Fault::Duplicate, Fault::DelayPastNext] {
                 all.push(MessageFault { way, index, fault });
             }
@@ -42,8 +43,8 @@ fn faults() -> Vec<MessageFault> {
 }
 
 /// None, each, and each two that befall different messages.
-fn combinations() -> Vec<Vec<MessageFault>> {
-    let all = faults();
+fn combinations(counts: [u32; 2]) -> Vec<Vec<MessageFault>> {
+    let all = faults(counts);
     let mut combined = vec![Vec::new()];
     combined.extend(all.iter().map(|fault| vec![*fault]));
     for (index, one) in all.iter().enumerate() {
@@ -69,44 +70,70 @@ fn faults_but(call: &PhonePlan, is_left_out: impl Fn(&MessageFault) -> bool) {
     carry_out(call, is_left_out, |_| {});
 }
 
+/// A phone for each of `faults`, each in a call of its own.
+fn plan_of(
+    call: &PhonePlan,
+    faults: &[Vec<MessageFault>],
+    configure: &impl Fn(&mut Config),
+) -> Plan {
+    let mut plan = Plan::empty();
+    // The gateway forgets who is not heard long after it has forgotten who said nothing more.
+    plan.config.rtp.silence_ms = 100_000;
+    plan.config.sip.ring_ms = 5_000;
+    configure(&mut plan.config);
+    for (message_faults, index) in faults.iter().zip(0..) {
+        let dial = format!("talk-{index}");
+        let voice = call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
+        let message_faults = message_faults.clone();
+        let host = format!("phone-{index}.");
+        let registers = call.registers.clone().map(|it| Registers { user: dial.clone(), ..it });
+        if let Some(Registers { user, password: Some(password), .. }) = registers.clone() {
+            plan.config.sip.users.push(User { name: user, password: Password(password) });
+        }
+        if let Some(called) = &call.called {
+            let is_named = registers.is_some();
+            // Whoever wants to know who calls is told by the account.
+            let from = called.proof.as_ref().and(plan.config.sip.accounts.first());
+            plan.config.sip.calls.push(Call {
+                to: if is_named { dial.clone() } else { format!("sip:{dial}@{host}") },
+                from: from.map(|account| account.address.clone()),
+                publish: Some(format!("call/{dial}")),
+                play: None,
+                redial_ms: None,
+            });
+        }
+        let phone = PhonePlan { dial, voice, message_faults, registers, ..call.clone() };
+        plan.phone(&host, LinkConfig::lan(), phone);
+    }
+    plan.terms.calm_ms = 70_000;
+    plan
+}
+
+/// What becomes of a phone when nothing befalls its messages.
+fn undisturbed(call: &PhonePlan, configure: &impl Fn(&mut Config)) -> PhoneReport {
+    let plan = plan_of(call, &[Vec::new()], configure);
+    let outcome = run::run_plan(&CALLS, 1, &plan, false, &Watch::default());
+    assert!(outcome.violations.is_empty(), "{:#?}", outcome.violations);
+    outcome.evidence.expect("it came to its end").phones.remove(0)
+}
+
+/// Messages that `report`'s phone has sent and received, but no fewer than [`MESSAGES`]: where some are lost or doubled there are
+/// more.
+fn messages(report: &PhoneReport) -> [u32; 2] {
+    let of = |way| report.signals.iter().filter(|signal| signal.way == way).count();
+    [Way::Sent, Way::Received].map(|way| MESSAGES.max(of(way) as u32))
+}
+
 fn carry_out(
     call: &PhonePlan,
     is_left_out: impl Fn(&MessageFault) -> bool,
     configure: impl Fn(&mut Config),
 ) {
     let mut found = String::new();
-    let mut combinations = combinations();
+    let mut combinations = combinations(messages(&undisturbed(call, &configure)));
     combinations.retain(|faults| !faults.iter().any(&is_left_out));
     for faults in combinations.chunks(PHONES) {
-        let mut plan = Plan::empty();
-        // The gateway forgets who is not heard long after it has forgotten who said nothing more.
-        plan.config.rtp.silence_ms = 100_000;
-        plan.config.sip.ring_ms = 5_000;
-        configure(&mut plan.config);
-        for (message_faults, index) in faults.iter().zip(0..) {
-            let dial = format!("talk-{index}");
-            let voice =
-                call.voice.as_ref().map(|_| Voice { stream: format!("call/{dial}"), epoch: 1 });
-            let message_faults = message_faults.clone();
-            let host = format!("phone-{index}.");
-            let registers = call.registers.clone().map(|it| Registers { user: dial.clone(), ..it });
-            if let Some(Registers { user, password: Some(password), .. }) = registers.clone() {
-                plan.config.sip.users.push(User { name: user, password: Password(password) });
-            }
-            if call.called.is_some() {
-                let is_named = registers.is_some();
-                plan.config.sip.calls.push(Call {
-                    to: if is_named { dial.clone() } else { format!("sip:{dial}@{host}") },
-                    from: None,
-                    publish: Some(format!("call/{dial}")),
-                    play: None,
-                    redial_ms: None,
-                });
-            }
-            let phone = PhonePlan { dial, voice, message_faults, registers, ..call.clone() };
-            plan.phone(&host, LinkConfig::lan(), phone);
-        }
-        plan.terms.calm_ms = 70_000;
+        let plan = plan_of(call, faults, &configure);
         let outcome = run::run_plan(&CALLS, 1, &plan, false, &Watch::default());
         let reports = outcome.evidence.as_ref().map_or(&[][..], |evidence| &evidence.phones);
         for violation in &outcome.violations {
@@ -161,6 +188,28 @@ fn a_call_that_the_gateway_refreshes() {
 #[test]
 fn a_call_of_the_gateway_that_is_taken() {
     all_faults(&called(call(), Answer::Accept));
+}
+
+#[test]
+fn a_call_of_the_gateway_that_it_has_to_prove() {
+    let call = called(call(), Answer::Accept);
+    for status in [401, 407] {
+        let (user, password) = ("studio".to_owned(), "sesame".to_owned());
+        let proof = Proof { status, user, password, requests_per_nonce: 1 };
+        let wary = call.called.clone().map(|it| Called { proof: Some(proof), ..it });
+        let wary = PhonePlan { called: wary, ..call.clone() };
+        let configure = |config: &mut Config| {
+            config.sip.accounts.push(Account {
+                address: "sip:studio@example.org".to_owned(),
+                registrar: None,
+                username: None,
+                password: Some(Password("sesame".to_owned())),
+                expires_s: 600,
+            });
+        };
+        assert_eq!(undisturbed(&wary, &configure).end(), "hung up");
+        all_faults_with(&wary, configure);
+    }
 }
 
 #[test]
