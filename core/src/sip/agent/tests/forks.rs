@@ -4,26 +4,16 @@ use bytes::Bytes;
 
 use super::peer::Peer;
 use crate::sip::{
-    agent::{AgentEvent, Target},
-    fields::NameAddr,
+    agent::AgentEvent,
     message::{Fields, Request},
     method::Method,
     transport::Transport,
-    uri::Uri,
 };
 
 /// A call that `fork` can answer several times.
 fn call() -> (Peer, Request) {
     let mut peer = Peer::new(Transport::Udp);
-    let target = Target {
-        uri: Uri::parse("sip:far@example.org").unwrap(),
-        hop: peer.hop,
-        other: None,
-        behind: None,
-        from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
-        credentials: None,
-        contact_user: None,
-    };
+    let target = peer.target();
     peer.agent.call(peer.now, target, Bytes::from_static(b"offer"));
     let invite = peer.request().unwrap();
     (peer, invite)

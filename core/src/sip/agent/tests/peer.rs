@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::pair::config;
 use crate::sip::{
     ParseLimits,
-    agent::{Agent, AgentEvent},
+    agent::{Agent, AgentEvent, Target},
     digest::{Answer, Challenge, Credentials},
+    fields::NameAddr,
     headers::HeaderName,
     message::{Fields, Message, Request},
     parse,
     transport::{Hop, Transport},
+    uri::Uri,
 };
 
 pub(super) const REALM: &str = "example.org";
@@ -44,6 +46,19 @@ impl Peer {
     pub(super) fn new(transport: Transport) -> Self {
         let hop = Hop { transport, address: "192.0.2.50:5060".parse().unwrap() };
         Self { now: Duration::ZERO, agent: Agent::new(config(5060), [7; 32]), hop }
+    }
+
+    /// Whom the agent calls when it calls this one, who proves nothing.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            uri: Uri::parse("sip:far@example.org").unwrap(),
+            hop: self.hop,
+            other: None,
+            behind: None,
+            from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
+            credentials: None,
+            contact_user: None,
+        }
     }
 
     /// The next request that the agent sends, if it sends one now.

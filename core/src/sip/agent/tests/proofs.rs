@@ -7,11 +7,9 @@ use bytes::Bytes;
 use super::peer::{Peer, challenge, credentials, cseq, proof};
 use crate::sip::{
     agent::{AgentEvent, CallRef, Target},
-    fields::NameAddr,
     message::{Fields, Request},
     method::Method,
     transport::Transport,
-    uri::Uri,
 };
 
 const CONTACT: &str = "<sip:far@192.0.2.50>";
@@ -20,13 +18,9 @@ const CONTACT: &str = "<sip:far@192.0.2.50>";
 pub(super) fn call(transport: Transport) -> (Peer, CallRef) {
     let mut peer = Peer::new(transport);
     let target = Target {
-        uri: Uri::parse("sip:far@example.org").unwrap(),
-        hop: peer.hop,
-        other: None,
-        behind: None,
-        from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
         credentials: Some(credentials()),
         contact_user: Some("a1".into()),
+        ..peer.target()
     };
     let call = peer.agent.call(peer.now, target, Bytes::from_static(b"offer"));
     let invite = peer.request().unwrap();

@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{peer::Peer, peer::cseq};
+use super::peer::{Peer, cseq};
 use crate::sip::{
     ParseLimits,
-    agent::{AgentEvent, CallRef, End, SDP, Target},
-    fields::NameAddr,
+    agent::{AgentEvent, CallRef, End, SDP},
     headers::HeaderName,
     message::{Fields, Message, Request, Response},
     method::Method,
     parse,
     transport::Transport,
-    uri::Uri,
 };
 
 const EXPIRES: HeaderName = HeaderName::SESSION_EXPIRES;
@@ -31,15 +29,7 @@ fn field(message: &impl Fields, name: HeaderName) -> Option<String> {
 /// The agent calls: its INVITE.
 fn calling() -> (Peer, CallRef, Request) {
     let mut peer = Peer::new(Transport::Udp);
-    let target = Target {
-        uri: Uri::parse("sip:far@example.org").unwrap(),
-        hop: peer.hop,
-        other: None,
-        behind: None,
-        from: NameAddr::parse("<sip:talk@example.org>").unwrap(),
-        credentials: None,
-        contact_user: None,
-    };
+    let target = peer.target();
     let call = peer.agent.call(peer.now, target, Bytes::from_static(b"offer"));
     let invite = peer.request().unwrap();
     (peer, call, invite)
