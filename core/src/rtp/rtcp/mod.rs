@@ -83,8 +83,9 @@ pub struct Rtcp {
     reported_at: [Option<Duration>; 2],
     /// Middle of the NTP time of our reports and when they were sent.
     own_reports: VecDeque<(u32, Duration)>,
-    /// The peer's SSRC, middle of its NTP time, and when that was heard.
-    peer_report: Option<(u32, u32, Duration)>,
+    /// The peer's SSRC, middle of its NTP time, and when that was heard. Of the last two sources, the newest first: one that begins
+    /// may report before it is heard.
+    peer_reports: [Option<(u32, u32, Duration)>; 2],
     remote_view: Option<RemoteView>,
     round_trip: Option<Duration>,
     is_bye_heard: bool,
@@ -102,7 +103,7 @@ impl Rtcp {
             next_at: now,
             reported_at: [None; 2],
             own_reports: VecDeque::new(),
-            peer_report: None,
+            peer_reports: [None; 2],
             remote_view: None,
             round_trip: None,
             is_bye_heard: false,
@@ -154,7 +155,10 @@ impl Rtcp {
         self.is_picture_lost |= heard.picture_loss;
         self.counters.picture_losses += u64::from(heard.picture_loss);
         if let Some((ssrc, ntp_middle)) = heard.sender {
-            self.peer_report = Some((ssrc, ntp_middle, now));
+            if self.peer_reports[0].is_some_and(|(newest, ..)| newest != ssrc) {
+                self.peer_reports[1] = self.peer_reports[0];
+            }
+            self.peer_reports[0] = Some((ssrc, ntp_middle, now));
         }
         let Some(block) = &heard.block else { return };
         self.remote_view = Some(RemoteView { reception: block.reception, heard_at: now });
@@ -207,7 +211,8 @@ impl Rtcp {
             self.own_reports.push_back(((ntp >> 16) as u32, now));
         }
         let reception = own.reception.map(|reception| {
-            match self.peer_report.filter(|(ssrc, ..)| *ssrc == reception.ssrc) {
+            let mut its = self.peer_reports.into_iter().flatten();
+            match its.find(|(ssrc, ..)| *ssrc == reception.ssrc) {
                 Some((_, ntp_middle, at)) => {
                     let since = (now.saturating_sub(at).as_nanos() << 16) / 1_000_000_000;
                     (reception, ntp_middle, since.min(u32::MAX.into()) as u32)
@@ -287,6 +292,27 @@ mod tests {
         assert!((74_950..=75_050).contains(&round_trip_us), "{round_trip_us}");
         assert_eq!(caller.remote_view().unwrap().reception.fraction_lost, 7);
         assert_eq!(callee.round_trip(), None);
+    }
+
+    #[test]
+    fn a_source_that_is_not_heard_yet_does_not_hide_the_report_of_the_one_that_is() {
+        let (mut caller, mut callee) = (rtcp(1), rtcp(2));
+        let at = |ms: u64| Duration::from_secs(200) + Duration::from_millis(ms);
+        let mut told = [0; 2];
+        for (ssrc, told) in [1, 2].into_iter().zip(&mut told) {
+            let now = at(u64::from(ssrc) * 1_000);
+            let report = caller.report(now, now, &own(ssrc, Some(now)), Occasion::Regular);
+            let heard = parse(&report, 9, Some(ssrc)).unwrap();
+            *told = heard.sender.unwrap().1;
+            callee.handle_heard(now, &heard);
+        }
+        for (ssrc, told, since_s) in [(1, told[0], 2), (2, told[1], 1)] {
+            let reception = Some(ReceptionReport { ssrc, ..HEARD });
+            let report = OwnSide { reception, ..own(9, None) };
+            let report = callee.report(at(3_000), at(0), &report, Occasion::Regular);
+            let block = parse(&report, ssrc, Some(9)).unwrap().block.unwrap();
+            assert_eq!((block.last, block.since), (told, since_s << 16));
+        }
     }
 
     #[test]
