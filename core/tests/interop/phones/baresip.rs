@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods)]
 
-use std::{fs, process::Command};
+use std::{fs, net::UdpSocket, process::Command};
 
 use super::{Folder, Tone, ffmpeg_command, free_port, is_missing, listen};
 use crate::{
@@ -153,6 +153,38 @@ fn a_phone_that_has_registered_is_called() {
 #[test]
 fn a_phone_that_has_registered_over_tcp_with_a_password_is_called_over_that_connection() {
     a_registered_phone_is_called("baresip-registered-tcp", "tcp", Some("secret"));
+}
+
+#[test]
+fn a_phone_that_has_registered_calls_and_hears_what_ffmpeg_publishes() {
+    if ffmpeg::is_missing() || is_missing("baresip") {
+        return;
+    }
+    let gateway = Gateway::start_with(&format!(
+        "{EVERYWHERE}\nsip.registrar = true\nsip.users = [{{ name = \"bob\", password = \"secret\" }}]"
+    ));
+    let folder = Folder::new("baresip-registers-and-calls");
+    let tone = Tone::new(&folder, 30);
+    let publishing = tone.publish(&gateway, "live/tone");
+    let port = gateway.sip.port();
+    let account = format!("<sip:bob@127.0.0.1:{port}>;regint=60;auth_pass=secret");
+    let mut calling = baresip(&folder, &account, 7, &SILENCE);
+    let keys = free_port();
+    let config = fs::read_to_string(folder.file("config")).expect("it was written");
+    folder.write("config", format!("{config}module cons.so\ncons_listen 127.0.0.1:{keys}\n"));
+    let mut calling = Process::start("baresip", &mut calling);
+    calling.wait_for_line(&calling.stdout, "registration", |lines| {
+        lines.iter().any(|line| line.contains("[1 binding]")).then_some(())
+    });
+    // Its user dials a number of the domain where it is registered.
+    let user = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    user.send_to(b"/dial play-tone\n", ("127.0.0.1", keys)).expect("it is on this machine");
+    lines_of(&gateway.process, "a call is taken", 1, |line| {
+        line["from"].as_str().is_some_and(|from| from.starts_with("sip:bob@"))
+    });
+    calling.wait_success();
+    drop(publishing);
+    assert_has_heard(&folder, &tone);
 }
 
 /// Samples that baresip's recorder has written for what the phone heard.

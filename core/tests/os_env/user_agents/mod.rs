@@ -187,6 +187,48 @@ async fn digits_go_by_info_to_who_takes_no_others_and_to_nobody_who_takes_none()
 }
 
 #[tokio::test]
+async fn where_no_codecs_are_named_the_client_speaks_speex_and_is_told_of_none() {
+    let (gateway, mut phone) = (Served::new().await, Phone::new().await);
+    let (mut client, user, at) = registered(&gateway, &mut phone).await;
+    client.stream("play", "remote").await;
+    let to = format!("alice@{}", phone.address());
+    client.order("invite", texts(&[&to])).await;
+    let invite = phone.request(Method::Invite).await;
+    let offer = String::from_utf8_lossy(&invite.0.body).into_owned();
+    let [first, ..] = offer.split("m=audio ").collect::<Vec<_>>()[1..] else {
+        panic!("no audio is offered: {offer}")
+    };
+    let number: u8 = first.split(' ').nth(2).and_then(|it| it.trim().parse().ok()).unwrap();
+    let named = format!("a=rtpmap:{number} speex/16000");
+    assert!(offer.contains(&named), "{offer}");
+    let speex = phone.sdp("sendrecv").replace("AVP 0 101", &format!("AVP {number}"));
+    let speex = speex.replace("a=rtpmap:101 telephone-event/8000", &named);
+
+    let media = rtp_of(&invite.0.body, invite.1.ip());
+    phone.accept_as(&invite, speex.clone()).await;
+    phone.request(Method::Ack).await;
+    assert_eq!(client.called_back("accepted").await, []);
+    for sequence in 1..=5 {
+        // A frame of mode 1, and padding.
+        phone.say(media, sequence, number, &[0b0000_1000, 0, 0, 0, 0, 0b0000_1111]).await;
+    }
+    assert_eq!(client.hear().await.payload[0], 0xb2);
+    client.order("bye", vec![]).await;
+    let bye = phone.request(Method::Bye).await;
+    phone.answer(&bye, 200).await;
+
+    let mut call = phone.invite_with(&user, at, 1, &speex).await;
+    phone.response(180).await;
+    client.called_back("invited").await;
+    client.order("accept", vec![]).await;
+    let taken = phone.response(200).await;
+    assert!(String::from_utf8_lossy(&taken.body).contains(&named), "{taken:?}");
+    Phone::learn(&mut call, &taken);
+    phone.confirm(&call).await;
+    assert_eq!(client.called_back("accepted").await, []);
+}
+
+#[tokio::test]
 async fn a_user_agent_is_called_once_at_a_time_and_all_is_over_when_it_leaves() {
     let (gateway, mut phone) = (Served::new().await, Phone::new().await);
     let (mut client, user, at) = registered(&gateway, &mut phone).await;
