@@ -32,7 +32,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order they are listed and run.
-pub const CATALOGUE: [Scenario; 143] = [
+pub const CATALOGUE: [Scenario; 145] = [
     live::ONE_PUBLISHER_THREE_PLAYERS,
     live::LATE_JOINER,
     live::REPUBLISH,
@@ -126,6 +126,7 @@ pub const CATALOGUE: [Scenario; 143] = [
     sip::MESSAGE_FAULTS,
     sip::SOURCE_CHANGE,
     sip::PORT_MOVE,
+    sip::ADDRESS_MOVE,
     sip::REBOUND,
     sip::ONE_WAY,
     sip::ELSEWHERE,
@@ -156,6 +157,7 @@ pub const CATALOGUE: [Scenario; 143] = [
     sip::SPEEX_PLAY,
     sip::SPEEX_REFUSED,
     sip::STREAM_CHANGES,
+    sip::SESSION_TIMERS,
     sip::VIDEO_PUBLISH,
     sip::VIDEO_PLAY,
     sip::VIDEO_LOSS,

@@ -39,6 +39,7 @@ pub use fabric::{
     link::{Direction, GilbertElliott, LinkConfig, MTU_BYTES, MTU_BYTES_MIN},
     losses::LostDatagram,
     netstat::{Netstat, Protocol, SocketRow, SocketState},
+    network::second_ip,
     ports::EPHEMERAL_PORTS,
     tcp::{
         LISTEN_BACKLOG, MSS_BYTES, ORPHAN_RETRIES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES,

@@ -9,6 +9,7 @@ use rehearsal_core::rtp::source::Follow;
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::phone::{Act, Deed, PhonePlan, PhoneReport},
+    second_ip,
 };
 
 use super::{call, ends, hear, listen, publish_audio};
@@ -72,15 +73,44 @@ pub const PORT_MOVE: Scenario = Scenario {
         });
         plan
     },
-    check: |evidence| {
-        let [talks, listens] = [0, 1].map(|index| &evidence.phones[index]);
-        let moved = [talks, listens].map(|phone| phone.moved.len());
-        let moved = unless(moved == [1, 1], || format!("the phones moved {moved:?} times"));
-        let over = [ends("talks", talks, &["hung up"]), ends("listens", listens, &["hung up"])];
-        // One may be on its way from the former port.
-        let whole = [heard_all_but(evidence, 0, 1), gap(listens, Duration::from_millis(100))];
-        over.into_iter().chain(whole).chain([moved]).flatten().collect()
+    check: have_moved,
+};
+
+/// Both phones have, once, and what they said and heard is whole.
+fn have_moved(evidence: &Evidence) -> Vec<Violation> {
+    let [talks, listens] = [0, 1].map(|index| &evidence.phones[index]);
+    let moved = [talks, listens].map(|phone| phone.moved.len());
+    let moved = unless(moved == [1, 1], || format!("the phones moved {moved:?} times"));
+    let over = [ends("talks", talks, &["hung up"]), ends("listens", listens, &["hung up"])];
+    // One may be on its way from the former port.
+    let whole = [heard_all_but(evidence, 0, 1), gap(listens, Duration::from_millis(100))];
+    over.into_iter().chain(whole).chain([moved]).flatten().collect()
+}
+
+/// The second address of the host at 10.0.0.`index`.
+fn elsewhere(index: u8) -> IpAddr {
+    IpAddr::V4(second_ip(Ipv4Addr::new(10, 0, 0, index)))
+}
+
+/// Phones that say that they are in another network, as one does that goes from its cable to the air.
+pub const ADDRESS_MOVE: Scenario = Scenario {
+    name: "sip/address-move",
+    about: "phones move to other addresses by INVITE: what they say is heard from there, and what they hear goes there",
+    parity: false,
+    heavy: false,
+    plan: |seed| {
+        let mut rng = Rng::named(seed, "scenario/sip");
+        let mut plan = Plan::empty();
+        plan.config.rtp.follow = [Follow::Nobody, Follow::SameIp][rng.below(2) as usize];
+        // The gateway, the publisher and the player are at the addresses before.
+        let mut places = [4, 5].map(elsewhere).into_iter();
+        both_ways(&mut plan, |phone| {
+            let acts = places.next().map(|ip| act(&mut rng, Deed::MoveTo(ip)));
+            PhonePlan { acts: acts.into_iter().collect(), ..phone }
+        });
+        plan
     },
+    check: have_moved,
 };
 
 /// Phones behind NATs, which do not know their own addresses, and whose ports become others.

@@ -15,7 +15,7 @@ use rehearsal_sim::{
     clients::{
         phone::{
             self, Act, Answer, Cancel, Change, Close, Codec, Deed, Dialled, Fault, MessageFault,
-            Numbering, OverTcp, PhonePlan, Registers, Reply, Video, Voice, Way,
+            Numbering, OverTcp, PhonePlan, Registers, Reply, Session, Video, Voice, Way,
         },
         rtmp_player::PlayPlan,
     },
@@ -83,6 +83,7 @@ struct Features {
     wall_clock: bool,
     speex: bool,
     video: bool,
+    sessions: bool,
 }
 
 impl Features {
@@ -110,6 +111,7 @@ impl Features {
             wall_clock: has(20),
             speex: has(30),
             video: has(40),
+            sessions: has(30),
         }
     }
 }
@@ -137,6 +139,7 @@ fn draw(seed: u64) -> Plan {
         let link = link(&mut rng, &features);
         let phone = caller(&mut rng, &features, index);
         let phone = media(&mut of(&format!("{host}/media")), &features, phone);
+        let phone = session(&mut of(&format!("{host}/session")), &features, phone);
         if rng.below(3) > 0 || index == 0 {
             plan.phone(&host, link, phone);
         }
@@ -147,6 +150,7 @@ fn draw(seed: u64) -> Plan {
         let link = link(&mut rng, &features);
         let phone = called(&mut rng, &features, &host);
         let phone = media(&mut of(&format!("{host}/media")), &features, phone);
+        let phone = session(&mut of(&format!("{host}/session")), &features, phone);
         if rng.below(2) == 0 {
             call_out(&mut plan, link, phone);
         }
@@ -274,6 +278,15 @@ fn media(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
     PhonePlan { video: (features.video && has_video).then_some(pictures), codecs, ..phone }
 }
 
+/// The same phone, with session timers of its own: shorter and longer ones than the gateway's.
+fn session(rng: &mut Rng, features: &Features, phone: PhonePlan) -> PhonePlan {
+    let interval_s = rng.range(5..=60) as u32;
+    let least_s = rng.range(5..=u64::from(interval_s)) as u32;
+    let [has_session, refreshes] = [(); 2].map(|()| rng.below(2) == 0);
+    let session = Session { interval_s, least_s, refreshes, refreshes_max: None };
+    PhonePlan { session: (features.sessions && has_session).then_some(session), ..phone }
+}
+
 /// Somebody who is called.
 fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
     let rings_ms = (rng.below(3) > 0).then(|| rng.below(1_000));
@@ -289,9 +302,6 @@ fn called(rng: &mut Rng, features: &Features, host: &str) -> PhonePlan {
         Answer::Refuse(status),
     ];
     let answer = answers[rng.below(answers.len() as u64) as usize];
-    // Which of two is the one that is talked to depends on whose answer comes first.
-    let is_sure = !features.lossy && !features.uneven && !features.message_faults;
-    let answer = if answer == Answer::Fork && !is_sure { Answer::Accept } else { answer };
     let talk_ms = rng.range(200..=12_000);
     let phone = PhonePlan {
         talk_ms: Some(talk_ms),

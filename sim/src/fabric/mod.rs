@@ -10,7 +10,7 @@ pub(crate) mod link;
 pub(crate) mod losses;
 mod nat;
 pub(crate) mod netstat;
-mod network;
+pub(crate) mod network;
 pub(crate) mod packet;
 pub(crate) mod ports;
 pub(crate) mod tcp;
@@ -101,7 +101,7 @@ impl Fabric {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         };
         let ip = *wanted.ip();
-        if ip.is_unspecified() || ip.is_loopback() || ip == self.net.ip(host) {
+        if ip.is_unspecified() || self.net.has_ip(host, ip) {
             Ok(wanted)
         } else {
             Err(io::ErrorKind::AddrNotAvailable.into())

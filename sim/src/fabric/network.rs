@@ -59,6 +59,13 @@ struct Host {
     nat: Option<Box<Nat>>,
 }
 
+/// What the host with the address `ip` can be reached by as well, as one that is in two networks: 10.1.0.1 for 10.0.0.1. Its name
+/// does not lead there, and it sends from there only what it sends by a socket that is bound there.
+pub fn second_ip(ip: Ipv4Addr) -> Ipv4Addr {
+    let [first, _, third, fourth] = ip.octets();
+    Ipv4Addr::new(first, 1, third, fourth)
+}
+
 impl Host {
     /// Nothing passes between it and others.
     fn is_silent(&self) -> bool {
@@ -214,9 +221,15 @@ impl Network {
         if ip.is_loopback() {
             return Some(from);
         }
-        let [10, 0, third, fourth] = ip.octets() else { return None };
+        let [10, 0..=1, third, fourth] = ip.octets() else { return None };
         let index = u32::from(third) * HOSTS_PER_BLOCK + u32::from(fourth).checked_sub(1)?;
-        self.hosts.get(index as usize).filter(|host| host.ip == ip).map(|_| HostId(index))
+        let host = self.hosts.get(index as usize)?;
+        [host.ip, second_ip(host.ip)].contains(&ip).then_some(HostId(index))
+    }
+
+    /// Whether it is an address of `host`.
+    pub(crate) fn has_ip(&self, host: HostId, ip: Ipv4Addr) -> bool {
+        self.route(host, ip) == Some(host)
     }
 
     /// The address a packet from `from` to `to` bears as its source.
@@ -370,7 +383,9 @@ mod tests {
         for (host, ip) in &hosts {
             assert_eq!(net.route(HostId(0), *ip), Some(*host));
         }
-        for nobody in [[10, 0, 0, 0], [10, 0, 0, 255], [10, 0, 9, 1], [10, 1, 0, 1]] {
+        assert_eq!(net.route(HostId(0), [10, 1, 1, 1].into()), Some(hosts[254].0));
+        for nobody in [[10, 0, 0, 0], [10, 0, 0, 255], [10, 0, 9, 1], [10, 1, 9, 1], [10, 2, 0, 1]]
+        {
             assert_eq!(net.route(HostId(0), nobody.into()), None);
         }
     }

@@ -16,6 +16,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<String> {
         let mut found = Vec::new();
         found.extend(unended(case));
         found.extend(unexpected(case));
+        found.extend(expired(case));
         found.extend(still_heard(case));
         found
     });
@@ -61,7 +62,6 @@ fn unended(case: Case<'_>) -> Option<String> {
 fn unexpected(case: Case<'_>) -> Option<String> {
     let plan = &case.phone.plan;
     let (at, end) = case.report.ended?;
-    let is_plain = plan.message_faults.is_empty() && gets_through(case) && case.keeps_connections();
     // What it says by a line that loses segments may come later than its silence is noticed, and so may the answer at the phone.
     let silence = Duration::from_millis(case.plan.config.rtp.silence_ms);
     let mut asked = case.report.signals.iter().filter(|it| it.way == Way::Sent);
@@ -79,12 +79,25 @@ fn unexpected(case: Case<'_>) -> Option<String> {
         CallEnd::HungUpUnanswered => !may_be_unanswered(case, "BYE", at),
         // Because its client has, and that is judged there.
         CallEnd::ByGateway => {
-            let is_let_go = may_be_let_go(case, at);
+            let forgets = plan.session.is_some_and(|session| session.refreshes_max.is_some());
+            let is_let_go = may_be_let_go(case, at) || forgets;
             !is_long && !has_hung_up && case.client().is_none() && !is_let_go
         }
         CallEnd::Rejected(_) | CallEnd::Cancelled | CallEnd::HungUp | CallEnd::Crashed => false,
     };
-    (is_plain && is_wrong).then(|| format!("at {at:?} the call ended with: {}", case.report.end()))
+    let is_wrong = is_wrong && is_plain(case);
+    is_wrong.then(|| format!("at {at:?} the call ended with: {}", case.report.end()))
+}
+
+/// Whether all messages of the call get through, once.
+fn is_plain(case: Case<'_>) -> bool {
+    case.phone.plan.message_faults.is_empty() && gets_through(case) && case.keeps_connections()
+}
+
+/// Who is to refresh a session does so.
+fn expired(case: Case<'_>) -> Option<String> {
+    let at = case.report.expired_at.filter(|_| is_plain(case))?;
+    Some(format!("at {at:?} its session was over, and nobody had refreshed it"))
 }
 
 /// Nothing is sent to a phone whose call is over, as both know.

@@ -156,14 +156,20 @@ fn is_accepted(signal: &Signal) -> bool {
 }
 
 /// What the phone answered to an INVITE of the gateway's, as soon as that arrives, is acknowledged by its number. If the ACK is lost
-/// with its connection, only what takes a call is said again over TCP.
+/// with its connection, only what takes a call is said again over TCP. What comes when copies are not expected any more (RFC 3261,
+/// section 17.1.1.2: timer D) is of nothing that the gateway knows.
 fn unacknowledged(case: Case<'_>) -> Option<String> {
     let within = case.round_trip() + case.lost_for();
-    let mut answers = case.sent().filter(|(_, it)| is_final(it) && it.method == "INVITE");
-    let (at, _) = answers.find(|(at, it)| {
+    let answers = || case.sent().filter(|(_, it)| is_final(it) && it.method == "INVITE");
+    let copies_come = Duration::from_millis(64 * case.plan.config.sip.t1_ms);
+    let (at, _) = answers().find(|(at, it)| {
+        let is_copy = |other: &Signal| (&other.branch, &other.to_tag) == (&it.branch, &it.to_tag);
+        let mut before = answers().filter(|(_, other)| is_copy(other));
+        let is_late = before.any(|(first, _)| first + copies_come <= *at + within);
         let mut received = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let is_due = *at + within < case.report.left_at;
         is_due
+            && !is_late
             && !case.may_be_lost(*at, within)
             && (case.keeps_connections() || is_accepted(it))
             && !received.any(|ack| {

@@ -1,5 +1,7 @@
 //! Calls that clients make and take: both ends hear each other, and dial.
 
+use std::time::Duration;
+
 use rehearsal_sim::{
     LinkConfig, Rng,
     clients::{
@@ -109,8 +111,18 @@ pub const CLIENT_CALLED: Scenario = Scenario {
             are_done("bob", bob, 0),
             ends("exchange", calls, &["hung up"]),
             heard("bob", bob, calls, 380),
+            rings(calls),
             unless(bindings == [true, false], || format!("registrations were {bindings:?}")),
         ];
         found.into_iter().flatten().collect()
     },
 };
+
+/// The caller is told that it rings, before the call is taken.
+fn rings(caller: &PhoneReport) -> Option<Violation> {
+    let told = caller.rang_at.zip(caller.answered_at);
+    unless(
+        told.is_some_and(|(rang, answered)| rang + Duration::from_millis(200) < answered),
+        || format!("the caller was told that it rings at {:?}", caller.rang_at),
+    )
+}

@@ -1,5 +1,7 @@
 //! What a phone's audio does in mid-call besides what its call agrees on, and where its numbers begin, as data.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Packets of RFC 4733 that one digit takes, one every 20 ms: three while the key is down, and its end three times.
@@ -25,6 +27,8 @@ pub enum Deed {
     NewSource,
     /// Moves to other ports, and says so by INVITE.
     Move,
+    /// The same at this address of its host, as who goes from one network to another.
+    MoveTo(IpAddr),
     /// Is at other ports from now on, and does not say so: as behind a NAT that has forgotten it.
     Rebind,
 }

@@ -3,7 +3,11 @@
 mod answers;
 mod requests;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rehearsal_core::sip::{
@@ -24,6 +28,7 @@ use super::{
     report::{CallEnd, Keyed},
     screen::AgreedVideo,
     sdp::{Description, Events, Format, VideoLine},
+    session::Timer,
     show::described,
     voice::Agreed,
 };
@@ -76,11 +81,20 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) rang_at: Option<Duration>,
+    pub(super) expired_at: Option<Duration>,
     pub(super) answered_at: Option<Duration>,
     pub(super) ended: Option<(Duration, CallEnd)>,
     pub(super) keyed: Vec<Keyed>,
     /// How often it was asked for a keyframe by INFO.
     pub(super) keyframes_asked: u32,
+}
+
+/// One who has taken a call that another one has taken, too.
+#[derive(Debug)]
+pub(super) struct Fork {
+    pub(super) tag: String,
+    /// Number of the newest request that the gateway has made to him.
+    pub(super) their_number: Option<u32>,
 }
 
 pub(super) struct Call {
@@ -123,8 +137,9 @@ pub(super) struct Call {
     has_hung_up: bool,
     /// It is called, and does not call.
     pub(super) waiting: Option<Waiting>,
-    /// Tag of another one who has taken the call, too.
-    pub(super) fork: Option<String>,
+    /// Another one who has taken the call, too, as long as he is in it.
+    pub(super) fork: Option<Fork>,
+    pub(super) session: Option<Timer>,
     pub(super) told: Told,
 }
 
@@ -144,6 +159,7 @@ impl Call {
             peer_uri: dialled,
             waiting: plan.called.clone().map(Waiting::new),
             fork: None,
+            session: plan.session.map(Timer::new),
             // The INVITE has the next one.
             number: plan.numbering.map_or(0, |numbering| numbering.cseq.saturating_sub(1)),
             plan,
@@ -233,8 +249,9 @@ impl Call {
         self.rtp
     }
 
-    /// The phone will hear at `port`, and says so.
-    pub(super) fn move_to(&mut self, port: u16, now: Duration) {
+    /// The phone will hear at `port`, of `ip` if that is another address, and says so.
+    pub(super) fn move_to(&mut self, ip: Option<IpAddr>, port: u16, now: Duration) {
+        self.place.rtp.set_ip(ip.unwrap_or(self.place.rtp.ip()));
         self.place.rtp.set_port(port);
         self.changes.push_front((now, self.direction));
     }
@@ -262,10 +279,14 @@ impl Call {
             .flatten()
             .min()
             .filter(|_| !self.is_asking());
+        let session = self.session.as_ref().filter(|_| self.is_up());
+        let refresh = session.and_then(|it| it.refresh_at).filter(|_| self.may_change());
+        let expiry = session.and_then(|it| it.expires_at);
         let asking = self.asking.iter().filter_map(Asking::next);
         let answered = self.answered.iter().map(Answered::next);
         let waiting = self.waiting.as_ref().and_then(Waiting::next);
-        let own = [self.cancels_at, self.hangs_up_at, change, waiting].into_iter().flatten();
+        let own = [self.cancels_at, self.hangs_up_at, change, waiting, refresh, expiry];
+        let own = own.into_iter().flatten();
         asking.chain(answered).chain(own).min()
     }
 
@@ -296,6 +317,7 @@ impl Call {
         if self.hangs_up_at.take_if(|at| *at <= now).is_some() {
             self.hang_up(now);
         }
+        self.keep_up(now);
         if self.is_up()
             && !self.is_asking()
             && self.wants_keyframe_at.take_if(|at| *at <= now).is_some()
@@ -313,6 +335,19 @@ impl Call {
             && let Some((_, direction)) = self.changes.pop_front_if(|(at, _)| *at <= now)
         {
             self.invite(direction, now);
+        }
+    }
+
+    /// Refreshes the session when it is time to, and hangs up when nobody has.
+    fn keep_up(&mut self, now: Duration) {
+        let (is_up, may_change) = (self.is_up(), self.may_change());
+        let Some(session) = self.session.as_mut().filter(|_| is_up) else { return };
+        if session.expires_at.take_if(|at| *at <= now).is_some() {
+            self.told.expired_at = Some(now);
+            return self.hang_up(now);
+        }
+        if may_change && session.take_refresh(now) {
+            self.invite(self.direction, now);
         }
     }
 
@@ -351,6 +386,9 @@ impl Call {
         self.changes.clear();
         self.keys.clear();
         self.wants_keyframe_at = None;
+        if let Some(session) = &mut self.session {
+            session.end();
+        }
     }
 
     /// Whether it may ask for a change: not before what it has taken is acknowledged (RFC 3261, section 14.1).
@@ -427,6 +465,9 @@ impl Call {
             let info = if self.plan.video.is_some() { ", INFO" } else { "" };
             let allowed = format!("INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE{info}");
             headers.push(HeaderName::ALLOW, allowed);
+        }
+        if let Some(session) = &self.session {
+            session.ask(&mut request);
         }
         request
     }

@@ -13,7 +13,7 @@ use rehearsal_core::sip::{
 
 use super::{
     answering::Answered,
-    call::{Call, SDP},
+    call::{Call, Fork, SDP},
     called::{Answer, Called, Registrar, Reply},
     plan::Direction,
     proof::{Guard, Verdict},
@@ -124,6 +124,9 @@ impl Call {
     fn on_call(&mut self, invite: &Request, now: Duration) -> Option<Response> {
         let tag = self.names.tag.clone();
         let is_taken = self.told.answered_at.is_some();
+        if let Some(response) = self.refuses_session(invite) {
+            return Some(response);
+        }
         let waiting = self.waiting.as_mut()?;
         if is_taken || waiting.ringing.is_some() {
             return Some(invite.response(486, Some(&tag)));
@@ -194,9 +197,9 @@ impl Call {
             Answer::Fork => {
                 self.take(&invite, now);
                 let other = format!("{tag}-fork");
-                let response = self.acceptance(&invite, &other);
+                let response = self.acceptance(&invite, &other, now);
                 self.give(&invite, &response, now);
-                self.fork = Some(other);
+                self.fork = Some(Fork { tag: other, their_number: self.their_number });
             }
         }
     }
@@ -257,16 +260,20 @@ impl Call {
             (self.peer_uri, self.own_uri) = (from.uri, to.uri);
         }
         self.told.answered_at = Some(now);
-        let response = self.acceptance(invite, &self.names.tag.clone());
+        let response = self.acceptance(invite, &self.names.tag.clone(), now);
         self.give(invite, &response, now);
         self.begin_to_talk(now);
     }
 
     /// The 200 to `invite` of who has `tag`.
-    fn acceptance(&mut self, invite: &Request, tag: &str) -> Response {
+    fn acceptance(&mut self, invite: &Request, tag: &str, now: Duration) -> Response {
         let direction = self.direction;
         let body = self.describe(direction);
         let response = invite.response(200, Some(tag));
+        let response = match &mut self.session {
+            Some(session) => session.agree(invite, response, now),
+            None => response,
+        };
         response.with_header(HeaderName::CONTACT, self.contact()).with_body(SDP, body)
     }
 
@@ -334,10 +341,34 @@ impl Call {
         response.with_header(HeaderName::CONTACT, contact.to_string())
     }
 
-    /// A BYE of the second one who has taken the call: it is over for him.
+    /// The answer to who asks for too short a session.
+    pub(super) fn refuses_session(&self, request: &Request) -> Option<Response> {
+        let least_s = self.session.as_ref()?.refuses(request)?;
+        let response = request.response(422, Some(&self.names.tag));
+        Some(response.with_header(HeaderName::MIN_SE, least_s.to_string()))
+    }
+
+    /// Whether it is for the second one who has taken the call.
     pub(super) fn is_for_fork(&self, request: &Request) -> bool {
         let tag = request.to().and_then(|to| to.tag());
-        self.fork.is_some() && tag == self.fork
+        self.fork.as_ref().is_some_and(|fork| tag.as_ref() == Some(&fork.tag))
+    }
+
+    /// What the gateway asks of the second one: that he goes, and as long as it has not decided, nothing else.
+    pub(super) fn on_request_to_fork(&mut self, request: &Request, now: Duration) {
+        let status = match request.method {
+            Method::Bye => {
+                self.fork = None;
+                200
+            }
+            _ => 491,
+        };
+        self.give(request, &request.response(status, None), now);
+    }
+
+    /// The call goes on as that of the second one who has taken it.
+    pub(super) fn go_on_as(&mut self, fork: Fork) {
+        (self.names.tag, self.their_number) = (fork.tag, fork.their_number);
     }
 
     /// Nobody has acknowledged that the call was taken.

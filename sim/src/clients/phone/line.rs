@@ -12,6 +12,8 @@ use rehearsal_core::env::{Env, UdpSocket};
 pub(super) const DATAGRAM_BYTES: usize = 65_535;
 /// Where ports for media begin.
 const MEDIA_PORTS_FROM: u16 = 40_000;
+/// All addresses of the host.
+pub(super) const ANY_IP: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// What came, and how long it is; it is in the buffer of its kind.
 pub(super) enum Came {
@@ -66,9 +68,9 @@ impl<S: UdpSocket> Line<S> {
         sip_port: Option<u16>,
     ) -> io::Result<Self> {
         // Media first, whose ports are certain ones: that of SIP may be any other.
-        let media = pair(env).await?;
+        let media = pair(env, ANY_IP).await?;
         let sip = match sip_port {
-            Some(port) => Some(env.bind_udp(any(port)).await?),
+            Some(port) => Some(env.bind_udp(SocketAddr::new(ANY_IP, port)).await?),
             None => None,
         };
         Ok(Self { sip, media, other: None })
@@ -90,10 +92,14 @@ impl<S: UdpSocket> Line<S> {
         &self.media.rtcp
     }
 
-    /// Opens another pair to move to, and gives its port for RTP.
-    pub(super) async fn prepare<E: Env<UdpSocket = S>>(&mut self, env: &E) -> io::Result<u16> {
+    /// Opens another pair to move to, at `ip`, and gives its port for RTP.
+    pub(super) async fn prepare<E: Env<UdpSocket = S>>(
+        &mut self,
+        env: &E,
+        ip: IpAddr,
+    ) -> io::Result<u16> {
         self.other = None;
-        let other = self.other.insert(pair(env).await?);
+        let other = self.other.insert(pair(env, ip).await?);
         Ok(other.rtp.local_addr().port())
     }
 
@@ -110,7 +116,7 @@ impl<S: UdpSocket> Line<S> {
 
     /// Media goes by another pair from now on; what is sent to the one before is lost.
     pub(super) async fn rebind<E: Env<UdpSocket = S>>(&mut self, env: &E) -> io::Result<()> {
-        self.media = pair(env).await?;
+        self.media = pair(env, ANY_IP).await?;
         Ok(())
     }
 
@@ -136,16 +142,13 @@ async fn receive<S: UdpSocket>(socket: Option<&S>, buf: &mut [u8]) -> io::Result
     }
 }
 
-fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
-}
-
-/// The next pair of ports that nobody has.
-pub(super) async fn pair<E: Env>(env: &E) -> io::Result<Pair<E::UdpSocket>> {
+/// The next pair of ports at `ip` that nobody has.
+pub(super) async fn pair<E: Env>(env: &E, ip: IpAddr) -> io::Result<Pair<E::UdpSocket>> {
+    let at = |port| SocketAddr::new(ip, port);
     let mut port = MEDIA_PORTS_FROM;
     loop {
-        let pair = match env.bind_udp(any(port)).await {
-            Ok(rtp) => env.bind_udp(any(port + 1)).await.map(|rtcp| Pair { rtp, rtcp }),
+        let pair = match env.bind_udp(at(port)).await {
+            Ok(rtp) => env.bind_udp(at(port + 1)).await.map(|rtcp| Pair { rtp, rtcp }),
             Err(error) => Err(error),
         };
         match pair {

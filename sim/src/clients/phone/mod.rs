@@ -25,6 +25,7 @@ mod report;
 mod rtp;
 mod screen;
 mod sdp;
+mod session;
 mod show;
 mod streams;
 mod timers;
@@ -51,12 +52,13 @@ pub use self::{
         Binding, CallEnd, Heard, Keyed, PhoneReport, Pressed, ReceptionReport, Registration,
         Saying, SenderReport, Signal, Spoken, Told, Tone, Torn,
     },
+    session::Session,
     video::{Asked, Broken, Pictures, Seen, Sets, Shown, Shows, Video},
 };
 use self::{
     call::{Call, Names, Place},
     carrier::Carrier,
-    line::{Buffers, Came, Line},
+    line::{ANY_IP, Buffers, Came, Line},
     post::Post,
     registering::Registering,
     screen::{Screen, Sight},
@@ -297,6 +299,7 @@ async fn talk<E: Env>(
         }
     }
     report.rang_at = call.told.rang_at;
+    report.expired_at = call.told.expired_at;
     report.ended = call.told.ended;
     report.keyed = call.told.keyed;
     report.bindings = call.waiting.map_or_else(Vec::new, |waiting| waiting.bindings);
@@ -333,8 +336,13 @@ async fn act_by<E: Env>(
     match deed {
         Deed::NewSource => speech.begin_anew(source(env, None), now),
         Deed::Move => {
-            if let Ok(port) = line.prepare(env).await {
-                call.move_to(port, now);
+            if let Ok(port) = line.prepare(env, ANY_IP).await {
+                call.move_to(None, port, now);
+            }
+        }
+        Deed::MoveTo(ip) => {
+            if let Ok(port) = line.prepare(env, ip).await {
+                call.move_to(Some(ip), port, now);
             }
         }
         Deed::Rebind => {

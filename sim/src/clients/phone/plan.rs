@@ -10,6 +10,7 @@ use super::{
     codec::Codec,
     over_tcp::OverTcp,
     registers::Registers,
+    session::Session,
     video::Video,
 };
 
@@ -68,6 +69,9 @@ pub struct PhonePlan {
     /// It dials by INFO, and neither offers to do so by RTP nor takes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dials_by_info: bool,
+    /// What it wants of sessions; without, it does not know of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
     /// What befalls its messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub message_faults: Vec<MessageFault>,
@@ -103,6 +107,7 @@ impl Default for PhonePlan {
             acts: Vec::new(),
             digits: Vec::new(),
             dials_by_info: false,
+            session: None,
             message_faults: Vec::new(),
             tcp: None,
             t1_ms: None,

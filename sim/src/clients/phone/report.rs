@@ -21,6 +21,8 @@ pub struct PhoneReport {
     pub connections: Vec<Connection>,
     /// When the gateway first said that it rings.
     pub rang_at: Option<Duration>,
+    /// When it hung up because its session was over that nobody had refreshed.
+    pub expired_at: Option<Duration>,
     /// When the call was answered.
     pub answered_at: Option<Duration>,
     /// Codec that was agreed on last.

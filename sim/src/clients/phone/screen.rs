@@ -5,7 +5,7 @@ use std::{future::pending, io, net::SocketAddr, time::Duration};
 use rehearsal_core::env::{Env, UdpSocket};
 
 use super::{
-    line::{DATAGRAM_BYTES, Pair, pair},
+    line::{ANY_IP, DATAGRAM_BYTES, Pair, pair},
     packets::Reading,
     plan::{Direction, Voice},
     rtp::{self, Balance},
@@ -70,7 +70,7 @@ impl<S: UdpSocket> Screen<S> {
         };
         if let Some(video) = video {
             screen.reading = Reading::new(video.whole_units);
-            screen.media = Some(pair(env).await?);
+            screen.media = Some(pair(env, ANY_IP).await?);
             screen.buffers = [(); 2].map(|()| vec![0; DATAGRAM_BYTES]);
             let source = source();
             screen.ssrc = source.ssrc;

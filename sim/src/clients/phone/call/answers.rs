@@ -41,12 +41,18 @@ impl Call {
         match asking.request.method {
             Method::Invite => self.on_invite_answered(&branch, response, now),
             Method::Bye => {
+                self.forget(&branch, &Method::Bye);
+                if let Some(fork) = self.fork.take() {
+                    // The other one is in the call as well, and hangs up, too.
+                    self.has_hung_up = false;
+                    self.go_on_as(fork);
+                    return self.hang_up(now);
+                }
                 let end = match response.status {
                     200..=299 => CallEnd::HungUp,
                     status => CallEnd::HungUpRefused(status),
                 };
                 self.end(end, now);
-                self.forget(&branch, &Method::Bye);
             }
             Method::Info => {
                 // One is answered before the next goes out.
@@ -75,6 +81,9 @@ impl Call {
             if let Some(contact) = response.contact() {
                 self.target = Some(contact.uri);
             }
+            if let Some(session) = &mut self.session {
+                session.accepted(response, now);
+            }
             if is_first {
                 self.their_tag = response.to().and_then(|to| to.tag());
             }
@@ -86,9 +95,16 @@ impl Call {
             (false, true) if response.status == 487 && self.has_cancelled => {
                 self.end(CallEnd::Cancelled, now);
             }
+            (false, true) if self.asks_for_more(response) => self.invite(self.direction, now),
             (false, true) => self.end(CallEnd::Rejected(response.status), now),
             (false, false) => self.on_change_refused(response.status, now),
         }
+    }
+
+    /// Whether it is refused because it has asked for too short a session, and is to ask for a longer one.
+    fn asks_for_more(&mut self, response: &Response) -> bool {
+        let session = self.session.as_mut().filter(|_| response.status == 422);
+        session.is_some_and(|session| session.is_too_small(response))
     }
 
     /// The ACK behind the final answer to the INVITE of `branch`, and behind every copy of that (RFC 3261, sections 13.2.2.4
@@ -135,7 +151,11 @@ impl Call {
                 self.changes.push_front((again, self.asked));
             }
             408 | 481 => self.end(CallEnd::Forgotten, now),
-            _ => {}
+            _ => {
+                if let Some(session) = &mut self.session {
+                    session.put_off(now);
+                }
+            }
         }
     }
 }

@@ -30,13 +30,16 @@ impl Call {
         if self.is_ringing_for(request) {
             return;
         }
+        if self.is_for_fork(request) {
+            return self.on_request_to_fork(request, now);
+        }
         let tag_of = |address: Option<NameAddr>| address.and_then(|address| address.tag());
         let is_of_call = request.call_id() == Some(&self.call_id)
             && tag_of(request.to()).as_ref() == Some(&self.names.tag)
             && self.their_tag.is_some()
             && tag_of(request.from()) == self.their_tag;
         let is_old = self.their_number.is_some_and(|newest| cseq.number <= newest);
-        if self.waiting.is_some() && !is_of_call && !self.is_for_fork(request) {
+        if self.waiting.is_some() && !is_of_call {
             match self.on_outside(request, now) {
                 Outside::Answered(response) => return self.give(request, &response, now),
                 Outside::Later => return,
@@ -44,17 +47,27 @@ impl Call {
             }
         }
         let response = match &request.method {
-            Method::Bye if self.is_for_fork(request) => request.response(200, None),
             _ if !is_of_call || self.told.ended.is_some() => request.response(481, None),
             _ if is_old => request.response(500, None),
             Method::Invite | Method::Update if self.has_open_invite() => {
                 request.response(491, None)
             }
             Method::Bye => {
-                self.end(CallEnd::ByGateway, now);
+                match self.fork.take() {
+                    Some(fork) => {
+                        // The gateway talks to the other one, whose answer has come before.
+                        self.give(request, &request.response(200, None), now);
+                        self.go_on_as(fork);
+                        if std::mem::take(&mut self.has_hung_up) {
+                            self.hang_up(now);
+                        }
+                        return;
+                    }
+                    None => self.end(CallEnd::ByGateway, now),
+                }
                 request.response(200, None)
             }
-            Method::Invite | Method::Update => self.agree(request),
+            Method::Invite | Method::Update => self.agree(request, now),
             Method::Options => request.response(200, None),
             Method::Info if self.plan.video.is_some() => {
                 let text = String::from_utf8_lossy(&request.body);
@@ -70,7 +83,10 @@ impl Call {
     }
 
     /// The gateway changes the call, or says that it is still there: as it likes.
-    fn agree(&mut self, request: &Request) -> Response {
+    fn agree(&mut self, request: &Request, now: Duration) -> Response {
+        if let Some(response) = self.refuses_session(request) {
+            return response;
+        }
         let offer = Description::read(&request.body);
         let chosen = self.choose(request);
         if offer.is_some() && chosen.is_none() {
@@ -80,6 +96,10 @@ impl Call {
             self.target = Some(contact.uri);
         }
         let response = request.response(200, None).with_header(HeaderName::CONTACT, self.contact());
+        let response = match &mut self.session {
+            Some(session) => session.agree(request, response, now),
+            None => response,
+        };
         if request.body.is_empty() && request.method == Method::Update {
             return response;
         }
