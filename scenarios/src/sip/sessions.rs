@@ -28,7 +28,7 @@ struct Case {
     host: &'static str,
     is_called: bool,
     session: Session,
-    /// Refreshes of the phone, and of the gateway; one of INVITE and UPDATE each.
+    /// Refreshes of the phone, and of the gateway, by INVITE or UPDATE.
     refreshes: [usize; 2],
     /// Answers 422 of the phone, and of the gateway.
     refusals: [usize; 2],
@@ -36,73 +36,64 @@ struct Case {
     given_up_s: Option<f64>,
 }
 
+/// One that asks for 12 s, refreshes, and hangs up by itself.
+const CALLER: Case = Case {
+    host: "refreshes",
+    is_called: false,
+    session: REFRESHES,
+    refreshes: [8, 0],
+    refusals: [0, 0],
+    given_up_s: None,
+};
+/// One that agrees to what the gateway asks for, and refreshes.
+const CALLEE: Case =
+    Case { host: "agrees-to-refresh", is_called: true, refreshes: [4, 0], ..CALLER };
+
 const CASES: [Case; 8] = [
-    Case {
-        host: "refreshes",
-        is_called: false,
-        session: REFRESHES,
-        refreshes: [8, 0],
-        refusals: [0, 0],
-        given_up_s: None,
-    },
+    CALLER,
     Case {
         host: "wants-to-be-refreshed",
-        is_called: false,
         session: Session { refreshes: false, ..REFRESHES },
         refreshes: [0, 8],
-        refusals: [0, 0],
-        given_up_s: None,
+        ..CALLER
     },
     // It is told to ask for 10 s, and does.
     Case {
         host: "asks-for-too-little",
-        is_called: false,
         session: Session { interval_s: 4, least_s: 4, ..REFRESHES },
         refreshes: [9, 0],
         refusals: [0, 1],
-        given_up_s: None,
+        ..CALLER
     },
     // 12 s from its only refresh after 6 s, but for the third of it.
     Case {
         host: "refreshes-once",
-        is_called: false,
         session: Session { refreshes_max: Some(1), ..REFRESHES },
         refreshes: [1, 0],
-        refusals: [0, 0],
         given_up_s: Some(6.0 + 8.0),
+        ..CALLER
     },
-    Case {
-        host: "agrees-to-refresh",
-        is_called: true,
-        session: REFRESHES,
-        refreshes: [4, 0],
-        refusals: [0, 0],
-        given_up_s: None,
-    },
+    CALLEE,
     Case {
         host: "agrees-to-be-refreshed",
-        is_called: true,
         session: Session { refreshes: false, ..REFRESHES },
         refreshes: [0, 4],
-        refusals: [0, 0],
-        given_up_s: None,
+        ..CALLEE
     },
     // It is called again, for 30 s.
     Case {
         host: "wants-more",
-        is_called: true,
         session: Session { interval_s: 30, least_s: 30, refreshes: false, ..REFRESHES },
         refreshes: [0, 3],
         refusals: [1, 0],
-        given_up_s: None,
+        ..CALLEE
     },
     Case {
         host: "agrees-and-forgets",
-        is_called: true,
         session: Session { refreshes_max: Some(0), ..REFRESHES },
         refreshes: [0, 0],
-        refusals: [0, 0],
         given_up_s: Some(OWN_S as f64 * 2.0 / 3.0),
+        ..CALLEE
     },
 ];
 

@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +18,8 @@ use crate::{
 
 /// Datagrams that the system is to drop at each port.
 const DROPPED: u64 = 500;
+/// After so many it must have.
+const SENT_MAX: u64 = 1_000_000;
 /// What is sent of them before it is looked how many were dropped.
 const BATCH: u64 = 100;
 /// Nothing of it is a message.
@@ -104,11 +106,11 @@ fn packet(ssrc: [u8; 4], number: u16) -> Vec<u8> {
 /// What the system shows of the socket that is bound to `local`: bytes that wait to be received, and datagrams that it dropped.
 fn shown(local: SocketAddr) -> (u64, u64) {
     let table = fs::read_to_string("/proc/net/udp").expect("the system shows its sockets");
-    let port = format!(":{:04X}", local.port());
-    // Flooded are ports of the gateway's alone, which no other socket has.
-    let line = table.lines().find(|line| {
-        line.split_ascii_whitespace().nth(1).is_some_and(|address| address.ends_with(&port))
-    });
+    let IpAddr::V4(ip) = local.ip() else { panic!("{local} is in another table") };
+    // The address as a word of the machine's own byte order.
+    let wanted = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), local.port());
+    let is_it = |line: &&str| line.split_ascii_whitespace().nth(1) == Some(&*wanted);
+    let line = table.lines().find(is_it);
     let fields: Vec<&str> = line.expect("the socket is open").split_ascii_whitespace().collect();
     let waiting = fields[4].split(':').nth(1).map(|hex| u64::from_str_radix(hex, 16));
     let dropped = fields.last().and_then(|dropped| dropped.parse().ok());
@@ -124,6 +126,7 @@ fn flood(to: SocketAddr, mut datagram: impl FnMut(u64) -> Vec<u8>) -> u64 {
             stranger.send_to(&datagram(number), to).expect("it is on this machine");
         }
         sent += BATCH;
+        assert!(sent < SENT_MAX, "the system has room for {sent} datagrams");
     }
     sent
 }

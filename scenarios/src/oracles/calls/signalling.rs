@@ -150,6 +150,9 @@ fn unanswered(case: Case<'_>) -> Option<String> {
     Some(format!("the {} at {at:?} was not answered within {within:?}", request.method))
 }
 
+/// How long copies of a refusal may come at least (RFC 3261, section 17.1.1.2).
+const TIMER_D: Duration = Duration::from_secs(32);
+
 /// Whether it takes a call.
 fn is_accepted(signal: &Signal) -> bool {
     matches!(signal.what, Saying::Response(200..=299))
@@ -161,11 +164,12 @@ fn is_accepted(signal: &Signal) -> bool {
 fn unacknowledged(case: Case<'_>) -> Option<String> {
     let within = case.round_trip() + case.lost_for();
     let answers = || case.sent().filter(|(_, it)| is_final(it) && it.method == "INVITE");
-    let copies_come = Duration::from_millis(64 * case.plan.config.sip.t1_ms);
+    let given_up = Duration::from_millis(64 * case.plan.config.sip.t1_ms);
     let (at, _) = answers().find(|(at, it)| {
         let is_copy = |other: &Signal| (&other.branch, &other.to_tag) == (&it.branch, &it.to_tag);
-        let mut before = answers().filter(|(_, other)| is_copy(other));
-        let is_late = before.any(|(first, _)| first + copies_come <= *at + within);
+        let copies_come = if is_accepted(it) { given_up } else { given_up.max(TIMER_D) };
+        let first = answers().find(|(_, other)| is_copy(other)).map_or(*at, |(first, _)| first);
+        let is_late = *at + case.round_trip() >= first + copies_come;
         let mut received = case.report.signals.iter().filter(|it| it.way == Way::Received);
         let is_due = *at + within < case.report.left_at;
         is_due
